@@ -1,0 +1,186 @@
+//! Every limit and interval of the protocol by name, and the relations between them.
+//! Knows nothing about files, flags or the machine: `runtime/src/config` fills it in.
+
+use crate::command::Entry;
+use crate::time::Span;
+use crate::types::NodeId;
+
+/// How one replica behaves. Members may differ in it; safety depends on none of it.
+///
+/// Relations, checked by [`Config::check`]:
+/// `value_bytes_max + overhead <= in_flight_bytes_max <= message_bytes_max - in_flight slack`,
+/// `heartbeat_interval < resend_after <= disk_stall_limit`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This node.
+    pub node: NodeId,
+    /// Random, drawn for this process: tells two processes of one boot apart.
+    pub run: u64,
+    /// Seed of the jitter in elections. Only liveness depends on it.
+    pub seed: u64,
+    /// Length of a heartbeat round.
+    pub heartbeat_interval: Span,
+    /// Rounds after which a candidate without enough promises gives up.
+    pub prepare_rounds_max: u32,
+    /// Rounds after which a leader whose probes are not answered counts as without a quorum.
+    pub probe_rounds_max: u32,
+    /// A node that is this many slots behind waits one more step before it takes over.
+    pub lag_limit: u64,
+    /// A peer's silence counts as death when its probability falls below `10^-phi_threshold`.
+    pub phi_threshold: u32,
+    /// The least deviation assumed between a peer's heartbeats.
+    pub phi_sigma_min: Span,
+    /// Added to the mean interval before silence is judged.
+    pub phi_pause: Span,
+    /// What is not acknowledged for so long is sent again.
+    pub resend_after: Span,
+    /// A `Persist` that takes longer counts as a stalled disk: the node does not lead.
+    pub disk_stall_limit: Span,
+    /// Largest payload of a command, in bytes.
+    pub value_bytes_max: u64,
+    /// Most entries that a leader proposes ahead of the last decision.
+    pub in_flight_entries_max: u64,
+    /// Most bytes (payload and overhead) that a leader proposes ahead of the last decision.
+    pub in_flight_bytes_max: u64,
+    /// Most bytes of entries sent to one peer ahead of its acknowledgement.
+    pub peer_window_bytes_max: u64,
+    /// Most bytes of entries in one message, but for a sync or a promise, which go whole.
+    pub batch_bytes_max: u64,
+    /// Most bytes of entries in any message.
+    pub message_bytes_max: u64,
+    /// Most reads that wait for a probe.
+    pub reads_queued_max: usize,
+}
+
+/// Why a [`Config`] cannot be used: each names the field to change.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The node has no identity.
+    #[error("node: the reserved id 0 cannot be a node")]
+    NoNode,
+    /// A value must not be zero.
+    #[error("{0} must be greater than 0")]
+    Zero(&'static str),
+    /// Two values do not fit together.
+    #[error("{low} ({low_value}) must not exceed {high} ({high_value})")]
+    Order {
+        /// The field that is too large.
+        low: &'static str,
+        /// Its value.
+        low_value: u64,
+        /// The field that bounds it.
+        high: &'static str,
+        /// Its value.
+        high_value: u64,
+    },
+}
+
+impl Config {
+    /// A configuration that suits a local network, for `node`.
+    #[must_use]
+    pub const fn new(node: NodeId, run: u64, seed: u64) -> Self {
+        let heartbeat_interval = Span::from_millis(100);
+        Self {
+            node,
+            run,
+            seed,
+            heartbeat_interval,
+            prepare_rounds_max: 10,
+            probe_rounds_max: 3,
+            lag_limit: 10_000,
+            phi_threshold: 8,
+            phi_sigma_min: heartbeat_interval.divided(10),
+            phi_pause: heartbeat_interval.divided(2),
+            resend_after: heartbeat_interval.times(2),
+            disk_stall_limit: Span::from_millis(2_000),
+            value_bytes_max: 1 << 20,
+            in_flight_entries_max: 16_384,
+            in_flight_bytes_max: 4 << 20,
+            peer_window_bytes_max: 16 << 20,
+            batch_bytes_max: 1 << 20,
+            message_bytes_max: 16 << 20,
+            reads_queued_max: 65_536,
+        }
+    }
+
+    /// The same with another heartbeat, and everything that is measured in heartbeats with it.
+    #[must_use]
+    pub const fn with_heartbeat(mut self, interval: Span) -> Self {
+        self.heartbeat_interval = interval;
+        self.phi_sigma_min = interval.divided(10);
+        self.phi_pause = interval.divided(2);
+        self.resend_after = interval.times(2);
+        self.disk_stall_limit = interval.times(20);
+        self
+    }
+
+    /// Checks that the values fit together.
+    ///
+    /// # Errors
+    /// The first relation that does not hold.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.node == NodeId::NONE {
+            return Err(ConfigError::NoNode);
+        }
+        for (name, value) in [
+            ("heartbeat_interval", self.heartbeat_interval.nanos()),
+            ("prepare_rounds_max", u64::from(self.prepare_rounds_max)),
+            ("probe_rounds_max", u64::from(self.probe_rounds_max)),
+            ("lag_limit", self.lag_limit),
+            ("phi_sigma_min", self.phi_sigma_min.nanos()),
+            ("in_flight_entries_max", self.in_flight_entries_max),
+            ("batch_bytes_max", self.batch_bytes_max),
+            ("reads_queued_max", self.reads_queued_max as u64),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::Zero(name));
+            }
+        }
+        let largest_entry = self.value_bytes_max.saturating_add(Entry::OVERHEAD as u64);
+        // What a promise or a sync carries whole is undecided somewhere: at most one leader's
+        // window and one command, since the window counts what was adopted, too.
+        let undecided_max = self.in_flight_bytes_max.saturating_add(largest_entry);
+        for (low, low_value, high, high_value) in [
+            (
+                "value_bytes_max + overhead",
+                largest_entry,
+                "in_flight_bytes_max",
+                self.in_flight_bytes_max,
+            ),
+            (
+                "in_flight_bytes_max + one value",
+                undecided_max,
+                "message_bytes_max",
+                self.message_bytes_max,
+            ),
+            (
+                "batch_bytes_max",
+                self.batch_bytes_max,
+                "peer_window_bytes_max",
+                self.peer_window_bytes_max,
+            ),
+            (
+                "heartbeat_interval",
+                self.heartbeat_interval.nanos(),
+                "resend_after",
+                self.resend_after.nanos(),
+            ),
+            (
+                "resend_after",
+                self.resend_after.nanos(),
+                "disk_stall_limit",
+                self.disk_stall_limit.nanos(),
+            ),
+        ] {
+            if low_value > high_value {
+                return Err(ConfigError::Order {
+                    low,
+                    low_value,
+                    high,
+                    high_value,
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+//! Encoding and decoding between core types and protobuf bytes. Knows nothing about sockets.

@@ -1,0 +1,2 @@
+//! The `chil` binary.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The `chil-sim` binary.
+fn main() {}
