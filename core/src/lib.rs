@@ -5,6 +5,7 @@
 pub mod command;
 pub mod config;
 pub mod input;
+pub mod kv;
 pub mod membership;
 pub mod message;
 pub mod output;
