@@ -1,5 +1,7 @@
 //! What the node loop needs from the world: a store, a network, a clock.
 //! Knows no implementation: files and tonic are production's, the simulator brings its own.
+//!
+//! All futures are `Send`, so that a node runs on any tokio runtime, of one thread or of many.
 
 use std::future::Future;
 
@@ -9,32 +11,36 @@ use chil_core::{Lane, Lsn, Persist, Span, Time};
 use crate::storage::StorageError;
 
 /// Makes records durable in order, off the loop's thread.
-pub trait Storage: 'static {
+pub trait Storage: Send + 'static {
     /// Queues a persist. Never waits: the core bounds how much it has in flight.
     fn submit(&mut self, persist: Persist);
 
     /// The next completion: everything up to this LSN is durable. Cancel-safe.
     ///
     /// An error is final: the node must stop, since what is on disk is not known any more.
-    fn completed(&mut self) -> impl Future<Output = Result<Lsn, StorageError>>;
+    fn completed(&mut self) -> impl Future<Output = Result<Lsn, StorageError>> + Send;
+
+    /// Finishes what was submitted, closes the files and gives the directory free. Dropping the
+    /// storage instead closes it, too, but says not when.
+    fn close(self) -> impl Future<Output = ()> + Send;
 }
 
 /// Reads time; runs through suspension where the system can tell.
-pub trait Clock: Clone + 'static {
+pub trait Clock: Clone + Send + Sync + 'static {
     /// Now, since an arbitrary start of this process.
     fn now(&self) -> Time;
 
     /// Resolves when `now() >= at`.
-    fn sleep_until(&self, at: Time) -> impl Future<Output = ()>;
+    fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send;
 
     /// Resolves after `span`.
-    fn sleep(&self, span: Span) -> impl Future<Output = ()> {
+    fn sleep(&self, span: Span) -> impl Future<Output = ()> + Send {
         self.sleep_until(self.now() + span)
     }
 }
 
 /// Framed byte connections: what reconnecting, back-off and lanes are built on.
-pub trait Network: Clone + 'static {
+pub trait Network: Clone + Send + Sync + 'static {
     /// The connecting end.
     type Outgoing: SendFrames;
     /// The accepting end.
@@ -45,23 +51,27 @@ pub trait Network: Clone + 'static {
         &self,
         addr: &str,
         lane: Lane,
-    ) -> impl Future<Output = Result<Self::Outgoing, NetError>>;
+    ) -> impl Future<Output = Result<Self::Outgoing, NetError>> + Send;
 
-    /// The next connection that somebody opened to this node. Cancel-safe.
-    fn accept(&mut self) -> impl Future<Output = Result<Self::Incoming, NetError>>;
+    /// The next connection that somebody opened to this node. Cancel-safe. Every connection is
+    /// given out once, to whichever clone asks; an error means that no more will come.
+    fn accept(&self) -> impl Future<Output = Result<Self::Incoming, NetError>> + Send;
 }
 
 /// The sending end of a connection.
-pub trait SendFrames {
+pub trait SendFrames: Send + 'static {
     /// Hands over one frame; waits while the connection is congested. Cancel-safe: a frame is
     /// taken whole or not at all. An error means that the connection is gone.
-    fn send(&mut self, frame: Bytes) -> impl Future<Output = Result<(), NetError>>;
+    fn send(&mut self, frame: Bytes) -> impl Future<Output = Result<(), NetError>> + Send;
+
+    /// Resolves once the connection is gone, so that an idle link notices it, too. Cancel-safe.
+    fn closed(&mut self) -> impl Future<Output = NetError> + Send;
 }
 
 /// The receiving end of a connection.
-pub trait ReceiveFrames {
+pub trait ReceiveFrames: Send + 'static {
     /// The next frame; `None` when the sender closed the connection. Cancel-safe.
-    fn receive(&mut self) -> impl Future<Output = Result<Option<Bytes>, NetError>>;
+    fn receive(&mut self) -> impl Future<Output = Result<Option<Bytes>, NetError>> + Send;
 }
 
 /// Why a connection cannot be used. The peer will be tried again.
