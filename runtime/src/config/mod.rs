@@ -1,0 +1,259 @@
+//! What file, environment and flags say about one node, layered and checked: [`Settings`].
+//! Knows nothing about sockets or disks, and reads the environment only in [`Settings::from_env`].
+//!
+//! Later layers win: defaults, then the YAML file, then the environment, then flags, then what a
+//! program sets in code. Every value remembers where it was set, and every complaint says it:
+//!
+//! ```text
+//! consensus.fault_tolerance.heartbeat_interval in node.yaml line 7: '1' is no span of time: ...
+//! ```
+//!
+//! The file, with every setting there is but the peers' shorter forms:
+//!
+//! ```yaml
+//! consensus:
+//!   node_id: node-1
+//!   bind_address: 127.0.0.1:7001
+//!   advertise_address: 127.0.0.1:7001
+//!   data_dir: /var/lib/chil
+//!   weight: 1
+//!   peers:
+//!     - node-2=127.0.0.1:7002
+//!     - {address: "127.0.0.1:7003", name: node-3, weight: 1}
+//!   protocol: {type: multi_paxos, timeout: 200ms, retries: 4}
+//!   security: {insecure: false, tls_enabled: false}
+//!   fault_tolerance: {failure_detector: phi_accrual, suspect_threshold: 8, heartbeat_interval: 100ms}
+//!   limits: {value_bytes_max: 1MiB, in_flight_entries_max: 16384, in_flight_bytes_max: 4MiB}
+//! ```
+
+mod error;
+mod field;
+#[cfg(feature = "config-file")]
+mod file;
+mod peer;
+mod settings;
+mod value;
+
+use std::collections::BTreeMap;
+#[cfg(feature = "config-file")]
+use std::path::Path;
+
+pub use error::{Origin, Problem, SettingsError};
+pub use field::{FIELDS, Field, Known};
+pub use peer::{AddressError, Peer, PeerList, PeerListError, check_address};
+pub use settings::Settings;
+pub use value::Raw;
+
+/// The most that one node's vote may count.
+pub const WEIGHT_MAX: u32 = 1_000_000;
+
+/// Settings layer by layer, before they are checked.
+///
+/// The order of the calls does not matter: a layer that wins wins whenever it is added.
+///
+/// ```
+/// use chil::config::{Field, Layers};
+///
+/// let settings = Layers::new()
+///     .set(Field::NodeId, "node-1")
+///     .set(Field::DataDir, "/var/lib/chil")
+///     .set(Field::Peers, "node-2=127.0.0.1:7002, node-3=127.0.0.1:7003")
+///     .finish()?;
+/// assert_eq!(settings.peers.len(), 2);
+/// # Ok::<(), chil::config::SettingsError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    values: BTreeMap<Field, (Raw, Origin)>,
+}
+
+impl Layers {
+    /// Nothing but defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds what the YAML file at `path` says.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no YAML, and every key that is not known.
+    #[cfg(feature = "config-file")]
+    pub fn file(mut self, path: &Path) -> Result<Self, SettingsError> {
+        for (field, raw, origin) in file::read(path)? {
+            self.put(field, raw, origin);
+        }
+        Ok(self)
+    }
+
+    /// Adds the `CONSENSUS_*` among `variables`. An empty variable counts as not set.
+    ///
+    /// # Errors
+    /// Every `CONSENSUS_*` variable that is not known, but for those that Kubernetes sets for a
+    /// service called "consensus".
+    pub fn env(
+        mut self,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsError> {
+        let mut problems = Vec::new();
+        for (name, value) in variables {
+            if !name.starts_with(ENV_PREFIX) || is_foreign(&name) {
+                continue;
+            }
+            match FIELDS.iter().find(|known| known.env == name) {
+                Some(_) if value.is_empty() => {}
+                Some(known) => self.put(known.field, Raw::Text(value), Origin::Env(known.env)),
+                None => problems.push(Problem {
+                    what: match field::nearest(&name, FIELDS.iter().map(|known| known.env)) {
+                        Some(near) => format!("unknown variable; did you mean {near}?"),
+                        None => "unknown variable".to_owned(),
+                    },
+                    key: name,
+                    origin: Origin::Default,
+                }),
+            }
+        }
+        if problems.is_empty() {
+            Ok(self)
+        } else {
+            problems.sort_by(|a, b| a.key.cmp(&b.key));
+            Err(SettingsError { problems })
+        }
+    }
+
+    /// Adds what the flag called `name` says.
+    #[must_use]
+    pub fn flag(mut self, field: Field, name: &'static str, value: impl Into<Raw>) -> Self {
+        self.put(field, value.into(), Origin::Flag(name));
+        self
+    }
+
+    /// Sets a value in code: it wins over every other layer.
+    #[must_use]
+    pub fn set(mut self, field: Field, value: impl Into<Raw>) -> Self {
+        self.put(field, value.into(), Origin::Builder);
+        self
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// All that is wrong, in the order of [`FIELDS`].
+    pub fn finish(self) -> Result<Settings, SettingsError> {
+        settings::check(&self)
+    }
+
+    fn put(&mut self, field: Field, raw: Raw, origin: Origin) {
+        let wins = self
+            .values
+            .get(&field)
+            .is_none_or(|(_, present)| present.rank() <= origin.rank());
+        if wins {
+            self.values.insert(field, (raw, origin));
+        }
+    }
+
+    fn get(&self, field: Field) -> Option<&(Raw, Origin)> {
+        self.values.get(&field)
+    }
+}
+
+/// What the variables of this program begin with.
+const ENV_PREFIX: &str = "CONSENSUS_";
+
+/// Variables with the prefix that are not for the node: the file's name, which the command line
+/// reads, and what Kubernetes injects into every pod for a service called "consensus"
+/// (`CONSENSUS_SERVICE_HOST`, `CONSENSUS_PORT_7000_TCP_ADDR` and the like).
+fn is_foreign(name: &str) -> bool {
+    let rest = &name[ENV_PREFIX.len()..];
+    rest == "CONFIG"
+        || rest == "PORT"
+        || rest == "SERVICE_HOST"
+        || rest.starts_with("SERVICE_PORT")
+        || rest
+            .strip_prefix("PORT_")
+            .is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn later_layers_win_whatever_the_order_of_the_calls() {
+        let from_env = env(&[("CONSENSUS_NODE_ID", "env")]);
+        let layers = Layers::new()
+            .flag(Field::NodeId, "--node-id", "flag")
+            .env(from_env.clone())
+            .unwrap();
+        let (raw, origin) = layers.get(Field::NodeId).unwrap();
+        assert_eq!(
+            (raw, origin),
+            (&Raw::from("flag"), &Origin::Flag("--node-id"))
+        );
+
+        let layers = Layers::new()
+            .env(from_env)
+            .unwrap()
+            .set(Field::NodeId, "code");
+        assert_eq!(layers.get(Field::NodeId).unwrap().1, Origin::Builder);
+    }
+
+    #[cfg(feature = "config-file")]
+    #[test]
+    fn the_environment_wins_over_the_file_field_by_field() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.yaml");
+        std::fs::write(&path, "consensus:\n  node_id: file\n  data_dir: /file\n").unwrap();
+        let settings = Layers::new()
+            .env(env(&[
+                ("CONSENSUS_NODE_ID", "env"),
+                ("CONSENSUS_PEERS", "b:1"),
+            ]))
+            .unwrap()
+            .file(&path)
+            .unwrap()
+            .finish()
+            .unwrap();
+        assert_eq!(settings.node_id, "env");
+        assert_eq!(settings.data_dir, Path::new("/file"));
+    }
+
+    #[test]
+    fn an_unknown_variable_is_named_with_a_suggestion() {
+        let error = Layers::new()
+            .env(env(&[
+                ("CONSENSUS_PEER", "a:1"),
+                ("CONSENSUS_ZZZZZZZZZZZ", "1"),
+            ]))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "CONSENSUS_PEER: unknown variable; did you mean CONSENSUS_PEERS?\n\
+             CONSENSUS_ZZZZZZZZZZZ: unknown variable"
+        );
+    }
+
+    #[test]
+    fn foreign_and_empty_variables_are_left_alone() {
+        let layers = Layers::new()
+            .env(env(&[
+                ("PATH", "/bin"),
+                ("CONSENSUS_CONFIG", "node.yaml"),
+                ("CONSENSUS_PORT", "tcp://10.0.0.1:7000"),
+                ("CONSENSUS_PORT_7000_TCP_ADDR", "10.0.0.1"),
+                ("CONSENSUS_SERVICE_HOST", "10.0.0.1"),
+                ("CONSENSUS_SERVICE_PORT_GRPC", "7000"),
+                ("CONSENSUS_NODE_ID", ""),
+            ]))
+            .unwrap();
+        assert!(layers.get(Field::NodeId).is_none());
+    }
+}
