@@ -34,6 +34,8 @@ pub struct Config {
     pub phi_pause: Span,
     /// What is not acknowledged for so long is sent again.
     pub resend_after: Span,
+    /// A commit that no other message carried is told to the peers after so long.
+    pub commit_news_after: Span,
     /// A `Persist` that takes longer counts as a stalled disk: the node does not lead.
     pub disk_stall_limit: Span,
     /// Largest payload of a command, in bytes.
@@ -92,6 +94,7 @@ impl Config {
             phi_sigma_min: heartbeat_interval.divided(10),
             phi_pause: heartbeat_interval.divided(2),
             resend_after: heartbeat_interval.times(2),
+            commit_news_after: heartbeat_interval.divided(10),
             disk_stall_limit: Span::from_millis(2_000),
             value_bytes_max: 1 << 20,
             in_flight_entries_max: 16_384,
@@ -110,6 +113,7 @@ impl Config {
         self.phi_sigma_min = interval.divided(10);
         self.phi_pause = interval.divided(2);
         self.resend_after = interval.times(2);
+        self.commit_news_after = interval.divided(10);
         self.disk_stall_limit = interval.times(20);
         self
     }

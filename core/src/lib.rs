@@ -4,8 +4,10 @@
 
 pub mod command;
 pub mod config;
+pub mod detector;
 pub mod input;
 pub mod kv;
+pub mod log;
 pub mod membership;
 pub mod message;
 pub mod output;

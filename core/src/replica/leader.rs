@@ -1,0 +1,410 @@
+//! The leader: proposes, brings every peer to its log, and counts what is accepted
+//! (Lamport 2001, phase 2; Sequence Paxos). Knows nothing about how it came to lead.
+
+use crate::command::{Command, Entry, EntryKind};
+use crate::message::{Accept, Accepted, Learn, Message, Nack, NackReason};
+use crate::output::{IgnoreReason, Notice, Output, Refusal, StepDown};
+use crate::time::Time;
+use crate::types::{Ballot, NodeId, Slot, Token};
+
+use super::progress::{Position, Progress, Stage};
+use super::{Replica, Role};
+
+/// What a node has while it leads.
+#[derive(Clone, Debug)]
+pub(super) struct Leading {
+    pub(super) ballot: Ballot,
+    /// The ballot that the adopted log was accepted in before.
+    adopted_acc: Ballot,
+    /// The end of the adopted log: what a sync must carry.
+    pub(super) adopted_last: Slot,
+    /// By position; the own one is unused.
+    peers: Vec<Progress>,
+    /// Durable end of each member's log *in this ballot*, by position; starts empty.
+    matched: Vec<Slot>,
+    /// Number of the last `Accept`.
+    pub(super) seq: u64,
+    /// When peers that were sent nothing else are told of the latest commit.
+    commit_news_at: Option<Time>,
+}
+
+impl Leading {
+    pub(super) fn new(
+        ballot: Ballot,
+        adopted_acc: Ballot,
+        adopted_last: Slot,
+        members: usize,
+    ) -> Self {
+        Self {
+            ballot,
+            adopted_acc,
+            adopted_last,
+            peers: vec![Progress::new(); members],
+            matched: vec![Slot::ZERO; members],
+            seq: 0,
+            commit_news_at: None,
+        }
+    }
+
+    pub(super) fn progress(&self, position: usize) -> &Progress {
+        self.peers.get(position).expect("one a member, by position")
+    }
+
+    pub(super) fn progress_mut(&mut self, position: usize) -> &mut Progress {
+        self.peers
+            .get_mut(position)
+            .expect("one a member, by position")
+    }
+
+    pub(super) fn matched(&self, position: usize) -> Slot {
+        self.matched.get(position).copied().unwrap_or(Slot::ZERO)
+    }
+
+    pub(super) fn matched_at(&mut self, position: usize, last: Slot) {
+        let matched = self
+            .matched
+            .get_mut(position)
+            .expect("one a member, by position");
+        *matched = last.max(*matched);
+    }
+
+    pub(super) const fn commit_news_at(&self) -> Option<Time> {
+        self.commit_news_at
+    }
+}
+
+impl Replica {
+    /// Who leads, as far as this node knows.
+    pub(super) fn leader_hint(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Leading(_) => Some(self.meta.node),
+            Role::Follower | Role::Preparing(_) => self.election.working_leader(self.meta.node),
+        }
+    }
+
+    pub(super) fn on_propose(&mut self, token: Token, command: Command) {
+        let len = command.payload.len() as u64;
+        if let Err(reason) = self.may_propose(len) {
+            return self.outbox.effect(Output::Refused { token, reason });
+        }
+        let Role::Leading(leading) = &self.role else {
+            return;
+        };
+        let ballot = leading.ballot;
+        let (last, kind) = (self.log.last(), EntryKind::Command(command));
+        self.log
+            .append(Entry::new(self.log.chain(), last.next(), ballot, kind));
+        self.outbox.log_changed(last);
+        self.outbox.placed(ballot, last.next(), token);
+    }
+
+    fn may_propose(&self, len: u64) -> Result<(), Refusal> {
+        if !matches!(self.role, Role::Leading(_)) {
+            return Err(Refusal::NotLeader {
+                hint: self.leader_hint(),
+            });
+        }
+        let max = self.config.value_bytes_max;
+        if len > max {
+            return Err(Refusal::TooLarge { len, max });
+        }
+        let last = self.log.last();
+        let bytes = self.log.cost(self.commit, last) + len + Entry::OVERHEAD as u64;
+        let entries = last.distance(self.commit) + 1;
+        if entries > self.config.in_flight_entries_max || bytes > self.config.in_flight_bytes_max {
+            return Err(Refusal::Overloaded);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_accepted(&mut self, from: usize, m: &Accepted) {
+        let (last, now, round) = (self.log.last(), self.now, self.election.round());
+        let Role::Leading(leading) = &mut self.role else {
+            return self.ignore(from, "Accepted", IgnoreReason::Stale);
+        };
+        if leading.ballot != m.ballot {
+            return self.ignore(from, "Accepted", IgnoreReason::Stale);
+        }
+        if m.last > last || m.seq > leading.seq {
+            // Nobody's log in this ballot can be longer than its owner's.
+            return self.ignore(from, "Accepted", IgnoreReason::Malformed);
+        }
+        let advanced = m.last > leading.matched(from);
+        let progress = leading.progress_mut(from);
+        progress.accepted(m.last, m.seq, round);
+        if advanced {
+            progress.retries = 0;
+            progress.since = now;
+            leading.matched_at(from, m.last);
+            self.try_commit();
+        }
+        self.try_reads();
+    }
+
+    pub(super) fn on_nack(&mut self, from: usize, m: &Nack) {
+        self.election.saw(m.promised);
+        let by = self.id(from);
+        self.outbox.notice(Notice::Refused {
+            by,
+            reason: m.reason,
+        });
+        if self.own_ballot() != m.ballot || matches!(self.role, Role::Follower) {
+            return;
+        }
+        if m.reason == NackReason::Ballot {
+            if m.promised > m.ballot {
+                self.step_down(StepDown::HigherBallot);
+            }
+            return;
+        }
+        let (now, round, patience) = (self.now, self.election.round(), self.config.resend_after);
+        let Role::Leading(leading) = &mut self.role else {
+            return;
+        };
+        let (ballot, matched) = (leading.ballot, leading.matched(from));
+        let progress = leading.progress_mut(from);
+        match m.reason {
+            NackReason::NeedPrepare => {
+                // It answers only ballots that it knows; it may have been away for the first.
+                progress.stage = Stage::Unpromised;
+                progress.answered();
+                let prepare = self.make_prepare(ballot);
+                self.outbox.send(from, prepare);
+            }
+            NackReason::NeedSync => {
+                progress.answered_in = round;
+                progress.moved(m);
+            }
+            NackReason::Gap => {
+                progress.answered_in = round;
+                if m.last >= matched {
+                    progress.rewind(m.last, now, patience);
+                }
+            }
+            NackReason::Damaged | NackReason::Ballot => {}
+        }
+    }
+
+    /// Decides what an accept quorum holds durably in this ballot. No test of an entry's origin
+    /// is needed: `matched` counts only what was acknowledged in this very ballot.
+    pub(super) fn try_commit(&mut self) {
+        let Role::Leading(leading) = &self.role else {
+            return;
+        };
+        let decided = self.weights.reached_by_accept_quorum(&leading.matched);
+        if decided > self.commit {
+            let ballot = leading.ballot;
+            self.learn_commit(decided, ballot);
+            let at = self.now + self.config.commit_news_after;
+            let Role::Leading(leading) = &mut self.role else {
+                return;
+            };
+            leading.commit_news_at.get_or_insert(at);
+            self.try_reads();
+        }
+    }
+
+    /// The next message that the leader owes somebody.
+    pub(super) fn poll_leader(&mut self) -> Option<(usize, Message)> {
+        if !matches!(self.role, Role::Leading(_)) {
+            return None;
+        }
+        self.start_probe();
+        self.others().find_map(|to| Some((to, self.next_for(to)?)))
+    }
+
+    fn next_for(&mut self, to: usize) -> Option<Message> {
+        let Role::Leading(leading) = &self.role else {
+            return None;
+        };
+        let progress = leading.progress(to);
+        match progress.stage {
+            Stage::Unpromised => None,
+            Stage::Behind(_) if progress.awaiting => None,
+            Stage::Behind(position) => self.make_sync(to, position),
+            Stage::Synced => {
+                let (sent, probe) = (progress.sent, progress.probe_due);
+                let end = self.window_end(to, sent);
+                if end > sent {
+                    return self.make_accept(to, sent, end, None);
+                }
+                probe
+                    .then(|| self.make_accept(to, sent, sent, None))
+                    .flatten()
+            }
+        }
+    }
+
+    /// How far the peer may be sent now, within one message and its window.
+    fn window_end(&self, to: usize, sent: Slot) -> Slot {
+        let Role::Leading(leading) = &self.role else {
+            return sent;
+        };
+        let under_way = self.log.cost(leading.matched(to), sent);
+        if sent >= self.log.last() || under_way >= self.config.peer_window_bytes_max {
+            return sent;
+        }
+        self.log
+            .end_within(sent, self.log.last(), self.config.batch_bytes_max)
+    }
+
+    /// The sync of a peer that promised, or the decided entries that must come before it.
+    fn make_sync(&mut self, to: usize, position: Position) -> Option<Message> {
+        let last = self.log.last();
+        let Role::Leading(leading) = &mut self.role else {
+            return None;
+        };
+        if position.acc == leading.ballot {
+            // Synced already, in this ballot: only the answer got lost.
+            let progress = leading.progress_mut(to);
+            progress.stage = Stage::Synced;
+            progress.sent = position.last.min(last);
+            return self.next_for(to);
+        }
+        let agreed = if position.acc == leading.adopted_acc {
+            position.last.min(leading.adopted_last).max(position.commit)
+        } else {
+            position.commit
+        };
+        let (prev, adopted_last) = (agreed.min(last), leading.adopted_last);
+        let end = adopted_last.max(prev);
+        if self.log.cost(prev, end) > self.config.message_bytes_max && self.commit > prev {
+            self.await_answer(to);
+            return self.make_learn(prev, self.commit).map(Message::Learn);
+        }
+        self.await_answer(to);
+        self.make_accept(to, prev, end, Some(adopted_last))
+    }
+
+    fn await_answer(&mut self, to: usize) {
+        let now = self.now;
+        let Role::Leading(leading) = &mut self.role else {
+            return;
+        };
+        let progress = leading.progress_mut(to);
+        progress.awaiting = true;
+        progress.since = now;
+    }
+
+    fn make_accept(
+        &mut self,
+        to: usize,
+        prev: Slot,
+        end: Slot,
+        sync: Option<Slot>,
+    ) -> Option<Message> {
+        let (commit, now) = (self.commit, self.now);
+        let prev_chain = self.log.chain_at(prev)?;
+        let entries = self.log.entries(prev, end);
+        let Role::Leading(leading) = &mut self.role else {
+            return None;
+        };
+        leading.seq += 1;
+        let (ballot, seq, matched) = (leading.ballot, leading.seq, leading.matched(to));
+        let progress = leading.progress_mut(to);
+        if progress.sent <= matched && !entries.is_empty() {
+            progress.since = now;
+        }
+        if sync.is_none() {
+            progress.sent = end.max(progress.sent);
+            progress.probe_due &= !entries.is_empty();
+        }
+        progress.commit_sent = commit;
+        Some(Message::Accept(Accept {
+            ballot,
+            sync,
+            prev,
+            prev_chain,
+            entries,
+            commit,
+            seq,
+        }))
+    }
+
+    /// A piece of the decided log behind `prev`.
+    pub(super) fn make_learn(&self, prev: Slot, to: Slot) -> Option<Learn> {
+        let prev_chain = self.log.chain_at(prev)?;
+        let end = self
+            .log
+            .end_within(prev, to.min(self.commit), self.config.batch_bytes_max);
+        let entries = self.log.entries(prev, end);
+        Some(Learn {
+            decided_in: self.commit_in,
+            prev,
+            prev_chain,
+            entries,
+            commit: self.commit,
+        })
+    }
+
+    /// Once a round: probes everybody, and sends again what nobody answered.
+    pub(super) fn tend_peers(&mut self) {
+        let (now, resend_after) = (self.now, self.config.resend_after);
+        for to in self.others() {
+            let Role::Leading(leading) = &mut self.role else {
+                return;
+            };
+            let (ballot, matched) = (leading.ballot, leading.matched(to));
+            let progress = leading.progress_mut(to);
+            progress.probe_due = true;
+            let patience = resend_after.times(1 << progress.retries.min(3));
+            let late = now.since(progress.since) >= patience;
+            match progress.stage {
+                Stage::Unpromised if late => {
+                    progress.since = now;
+                    progress.retries += 1;
+                    let prepare = self.make_prepare(ballot);
+                    self.outbox.send(to, prepare);
+                }
+                Stage::Behind(_) if progress.awaiting && late => {
+                    progress.retries += 1;
+                    progress.awaiting = false;
+                }
+                Stage::Synced if progress.sent > matched && late => {
+                    progress.retries += 1;
+                    progress.since = now;
+                    progress.sent = matched;
+                }
+                Stage::Unpromised | Stage::Behind(_) | Stage::Synced => {}
+            }
+        }
+    }
+
+    /// Tells peers of the latest commit when nothing else carried it in time.
+    pub(super) fn tend_commit_news(&mut self) {
+        let (now, commit) = (self.now, self.commit);
+        let me = self.me;
+        let Role::Leading(leading) = &mut self.role else {
+            return;
+        };
+        if leading.commit_news_at.is_none_or(|at| now < at) {
+            return;
+        }
+        leading.commit_news_at = None;
+        for (position, progress) in leading.peers.iter_mut().enumerate() {
+            if position != me && progress.stage == Stage::Synced && progress.commit_sent < commit {
+                progress.probe_due = true;
+            }
+        }
+    }
+
+    /// Whether an accept quorum answered on the quorum lane lately: a heartbeat lane of its own
+    /// would hide that nothing else gets through.
+    pub(super) fn probes_answered(&self) -> bool {
+        let Role::Leading(leading) = &self.role else {
+            return true;
+        };
+        let oldest = self
+            .election
+            .round()
+            .saturating_sub(u64::from(self.config.probe_rounds_max));
+        let mut voters = crate::quorum::Voters::NONE;
+        voters.insert(self.me);
+        for position in self.others() {
+            if leading.progress(position).answered_in >= oldest {
+                voters.insert(position);
+            }
+        }
+        self.weights.accept_quorum(voters).is_some()
+    }
+}
