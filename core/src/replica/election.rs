@@ -228,18 +228,24 @@ impl Replica {
                 0
             },
         );
-        self.raise_leader();
+        let leader_is_new = self.raise_leader();
         self.election.happy = self.judge_happiness();
         self.judge_leadership();
-        self.plan_takeover();
+        if leader_is_new {
+            // Answers to this round were given before it came: the next round judges it.
+            self.election.takeover = None;
+        } else {
+            self.plan_takeover();
+        }
         self.tend_campaign();
         self.tend_peers();
         self.tend_catch_up();
     }
 
     /// Adopts the highest ballot that somebody *owns*. What others follow is not adopted: that
-    /// gossip is what lets a half-connected node chase leaders for ever.
-    fn raise_leader(&mut self) {
+    /// gossip is what lets a half-connected node chase leaders for ever. Returns whether the
+    /// leader changed.
+    fn raise_leader(&mut self) -> bool {
         let owned = self
             .election
             .replies
@@ -253,12 +259,12 @@ impl Replica {
             .unwrap_or_default()
             .max(self.election.leader)
             .max(self.meta.promised);
-        if leader > self.election.leader {
-            self.election.leader = leader;
-            if leader.n > 0 && leader.node != self.meta.node {
-                self.outbox.notice(Notice::Following { ballot: leader });
-            }
+        let changed = leader > self.election.leader;
+        self.election.leader = leader;
+        if changed && leader.n > 0 && leader.node != self.meta.node {
+            self.outbox.notice(Notice::Following { ballot: leader });
         }
+        changed
     }
 
     fn judge_happiness(&self) -> bool {
