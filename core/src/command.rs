@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -80,22 +80,16 @@ impl Chain {
     pub fn link(self, slot: Slot, origin: Ballot, kind: &EntryKind) -> Self {
         let EntryKind::Command(command) = kind;
         let mut header = [0_u8; 97];
-        let mut at = 0;
-        let mut put = |bytes: &[u8]| {
-            for (to, from) in header.iter_mut().skip(at).zip(bytes) {
-                *to = *from;
-            }
-            at += bytes.len();
-        };
-        put(&self.0.to_be_bytes());
-        put(&slot.get().to_be_bytes());
-        put(&origin.to_bytes());
-        put(&[1]);
-        put(&command.client.get().to_be_bytes());
-        put(&command.seq.to_be_bytes());
-        put(&command.ack_floor.to_be_bytes());
-        put(&(command.payload.len() as u64).to_be_bytes());
-        put(&xxh3_128(&command.payload).to_be_bytes());
+        let mut out = header.as_mut_slice();
+        out.put_u128(self.0);
+        out.put_u64(slot.get());
+        out.put_slice(&origin.to_bytes());
+        out.put_u8(1);
+        out.put_u64(command.client.get());
+        out.put_u64(command.seq);
+        out.put_u64(command.ack_floor);
+        out.put_u64(command.payload.len() as u64);
+        out.put_u128(xxh3_128(&command.payload));
         Self(xxh3_128(&header))
     }
 }

@@ -24,17 +24,17 @@ pub struct Detector {
 
 impl Detector {
     const WINDOW: usize = 100;
+    /// A silence of more heartbeats than this is no sample of the rhythm.
+    const OUTAGE: u64 = 5;
 
     /// The peer answered.
     pub fn arrived(&mut self, now: Time, config: &Config) {
-        let known_down = self.is_down(now, config);
         if let Some(last) = self.last.replace(now) {
-            if known_down {
-                // The silence that is over says nothing about the rhythm before or after it.
-                return;
+            let silence = now.since(last);
+            // An outage that is over says nothing about the rhythm before or after it.
+            if silence <= config.heartbeat_interval.times(Self::OUTAGE) {
+                self.push(u32::try_from(silence.micros()).unwrap_or(u32::MAX));
             }
-            let interval = u32::try_from(now.since(last).micros()).unwrap_or(u32::MAX);
-            self.push(interval);
         }
     }
 

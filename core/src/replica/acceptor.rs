@@ -42,9 +42,10 @@ impl Replica {
         let last = self.log.last();
         let known = m.commit.min(last);
         let better = (self.acc, last) > (m.acc, m.last);
-        // Decided for the candidate, accepted here in a later ballot, or decided here: the same.
-        let comparable = m.commit <= last && (self.acc > m.acc || m.commit <= self.commit);
-        if comparable && self.log.chain_at(m.commit) != Some(m.chain_at_commit) {
+        // Where both know the log to be decided it is the same. Beyond this node's commit it may
+        // hold what lost: the candidate can have learned of later ballots than this node's.
+        let both_decided = m.commit <= self.commit;
+        if both_decided && self.log.chain_at(m.commit) != Some(m.chain_at_commit) {
             return None;
         }
         let mut from = match (better, self.acc > m.acc) {
