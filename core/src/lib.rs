@@ -1,5 +1,68 @@
 //! The protocol of chil: Multi-Paxos over one contiguous log, as a deterministic machine.
 //! Knows no clock, thread, socket or file: those are the driver's.
+//!
+//! **One or more [`Replica::handle`]s are followed by draining [`Replica::poll_output`] to
+//! [`Output::Wait`], and every [`Output::Persist`] is answered by [`Input::Persisted`] only once
+//! it is on disk.** That is the whole contract. A driver cannot send too early: messages that
+//! promise something stay inside until their record is confirmed.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use chil_core::{
+//!     Command, Config, DiskId, Epoch, Input, Member, Membership, Meta, Output, Recovered,
+//!     Replica, Time, Token,
+//! };
+//!
+//! // A cluster of one: it forms its own quorum.
+//! let member = Member { name: "solo".into(), disk: DiskId::new(7), addr: String::new(), weight: 1 };
+//! let membership = Membership::new(Epoch::FIRST, [member])?;
+//! let node = *membership.members.keys().next().expect("one member");
+//! let meta = Meta::format(membership.cluster_id(), node, DiskId::new(7), membership);
+//! let mut now = Time::ZERO;
+//! let mut replica =
+//!     Replica::recover(Config::new(node, 1, 1), Recovered::formatted(meta), now)?;
+//!
+//! let mut proposed = false;
+//! let mut decided = Vec::new();
+//! while decided.is_empty() {
+//!     let wait = loop {
+//!         match replica.poll_output() {
+//!             Output::Persist(persist) => {
+//!                 // Write it and sync it here; only then:
+//!                 replica.handle(now, Input::Persisted { lsn: persist.lsn });
+//!             }
+//!             Output::Decided { entries } => decided.extend(entries),
+//!             Output::Send(envelope) => unreachable!("nobody to send {} to", envelope.body),
+//!             Output::Wait(until) => break until,
+//!             Output::Placed { .. } | Output::Refused { .. } | Output::Deposed { .. } => {}
+//!             Output::ReadReady { .. } | Output::Notice(_) => {}
+//!         }
+//!     };
+//!     if replica.status().leader == Some(node) && !proposed {
+//!         let command = Command::sessionless(Bytes::from_static(b"hello"));
+//!         replica.handle(now, Input::Propose { token: Token::new(1), command });
+//!         proposed = true;
+//!     } else {
+//!         now = wait; // Sleep until then, or until an input arrives.
+//!         replica.handle(now, Input::Wake);
+//!     }
+//! }
+//! assert_eq!(decided.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`types`], [`time`] | slots, ballots, identities; instants handed in by the driver |
+//! | [`command`], [`log`] | entries and their chain; the log in memory |
+//! | [`membership`], [`quorum`] | who votes with which weight; the proof that enough did |
+//! | [`message`] | what nodes say to each other, and what must be durable first |
+//! | [`record`] | what must survive a crash, and its fold |
+//! | [`input`], [`output`], [`status`] | the seam to the driver |
+//! | [`config`] | every limit and interval |
+//! | [`replica`] | the protocol: acceptor, candidate, leader, learner, reader, election |
+//! | [`detector`] | when a silent peer counts as down |
+//! | [`state_machine`], [`kv`] | what executes decided commands, and the built-in machine |
 #![warn(clippy::indexing_slicing, clippy::unwrap_used)]
 
 pub mod command;
