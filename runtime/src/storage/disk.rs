@@ -1,5 +1,5 @@
 //! What storage needs of a disk: files in one directory, positioned reads and writes, syncs.
-//! Knows nothing about what is stored. Real files live here; the simulator brings its own.
+//! Knows nothing about what is stored. `real` has real files; the simulator brings its own.
 
 use std::io;
 
@@ -82,4 +82,33 @@ pub trait DiskFile {
     /// # Errors
     /// What the system says.
     fn set_len(&mut self, len: u64) -> io::Result<()>;
+}
+
+/// A borrowed disk is a disk: a simulator keeps its own whatever becomes of the store.
+impl<D: Disk + ?Sized> Disk for &mut D {
+    type File = D::File;
+
+    fn open(&mut self, name: &str, create: bool) -> io::Result<Self::File> {
+        (**self).open(name, create)
+    }
+
+    fn list(&mut self) -> io::Result<Vec<String>> {
+        (**self).list()
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        (**self).rename(from, to)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        (**self).remove(name)
+    }
+
+    fn sync_dir(&mut self) -> io::Result<()> {
+        (**self).sync_dir()
+    }
+
+    fn describe(&self, name: &str) -> String {
+        (**self).describe(name)
+    }
 }

@@ -1,67 +1,75 @@
 //! Durable storage of one node: a segmented log and a metadata block over a [`Disk`].
 //! Knows nothing about the protocol beyond `chil_core::record`: its recovery equals the fold of a
 //! durable prefix of the records that were written.
+//!
+//! | module | responsible for |
+//! |---|---|
+//! | `disk`, `real` | what is needed of a disk; a real directory |
+//! | `identity` | whose directory it is, and whether it is in use |
+//! | `meta` | the metadata block in two copies |
+//! | `codec`, `segment`, `wal` | frames, the files they are in, writing them |
+//! | `recover` | reading the log back; torn or corrupt |
+//! | `block`, `at_rest` | small checksummed records |
+//! | `thread` | all of it off the node's thread, many persists a sync |
 
+mod at_rest;
+mod block;
+mod codec;
 pub mod disk;
+mod error;
+mod identity;
+mod meta;
+mod real;
+mod recover;
+mod segment;
+pub mod thread;
+mod wal;
 
-use std::io;
+use std::fmt;
 
-use chil_core::{DiskId, Lsn, Meta, NodeId, Persist, Recovered};
+use chil_core::{DiskId, LogChange, Lsn, Meta, Persist, Record, Recovered, Slot};
 
 pub use disk::{Disk, DiskFile};
+pub use error::StorageError;
+pub use real::{RealDisk, RealFile};
 
-/// Why storage cannot be used. Every variant is final for this process: nothing is retried.
-#[derive(Debug, thiserror::Error)]
-pub enum StorageError {
-    /// The system refused an operation.
-    #[error("{file}: cannot {what}: {source}")]
-    Io {
-        /// The file's full name.
-        file: String,
-        /// The operation.
-        what: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Bytes that were durable are not what was written.
-    #[error("{file}: corrupt at byte {offset}: {detail}")]
-    Corrupt {
-        /// The file's full name.
-        file: String,
-        /// Where.
-        offset: u64,
-        /// What is wrong there, and what can be done.
-        detail: String,
-    },
-    /// The directory belongs to another node.
-    #[error("{dir} belongs to node '{found}', but this node is called '{expected}'")]
-    OtherNode {
-        /// The directory.
-        dir: String,
-        /// Whose it is.
-        found: String,
-        /// Who was started.
-        expected: String,
-    },
-    /// Another process uses the directory.
-    #[error("{0} is in use by another process")]
-    Locked(String),
-    /// The directory was written by a version that this one does not know.
-    #[error("{file}: format version {found} is newer than this program's ({known})")]
-    Version {
-        /// The file's full name.
-        file: String,
-        /// The version found.
-        found: u32,
-        /// The highest version known.
-        known: u32,
-    },
+use error::Context;
+use identity::Identity;
+use segment::Named;
+
+/// How a store lays out its files. May differ from start to start.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Length of a segment of the log; at least [`StoreOptions::SEGMENT_BYTES_MIN`].
+    pub segment_bytes: u64,
 }
 
-/// The store of one node.
-#[derive(Debug)]
+impl StoreOptions {
+    /// The smallest segment: its head and some frames.
+    pub const SEGMENT_BYTES_MIN: u64 = 8 << 10;
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 16 << 20,
+        }
+    }
+}
+
+/// The store of one node. It starts no threads, reads no clock and draws no random numbers: what
+/// it does to the disk is a function of the calls.
+///
+/// After an error it is used up: what is on disk is not known any more, and every later call fails.
 pub struct Store<D: Disk> {
     disk: D,
+    copies: meta::Copies<D::File>,
+    wal: wal::Wal<D::File>,
+    last: Slot,
+    commit: Slot,
+    /// Whether something durable is attested by nothing yet: see [`Store::watermark`].
+    unattested: bool,
+    failed: bool,
 }
 
 /// What a directory turned out to be.
@@ -74,9 +82,10 @@ pub enum Opened<D: Disk> {
 }
 
 /// A directory that has an identity but no cluster yet.
-#[derive(Debug)]
 pub struct Unformed<D: Disk> {
     disk: D,
+    identity: Identity,
+    options: StoreOptions,
 }
 
 impl<D: Disk> Store<D> {
@@ -86,8 +95,86 @@ impl<D: Disk> Store<D> {
     /// # Errors
     /// See [`StorageError`]; nothing that holds data is changed then.
     pub fn open(disk: D, name: &str, fresh: DiskId) -> Result<Opened<D>, StorageError> {
-        let _ = (disk, name, fresh, NodeId::NONE);
-        unimplemented!()
+        Self::open_with(disk, name, fresh, StoreOptions::default())
+    }
+
+    /// [`Store::open`] with options.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with(
+        mut disk: D,
+        name: &str,
+        fresh: DiskId,
+        mut options: StoreOptions,
+    ) -> Result<Opened<D>, StorageError> {
+        options.segment_bytes = options.segment_bytes.max(StoreOptions::SEGMENT_BYTES_MIN);
+        // After the kill of a process, a name that is seen may not be durable yet.
+        disk.sync_dir()
+            .context(&disk, identity::FILE, "sync the directory of")?;
+        let Some(identity) = Identity::read(&mut disk)? else {
+            return Unformed::begin(disk, name, fresh, options).map(Opened::Unformed);
+        };
+        if identity.name != name {
+            return Err(StorageError::OtherNode {
+                dir: disk.describe(""),
+                found: identity.name,
+                expected: name.to_string(),
+            });
+        }
+        if !identity.formed {
+            clear_attempt(&mut disk)?;
+            return Ok(Opened::Unformed(Unformed {
+                disk,
+                identity,
+                options,
+            }));
+        }
+        let (store, recovered) = Self::recover(disk, &identity, &options)?;
+        Ok(Opened::Formed(store, recovered))
+    }
+
+    fn recover(
+        mut disk: D,
+        identity: &Identity,
+        options: &StoreOptions,
+    ) -> Result<(Self, Recovered), StorageError> {
+        let last_seq = last_segment(&mut disk)?;
+        let found = meta::Found::load(&mut disk)?;
+        let (meta_lsn, generation) = (found.block.lsn, found.generation());
+        if found.block.meta.disk != identity.disk {
+            let detail = "it belongs to another directory than the identity file";
+            return Err(StorageError::corrupt(&disk, meta::FILES[0], 0, detail));
+        }
+        let replayed = recover::Replayed::read(
+            &mut disk,
+            identity.disk,
+            last_seq,
+            found.block.meta.clone(),
+            found.block.frames,
+        )?;
+        if replayed.generation() > generation {
+            let detail = format!(
+                "generation {generation}, but the log attests that {} was durable",
+                replayed.generation()
+            );
+            return Err(StorageError::corrupt(&disk, meta::FILES[0], 0, &detail));
+        }
+        // Only now, with everything found sound, is anything changed.
+        let copies = found.repair(&mut disk)?;
+        let end = replayed.settle(&mut disk, meta_lsn, generation)?;
+        remove_temporaries(&mut disk)?;
+        let recovered = replayed.state;
+        let store = Self {
+            disk,
+            copies,
+            wal: wal::Wal::go_on(identity.disk, options.segment_bytes, end),
+            last: recovered.last(),
+            commit: recovered.commit,
+            unattested: true,
+            failed: false,
+        };
+        Ok((store, recovered))
     }
 
     /// Writes the records, in order, without waiting for the disk. A metadata record is the
@@ -95,9 +182,21 @@ impl<D: Disk> Store<D> {
     ///
     /// # Errors
     /// Final: see [`StorageError`].
+    ///
+    /// # Panics
+    /// If the persist does not follow the one before, or a record does not fit the log: it could
+    /// not be recovered.
     pub fn write(&mut self, persist: &Persist) -> Result<(), StorageError> {
-        let _ = persist;
-        unimplemented!()
+        self.guarded(|store| {
+            store.wal.begin(persist.lsn);
+            for record in &persist.records {
+                match record {
+                    Record::Meta(meta) => store.write_meta(persist.lsn, meta)?,
+                    Record::Log(change) => store.write_log(change)?,
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Makes everything written durable and says up to which LSN.
@@ -105,29 +204,266 @@ impl<D: Disk> Store<D> {
     /// # Errors
     /// Final: see [`StorageError`].
     pub fn sync(&mut self) -> Result<Lsn, StorageError> {
-        let _ = &self.disk;
-        unimplemented!()
+        self.guarded(|store| {
+            store.wal.sync(&store.disk)?;
+            Ok(store.wal.lsn())
+        })
+    }
+
+    /// Whether [`Store::watermark`] has something to do once the disk is idle.
+    #[must_use]
+    pub const fn watermark_due(&self) -> bool {
+        self.unattested && !self.failed
+    }
+
+    /// Makes durable a record of what is durable. Until then a damaged last batch looks as if a
+    /// crash had torn it, and would be cut. For idle times: about 10 ms after the last sync.
+    ///
+    /// # Errors
+    /// Final: see [`StorageError`].
+    pub fn watermark(&mut self) -> Result<(), StorageError> {
+        self.guarded(|store| {
+            store.wal.sync(&store.disk)?;
+            if store.unattested {
+                store.wal.append_mark(&mut store.disk)?;
+                store.wal.sync(&store.disk)?;
+                store.unattested = false;
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether [`Store::prepare`] should be called, in idle times or between two batches.
+    #[must_use]
+    pub fn preparation_due(&self) -> bool {
+        !self.failed && self.wal.preparation_due()
+    }
+
+    /// One bounded step of work on the next segment. Without it, the write that fills a segment
+    /// does all of the work at once.
+    ///
+    /// # Errors
+    /// Final: see [`StorageError`].
+    pub fn prepare(&mut self) -> Result<(), StorageError> {
+        self.guarded(|store| store.wal.prepare(&mut store.disk))
     }
 
     /// Gives the disk back (a simulator crashes it, then opens it again).
     pub fn into_disk(self) -> D {
         self.disk
     }
+
+    fn write_meta(&mut self, lsn: Lsn, meta: &Meta) -> Result<(), StorageError> {
+        self.wal.sync(&self.disk)?;
+        let block = meta::Block {
+            lsn,
+            frames: self.wal.synced(),
+            meta: meta.clone(),
+        };
+        self.copies.write(&self.disk, &block)?;
+        self.wal.set_generation(self.copies.generation());
+        self.unattested = true;
+        Ok(())
+    }
+
+    fn write_log(&mut self, change: &LogChange) -> Result<(), StorageError> {
+        let (keep, last, commit) = (change.keep, self.last, self.commit);
+        assert!(
+            commit <= keep && keep <= last,
+            "{change:?} does not fit a log that is decided up to {commit} and ends at {last}"
+        );
+        assert!(
+            change.commit <= change.last(),
+            "{change:?} decides more than it has"
+        );
+        let slots = change.entries.iter().map(|entry| entry.slot().get());
+        assert!(
+            slots.eq(keep.get() + 1..=change.last().get()),
+            "{change:?} leaves a hole"
+        );
+        self.wal.append(&mut self.disk, change)?;
+        self.last = change.last();
+        self.commit = commit.max(change.commit);
+        self.unattested = true;
+        Ok(())
+    }
+
+    fn guarded<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        if self.failed {
+            return Err(std::io::Error::other(
+                "an earlier operation failed; only a restart can tell what is durable",
+            ))
+            .context(&self.disk, "", "go on using the directory");
+        }
+        let done = work(self);
+        self.failed = done.is_err();
+        done
+    }
 }
 
 impl<D: Disk> Unformed<D> {
+    fn begin(
+        mut disk: D,
+        name: &str,
+        fresh: DiskId,
+        options: StoreOptions,
+    ) -> Result<Self, StorageError> {
+        let names = disk.list().context(&disk, "", "list")?;
+        if let Some(data) = names.iter().find(|name| is_data(name)) {
+            let detail = format!("the file is missing, although there is '{data}'");
+            return Err(StorageError::corrupt(&disk, identity::FILE, 0, &detail));
+        }
+        let identity = Identity {
+            name: name.to_string(),
+            disk: fresh,
+            formed: false,
+        };
+        identity.write(&mut disk)?;
+        Ok(Self {
+            disk,
+            identity,
+            options,
+        })
+    }
+
     /// The directory's identity.
     #[must_use]
     pub fn disk_id(&self) -> DiskId {
-        unimplemented!()
+        self.identity.disk
     }
 
     /// Makes the directory member of a cluster: `meta` is durable when this returns.
     ///
     /// # Errors
     /// See [`StorageError`].
+    ///
+    /// # Panics
+    /// If `meta` is for another directory: see [`Unformed::disk_id`].
     pub fn form(self, meta: &Meta) -> Result<(Store<D>, Recovered), StorageError> {
-        let _ = (meta, self.disk);
-        unimplemented!()
+        let Self {
+            mut disk,
+            mut identity,
+            options,
+        } = self;
+        assert_eq!(
+            meta.disk, identity.disk,
+            "metadata for another directory than this one"
+        );
+        let recovered = Recovered::formatted(meta.clone());
+        let mut wal = wal::Wal::create(&mut disk, identity.disk, options.segment_bytes)?;
+        // The log begins with its first `acc`: no later metadata can change what it was.
+        let first = LogChange {
+            keep: Slot::ZERO,
+            entries: Vec::new(),
+            acc: recovered.acc,
+            commit: recovered.commit,
+            commit_in: recovered.commit_in,
+        };
+        wal.append(&mut disk, &first)?;
+        wal.sync(&disk)?;
+        let block = meta::Block {
+            lsn: Lsn::default(),
+            frames: wal.synced(),
+            meta: meta.clone(),
+        };
+        let copies = meta::Copies::create(&mut disk, &block)?;
+        wal.set_generation(copies.generation());
+        disk.sync_dir()
+            .context(&disk, meta::FILES[0], "make durable")?;
+        identity.formed = true;
+        identity.write(&mut disk)?;
+        let store = Store {
+            disk,
+            copies,
+            wal,
+            last: recovered.last(),
+            commit: recovered.commit,
+            unattested: true,
+            failed: false,
+        };
+        Ok((store, recovered))
     }
+
+    /// Gives the disk back.
+    pub fn into_disk(self) -> D {
+        self.disk
+    }
+}
+
+impl<D: Disk> fmt::Debug for Store<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("dir", &self.disk.describe(""))
+            .field("lsn", &self.wal.lsn())
+            .field("last", &self.last)
+            .field("commit", &self.commit)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<D: Disk> fmt::Debug for Unformed<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unformed")
+            .field("dir", &self.disk.describe(""))
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a file holds data of a formed directory.
+fn is_data(name: &str) -> bool {
+    meta::FILES.contains(&name) || matches!(Named::of(name), Named::Segment(_))
+}
+
+/// The number of the last segment.
+fn last_segment<D: Disk>(disk: &mut D) -> Result<u64, StorageError> {
+    let names = disk.list().context(disk, "", "list")?;
+    let mut seqs: Vec<u64> = names
+        .iter()
+        .filter_map(|name| match Named::of(name) {
+            Named::Segment(seq) => Some(seq),
+            Named::Temporary | Named::Other => None,
+        })
+        .collect();
+    seqs.sort_unstable();
+    let present = (1..).zip(&seqs).take_while(|(n, seq)| n == *seq).count() as u64;
+    if present == 0 || present < seqs.len() as u64 {
+        let name = segment::file_name(present + 1);
+        return Err(StorageError::corrupt(disk, &name, 0, "the file is missing"));
+    }
+    Ok(present)
+}
+
+/// Removes what an attempt to form left behind when it was interrupted.
+fn clear_attempt<D: Disk>(disk: &mut D) -> Result<(), StorageError> {
+    let names = disk.list().context(disk, "", "list")?;
+    let mut removed = false;
+    for name in names {
+        if is_data(&name) || is_temporary(&name) {
+            disk.remove(&name).context(disk, &name, "remove")?;
+            removed = true;
+        }
+    }
+    if removed {
+        disk.sync_dir().context(disk, "", "sync")?;
+    }
+    Ok(())
+}
+
+/// Removes files that were being prepared when the process ended.
+fn remove_temporaries<D: Disk>(disk: &mut D) -> Result<(), StorageError> {
+    for name in disk.list().context(disk, "", "list")? {
+        if is_temporary(&name) {
+            disk.remove(&name).context(disk, &name, "remove")?;
+        }
+    }
+    Ok(())
+}
+
+fn is_temporary(name: &str) -> bool {
+    name == identity::TEMPORARY || Named::of(name) == Named::Temporary
 }

@@ -1,0 +1,84 @@
+//! Why a data directory cannot be used, sorted by what a person can do about it.
+//! Knows nothing about how anything is stored.
+
+use std::io;
+
+use super::disk::Disk;
+
+/// Why storage cannot be used. Every variant is final for this process: nothing is retried.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The system refused an operation.
+    #[error("{file}: cannot {what}: {source}")]
+    Io {
+        /// The file's full name.
+        file: String,
+        /// The operation.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Bytes that were durable are not what was written.
+    #[error("{file}: corrupt at byte {offset}: {detail}")]
+    Corrupt {
+        /// The file's full name.
+        file: String,
+        /// Where.
+        offset: u64,
+        /// What is wrong there, and what can be done.
+        detail: String,
+    },
+    /// The directory belongs to another node.
+    #[error("{dir} belongs to node '{found}', but this node is called '{expected}'")]
+    OtherNode {
+        /// The directory.
+        dir: String,
+        /// Whose it is.
+        found: String,
+        /// Who was started.
+        expected: String,
+    },
+    /// Another process uses the directory.
+    #[error("{0} is in use by another process")]
+    Locked(String),
+    /// The directory was written by a version that this one does not know.
+    #[error("{file}: format version {found} is newer than this program's ({known})")]
+    Version {
+        /// The file's full name.
+        file: String,
+        /// The version found.
+        found: u32,
+        /// The highest version known.
+        known: u32,
+    },
+}
+
+impl StorageError {
+    /// Damage in `file`, with what it means for the node.
+    pub(super) fn corrupt<D: Disk>(disk: &D, file: &str, offset: u64, detail: &str) -> Self {
+        Self::Corrupt {
+            file: disk.describe(file),
+            offset,
+            detail: format!(
+                "{detail}; what was durable here may have been promised to other nodes, so this \
+                 node does not start: bring this directory back as it was, do not delete parts of it"
+            ),
+        }
+    }
+}
+
+/// Names the file and the operation that an I/O error belongs to.
+pub(super) trait Context<T> {
+    /// The result with `file` and `what` in its error.
+    fn context<D: Disk>(self, disk: &D, file: &str, what: &'static str) -> Result<T, StorageError>;
+}
+
+impl<T> Context<T> for io::Result<T> {
+    fn context<D: Disk>(self, disk: &D, file: &str, what: &'static str) -> Result<T, StorageError> {
+        self.map_err(|source| StorageError::Io {
+            file: disk.describe(file),
+            what,
+            source,
+        })
+    }
+}

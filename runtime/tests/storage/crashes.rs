@@ -1,0 +1,168 @@
+//! The power fails, or the process is killed, at any operation of the disk; again and again.
+
+use chil::storage::{StorageError, Store};
+use chil_core::Record;
+use proptest::prelude::*;
+
+use crate::fault_disk::FaultDisk;
+use crate::model::{Model, formed, fresh};
+
+#[derive(Clone, Debug)]
+enum Action {
+    Append(Vec<usize>),
+    /// Cuts this share of what may be cut, then appends.
+    Cut(u8, Vec<usize>),
+    /// Decides this share of what is not decided, in a record without entries.
+    Commit(u8),
+    Meta,
+    /// Several records in one persist.
+    Mixed(Vec<usize>),
+    Sync,
+    Watermark,
+    Prepare,
+}
+
+fn sizes() -> impl Strategy<Value = Vec<usize>> {
+    let size = prop_oneof![8 => 0..300_usize, 1 => 300..3_000_usize, 1 => 9_000..20_000_usize];
+    prop::collection::vec(size, 1..6)
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        6 => sizes().prop_map(Action::Append),
+        2 => (any::<u8>(), sizes()).prop_map(|(share, sizes)| Action::Cut(share, sizes)),
+        2 => any::<u8>().prop_map(Action::Commit),
+        1 => Just(Action::Meta),
+        1 => sizes().prop_map(Action::Mixed),
+        5 => Just(Action::Sync),
+        1 => Just(Action::Watermark),
+        1 => Just(Action::Prepare),
+    ]
+}
+
+#[derive(Clone, Debug)]
+struct Life {
+    actions: Vec<Action>,
+    /// Operations of the disk until the power fails, counted from before the start.
+    crash_after: u64,
+    /// Whether only the process is killed.
+    kill: bool,
+}
+
+fn life() -> impl Strategy<Value = Life> {
+    let crash_after = prop_oneof![0..40_u64, 20..400_u64];
+    (
+        prop::collection::vec(action(), 0..40),
+        crash_after,
+        any::<bool>(),
+    )
+        .prop_map(|(actions, crash_after, kill)| Life {
+            actions,
+            crash_after,
+            kill,
+        })
+}
+
+fn share(of: u64, share: u8) -> u64 {
+    of * u64::from(share) / 255
+}
+
+/// Does one action. What was submitted is in the model before the disk is touched.
+fn act(
+    store: &mut Store<FaultDisk>,
+    model: &mut Model,
+    action: &Action,
+) -> Result<(), StorageError> {
+    let (commit, last) = (model.state.commit.get(), model.state.last().get());
+    let records: Vec<Record> = match action {
+        Action::Append(sizes) => vec![model.append(sizes)],
+        Action::Cut(part, sizes) => {
+            let keep = commit + share(last - commit, *part);
+            vec![model.change(keep, sizes, commit)]
+        }
+        Action::Commit(part) => {
+            vec![model.change(last, &[], commit + share(last - commit, *part))]
+        }
+        Action::Meta => vec![model.meta()],
+        Action::Mixed(sizes) => {
+            let first = model.append(sizes);
+            vec![first, model.meta()]
+        }
+        Action::Sync => {
+            store.sync()?;
+            model.all_synced();
+            return Ok(());
+        }
+        Action::Watermark => {
+            store.watermark()?;
+            model.all_synced();
+            return Ok(());
+        }
+        Action::Prepare => return store.prepare_if_due(),
+    };
+    let ends_in_meta = matches!(records.last(), Some(Record::Meta(_)));
+    let persist = model.persist(records);
+    store.write(&persist)?;
+    if ends_in_meta {
+        model.all_synced();
+    }
+    Ok(())
+}
+
+trait PrepareIfDue {
+    fn prepare_if_due(&mut self) -> Result<(), StorageError>;
+}
+
+impl PrepareIfDue for Store<FaultDisk> {
+    fn prepare_if_due(&mut self) -> Result<(), StorageError> {
+        if self.preparation_due() {
+            self.prepare()?;
+        }
+        Ok(())
+    }
+}
+
+fn live(disk: &FaultDisk, model: &mut Model, life: &Life) -> Result<(), StorageError> {
+    disk.crash_after(life.crash_after);
+    let (mut store, recovered) = formed(disk.clone())?;
+    model.recovered(recovered);
+    for action in &life.actions {
+        act(&mut store, model, action)?;
+    }
+    Ok(())
+}
+
+fn run(seed: u64, lives: &[Life]) {
+    let disk = FaultDisk::new(seed);
+    let (store, mut model) = fresh(disk.clone());
+    drop(store);
+    for life in lives {
+        let ended = live(&disk, &mut model, life);
+        if let Err(error) = ended {
+            assert!(disk.crashed(), "refused without a reason: {error}");
+        }
+        if life.kill {
+            disk.process_restart();
+        } else {
+            disk.power_cycle();
+        }
+    }
+    let (_, recovered) = formed(disk.clone()).unwrap();
+    model.recovered(recovered.clone());
+    // What was read once is durable: the power may fail right away.
+    disk.power_cycle();
+    let (_, again) = formed(disk).unwrap();
+    assert_eq!(recovered, again);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn recovery_is_the_fold_of_a_prefix_with_all_that_was_synced(
+        seed in any::<u64>(),
+        lives in prop::collection::vec(life(), 1..6),
+    ) {
+        run(seed, &lives);
+    }
+}

@@ -1,0 +1,7 @@
+//! The store as its users see it: crashes at any operation, damaged bytes, real files.
+//! Knows nothing about how anything is laid out, except that files have bytes to damage.
+
+mod crashes;
+mod fault_disk;
+mod forming;
+mod model;
