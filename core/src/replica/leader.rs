@@ -164,6 +164,9 @@ impl Replica {
         let (ballot, matched) = (leading.ballot, leading.matched(from));
         let progress = leading.progress_mut(from);
         match m.reason {
+            // Once synced, always synced: the sync was durable before it was confirmed. These are
+            // delayed answers to what came before it.
+            NackReason::NeedPrepare | NackReason::NeedSync if progress.stage == Stage::Synced => {}
             NackReason::NeedPrepare => {
                 // It answers only ballots that it knows; it may have been away for the first.
                 progress.stage = Stage::Unpromised;
@@ -255,10 +258,12 @@ impl Replica {
             return None;
         };
         if position.acc == leading.ballot {
-            // Synced already, in this ballot: only the answer got lost.
+            // Synced already, in this ballot: only the answer got lost. The position may be an old
+            // one; what was acknowledged since stays acknowledged.
+            let sent = position.last.max(leading.matched(to)).min(last);
             let progress = leading.progress_mut(to);
             progress.stage = Stage::Synced;
-            progress.sent = position.last.min(last);
+            progress.sent = sent;
             return self.next_for(to);
         }
         let agreed = if position.acc == leading.adopted_acc {

@@ -33,10 +33,10 @@ impl Replica {
             // What was decided below its ballot, a leader holds already.
             return self.ignore(from, "Learn", IgnoreReason::Stale);
         }
-        let commit = m.commit;
+        let (before, theirs) = (self.commit, m.commit);
         match self.take_decided(m) {
             Err(reason) => self.ignore(from, "Learn", reason),
-            Ok(()) => self.after_learning(from, commit),
+            Ok(()) => self.after_learning(from, before, theirs),
         }
     }
 
@@ -97,7 +97,7 @@ impl Replica {
         agreed
     }
 
-    fn after_learning(&mut self, from: usize, their_commit: Slot) {
+    fn after_learning(&mut self, from: usize, before: Slot, their_commit: Slot) {
         let promised = self.meta.promised;
         if matches!(self.role, Role::Preparing(_)) {
             self.try_adopt();
@@ -105,7 +105,9 @@ impl Replica {
             // The leader sends what comes next once it knows how far this was enough.
             let nack = self.nack(promised, NackReason::NeedSync);
             self.outbox.send(from, Message::Nack(nack));
-        } else if self.commit < their_commit {
+        } else if before < self.commit && self.commit < their_commit {
+            // Only what brought something new is followed by a question for more: otherwise
+            // every duplicate would start another conversation.
             self.fetch(from, their_commit);
         }
     }

@@ -86,16 +86,28 @@ impl Progress {
         self.sent = self.sent.max(last);
     }
 
-    /// It refused and said where it stands instead.
+    /// It refused and said where it stands instead. What it said before, or says twice, starts
+    /// nothing: otherwise every duplicate would start another conversation.
     pub(super) fn moved(&mut self, nack: &Nack) {
         let mut position = Position {
             acc: nack.acc,
             last: nack.last,
             commit: nack.commit,
         };
-        if self.stage == Stage::Behind(position) {
-            // A sync from there was refused already: what is decided surely agrees.
-            position.acc = Ballot::default();
+        if let Stage::Behind(known) = self.stage {
+            let decided_only = Position {
+                acc: Ballot::default(),
+                ..position
+            };
+            if known == decided_only
+                || (known.commit, known.last) > (position.commit, position.last)
+            {
+                return;
+            }
+            if known == position {
+                // A sync from there was refused already: what is decided surely agrees.
+                position = decided_only;
+            }
         }
         self.stage = Stage::Behind(position);
         self.answered();
