@@ -114,11 +114,11 @@ pub(super) fn unseal<'a>(kind: &Kind, bytes: &'a [u8]) -> Result<Block<'a>, Brok
     Ok(Block { generation, body })
 }
 
-/// Reads the start of a file, as much as a block can have; `None` when there is no such file.
-pub(super) fn read<D: Disk>(
-    disk: &mut D,
-    name: &str,
-) -> Result<Option<(D::File, Vec<u8>)>, StorageError> {
+/// A file and what it begins with; `None` when there is no such file.
+pub(super) type Contents<F> = Option<(F, Vec<u8>)>;
+
+/// Reads the start of a file, as much as a block can have.
+pub(super) fn read<D: Disk>(disk: &mut D, name: &str) -> Result<Contents<D::File>, StorageError> {
     let file = match disk.open(name, false) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -170,16 +170,12 @@ impl<F: DiskFile> Found<F> {
     }
 }
 
+/// A copy as it was found: its file, and its generation and content.
+type Copy<F> = (Option<F>, Result<(u64, Block), StorageError>);
+
 /// One copy: its file if there is one, and its content or what is wrong with it. An error that
 /// could mean "try again with the disk connected" or "start the newer program" ends the attempt.
-#[expect(
-    clippy::type_complexity,
-    reason = "used once, right above, where it is taken apart"
-)]
-fn read_copy<D: Disk>(
-    disk: &mut D,
-    name: &str,
-) -> Result<(Option<D::File>, Result<(u64, Block), StorageError>), StorageError> {
+fn read_copy<D: Disk>(disk: &mut D, name: &str) -> Result<Copy<D::File>, StorageError> {
     let Some((file, bytes)) = block::read(disk, name)? else {
         let error = StorageError::corrupt(disk, name, 0, "the file is missing");
         return Ok((None, Err(error)));

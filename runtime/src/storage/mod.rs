@@ -74,6 +74,10 @@ pub struct Store<D: Disk> {
 
 /// What a directory turned out to be.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once a start, and taken apart at once"
+)]
 pub enum Opened<D: Disk> {
     /// Prepared for this node, but not yet member of a cluster.
     Unformed(Unformed<D>),

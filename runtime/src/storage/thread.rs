@@ -6,7 +6,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chil_core::{Lsn, Persist, Record};
@@ -83,15 +82,14 @@ impl WalStats {
 
 /// A [`Store`] on a thread of its own, as the node loop uses it.
 ///
-/// Dropping it ends the thread after the batch under way. What was submitted and not yet reported
-/// may or may not be durable then, as after a crash.
+/// Dropping it ends the thread after the batch under way, without waiting for that. What was
+/// submitted and not yet reported may or may not be durable then, as after a crash.
 #[derive(Debug)]
 pub struct WalThread {
     submit: Option<Sender<Persist>>,
     completed: UnboundedReceiver<Result<Lsn, StorageError>>,
     stop: Arc<AtomicBool>,
     stats: WalStats,
-    thread: Option<JoinHandle<()>>,
     /// Whether the final error was handed over.
     failed: bool,
 }
@@ -117,7 +115,7 @@ impl WalThread {
             stop: Arc::clone(&stop),
             stats: stats.clone(),
         };
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("chil-wal".to_string())
             .spawn(move || worker.run())?;
         Ok(Self {
@@ -125,7 +123,6 @@ impl WalThread {
             completed,
             stop,
             stats,
-            thread: Some(thread),
             failed: false,
         })
     }
@@ -160,20 +157,23 @@ impl Storage for WalThread {
         self.failed = result.is_err();
         result
     }
+
+    async fn close(mut self) {
+        self.submit = None;
+        // The worker's last act is to drop the channel, behind the store with its lock.
+        while self.completed.recv().await.is_some() {}
+    }
 }
 
 impl Drop for WalThread {
     fn drop(&mut self) {
+        // The thread is not waited for: whoever drops this may be a thread that must not block. It
+        // wakes by the end of its queue, which goes with the sender.
         self.stop.store(true, Ordering::Release);
-        // The thread sees the end of its queue, also when it sleeps.
-        self.submit = None;
-        if let Some(thread) = self.thread.take() {
-            // It reports by the channel; a panic of it has said its word on stderr.
-            let _ = thread.join();
-        }
     }
 }
 
+/// Fields are dropped in this order: the store is closed before the end of `report` says so.
 struct Worker<D: Disk> {
     store: Store<D>,
     queue: Receiver<Persist>,
