@@ -68,6 +68,7 @@
 pub mod command;
 pub mod config;
 pub mod detector;
+pub mod forming;
 pub mod input;
 pub mod kv;
 pub mod log;

@@ -2,6 +2,24 @@
 //! Knows nothing about sockets, nor what a message means.
 #![warn(clippy::indexing_slicing, clippy::unwrap_used)]
 
+pub mod decode;
+pub mod encode;
+mod wire;
+
+use chil_core::Envelope;
+use chil_core::forming::FormingMessage;
+
+pub use decode::DecodeError;
+
+/// What travels as one message of a link between two nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Between members of a cluster.
+    Envelope(Box<Envelope>),
+    /// Between nodes that want to become one.
+    Forming(FormingMessage),
+}
+
 /// Messages of `proto/chil/v1/*.proto`, and with the feature `grpc` their services' code.
 ///
 /// Generated and committed: a test proves that it is current.

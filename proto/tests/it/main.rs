@@ -2,3 +2,5 @@
 //! Knows nothing about the encoder's inside.
 
 mod generated;
+mod roundtrip;
+mod strategies;

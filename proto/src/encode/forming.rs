@@ -1,0 +1,121 @@
+//! The messages of forming to bytes.
+//! Knows nothing about what they lead to.
+
+use bytes::Bytes;
+use chil_core::forming::{
+    Confirm, Confirmed, FormingMessage, Hello, HelloReply, HelloState, Listed,
+};
+use chil_core::{ClusterId, Member, Membership};
+
+use super::into_bytes;
+use crate::wire::{Encode, Sink};
+
+pub(super) fn frame(message: &FormingMessage) -> Bytes {
+    match message {
+        FormingMessage::Hello(m) => into_bytes(2, m),
+        FormingMessage::HelloReply(m) => into_bytes(3, m),
+        FormingMessage::Confirm(m) => into_bytes(4, m),
+        FormingMessage::Confirmed(m) => into_bytes(5, m),
+    }
+}
+
+impl Encode for Listed {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        if let Some(name) = &self.name {
+            sink.present_bytes(1, name.as_bytes());
+        }
+        sink.bytes(2, self.addr.as_bytes());
+        sink.uint(3, u64::from(self.weight));
+    }
+}
+
+impl Encode for Hello {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, self.name.as_bytes());
+        sink.wide(2, self.disk.get());
+        sink.bytes(3, self.addr.as_bytes());
+        sink.fixed(4, self.nonce);
+        sink.uint(5, self.round);
+        for listed in &self.list {
+            sink.message(6, listed);
+        }
+    }
+}
+
+impl Encode for HelloReply {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, self.name.as_bytes());
+        sink.wide(2, self.disk.get());
+        sink.bytes(3, self.addr.as_bytes());
+        sink.fixed(4, self.nonce);
+        sink.uint(5, self.round);
+        match &self.state {
+            HelloState::Forming { list } => sink.message(6, &PeerList(list)),
+            HelloState::Formed {
+                cluster,
+                membership,
+            } => {
+                sink.message(7, &Cluster(*cluster, membership));
+            }
+        }
+    }
+}
+
+struct PeerList<'a>(&'a [Listed]);
+
+impl Encode for PeerList<'_> {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        for listed in self.0 {
+            sink.message(1, listed);
+        }
+    }
+}
+
+struct Cluster<'a>(ClusterId, &'a Membership);
+
+impl Encode for Cluster<'_> {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        sink.wide(1, self.0.get());
+        sink.message(2, self.1);
+    }
+}
+
+impl Encode for Membership {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        sink.uint(1, self.epoch.get());
+        let mut by_name: Vec<&Member> = self.members.values().collect();
+        by_name.sort_by(|a, b| a.name.cmp(&b.name));
+        for member in by_name {
+            sink.message(2, member);
+        }
+        sink.uint(3, u64::from(self.protocol));
+    }
+}
+
+impl Encode for Member {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, self.name.as_bytes());
+        sink.wide(2, self.disk.get());
+        sink.bytes(3, self.addr.as_bytes());
+        sink.uint(4, u64::from(self.weight));
+    }
+}
+
+impl Encode for Confirm {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, self.name.as_bytes());
+        sink.wide(2, self.disk.get());
+        sink.bytes(3, self.addr.as_bytes());
+        sink.wide(4, self.candidate.get());
+        sink.fixed(5, self.nonce);
+    }
+}
+
+impl Encode for Confirmed {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, self.name.as_bytes());
+        sink.wide(2, self.disk.get());
+        sink.wide(3, self.candidate.get());
+        sink.fixed(4, self.nonce);
+    }
+}
