@@ -93,26 +93,45 @@ pub fn check_address(text: &str) -> Result<u16, AddressError> {
     port.parse().map_err(|_| AddressError::BadPort(owned()))
 }
 
+impl Peer {
+    /// Checks that name and address can be what they are meant to be. Nothing is looked up.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn check(&self) -> Result<(), AddressError> {
+        if self.name.as_deref() == Some("") {
+            return Err(AddressError::NoName(format!("={}", self.address)));
+        }
+        match check_address(&self.address)? {
+            0 => Err(AddressError::BadPort(self.address.clone())),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<&str> for Peer {
+    /// From `host:port` or `name=host:port`. [`Peer::check`] says whether that makes sense.
+    fn from(text: &str) -> Self {
+        match text.split_once('=') {
+            Some((name, address)) => Self::at(address.trim()).named(name.trim()),
+            None => Self::at(text.trim()),
+        }
+    }
+}
+
+impl From<String> for Peer {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
 impl FromStr for Peer {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
-        let (name, address) = match text.split_once('=') {
-            Some((name, address)) => (Some(name.trim()), address.trim()),
-            None => (None, text),
-        };
-        if name == Some("") {
-            return Err(AddressError::NoName(text.to_owned()));
-        }
-        if check_address(address)? == 0 {
-            return Err(AddressError::BadPort(address.to_owned()));
-        }
-        Ok(Self {
-            address: address.to_owned(),
-            name: name.map(str::to_owned),
-            weight: 1,
-        })
+        let peer = Self::from(text);
+        peer.check()?;
+        Ok(peer)
     }
 }
 
