@@ -297,3 +297,7 @@ fn ballot(at: &mut Reader<'_>) -> Ballot {
         NodeId::new(at.u64_be()),
     )
 }
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

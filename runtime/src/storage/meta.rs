@@ -189,3 +189,36 @@ fn read_copy<D: Disk>(disk: &mut D, name: &str) -> Result<Copy<D::File>, Storage
     };
     Ok((Some(file), read))
 }
+
+#[cfg(test)]
+mod tests {
+    use chil_core::{Ballot, DiskId, Epoch, Member, Membership, NodeId};
+
+    use super::*;
+
+    /// Changing these bytes would make every deployed node refuse its own metadata.
+    #[test]
+    fn the_bytes_are_pinned() {
+        let disk = DiskId::new(0xd15c);
+        let member = Member {
+            name: "a".to_string(),
+            disk,
+            addr: "b:1".to_string(),
+            weight: 2,
+        };
+        let membership = Membership::new(Epoch::FIRST, [member]).unwrap();
+        let node = NodeId::from_name("a").unwrap();
+        let mut meta = Meta::format(membership.cluster_id(), node, disk, membership);
+        meta.damaged = Some(Ballot::new(Epoch::FIRST, 3, node));
+        let block = Block {
+            lsn: Lsn::new(4),
+            frames: 5,
+            meta,
+        };
+        let bytes = at_rest::encode(&block).unwrap();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let pinned = include_str!("golden/meta.hex");
+        assert_eq!(hex, pinned.split_whitespace().collect::<String>());
+        assert_eq!(at_rest::decode(&bytes), Ok(block));
+    }
+}

@@ -6,7 +6,7 @@
 
 use chil_core::DiskId;
 
-use super::block::{self, Kind};
+use super::block::{self, Kind, Reader};
 use super::disk::{Disk, DiskFile};
 use super::error::{Context, StorageError};
 
@@ -14,6 +14,9 @@ use super::error::{Context, StorageError};
 pub(super) const HEAD_LEN: u64 = 4096;
 /// Zeros written, and synced, in one step of preparing a segment.
 pub(super) const STEP_LEN: u64 = 1 << 20;
+
+/// The head says whose segment this is, and how long it was made.
+const HEAD_BODY_LEN: usize = 16 + 8;
 
 const KIND: Kind = Kind {
     magic: *b"chilwal\0",
@@ -92,18 +95,25 @@ impl<F: DiskFile> Segment<F> {
             opened => opened.context(disk, &name, "open")?,
         };
         let len = file.len().context(disk, &name, "measure")?;
+        let cut = || {
+            let detail = "the file was cut: it is shorter than it was made";
+            StorageError::corrupt(disk, &name, len, detail)
+        };
         if len < HEAD_LEN {
-            let detail = "the file ends within its head";
-            return Err(StorageError::corrupt(disk, &name, len, detail));
+            return Err(cut());
         }
-        let mut head = vec![0; block::HEADER_LEN + size_of::<u128>()];
+        let mut head = vec![0; block::HEADER_LEN + HEAD_BODY_LEN];
         file.read_exact_at(&mut head, 0)
             .context(disk, &name, "read")?;
         let found =
             block::unseal(&KIND, &head).map_err(|broken| broken.into_error(disk, &name, &KIND))?;
-        if found.generation != seq || found.body != id.get().to_le_bytes() {
+        let mut body = Reader(found.body);
+        if found.generation != seq || found.body.len() != HEAD_BODY_LEN || body.u128() != id.get() {
             let detail = "this segment belongs elsewhere (another directory or another place)";
             return Err(StorageError::corrupt(disk, &name, 0, detail));
+        }
+        if len < body.u64() {
+            return Err(cut());
         }
         Ok(Self {
             seq,
@@ -193,7 +203,9 @@ impl<F: DiskFile> Growing<F> {
         let name = temporary_name(self.seq);
         let mut piece = zeros((self.len - self.written).min(STEP_LEN));
         if self.written == 0 {
-            let head = block::seal(&KIND, self.seq, &id.get().to_le_bytes());
+            let mut body = id.get().to_le_bytes().to_vec();
+            body.extend_from_slice(&self.len.to_le_bytes());
+            let head = block::seal(&KIND, self.seq, &body);
             piece[..head.len()].copy_from_slice(&head);
         }
         self.file
@@ -230,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_head_fits_before_the_frames() {
-        let head = block::seal(&KIND, u64::MAX, &[0; 16]);
+        let head = block::seal(&KIND, u64::MAX, &[0; HEAD_BODY_LEN]);
         assert!((head.len() as u64) <= HEAD_LEN);
     }
 }

@@ -2,6 +2,9 @@
 //! Knows nothing about how anything is laid out, except that files have bytes to damage.
 
 mod crashes;
+mod damage;
 mod fault_disk;
+mod faults;
 mod forming;
 mod model;
+mod real;
