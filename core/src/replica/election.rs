@@ -228,8 +228,13 @@ impl Replica {
                 0
             },
         );
+        let was_happy = self.election.happy;
         let leader_is_new = self.raise_leader();
-        self.election.happy = self.judge_happiness();
+        // A new leader has a round to show itself. Without it, whoever follows it looks unhappy
+        // to the one it replaced; if those two cannot hear each other, they replace each other
+        // for ever (the chained scenario).
+        let grace = leader_is_new && was_happy && !self.disk_is_stalled();
+        self.election.happy = grace || self.judge_happiness();
         self.judge_leadership();
         if leader_is_new {
             // Answers to this round were given before it came: the next round judges it.
