@@ -1,0 +1,512 @@
+//! A cluster of replicas in one thread, driven step by step: who hears what, whose disk syncs,
+//! who crashes. Knows nothing about the protocol but what must be durable before it is said.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use chil_core::kv::{KeyValue, KvCommand};
+use chil_core::message::HeartbeatReply;
+use chil_core::{
+    Applier, Ballot, ClusterId, Command, Config, DiskId, Envelope, Epoch, Input, Lane, Member,
+    Membership, Message, Meta, NodeId, Output, Persist, Recovered, Replica, Role, Slot, Span,
+    Status, Time, Token,
+};
+
+use crate::ghost::Ghost;
+
+/// Nodes are called by their numbers, from 1.
+#[derive(Debug)]
+pub(crate) struct Rig {
+    pub(crate) now: Time,
+    /// What was sent and neither delivered nor dropped, in the order of sending.
+    pub(crate) wire: VecDeque<Envelope>,
+    /// What happened since it was last taken, one line an output; heartbeats are left out.
+    pub(crate) trace: Vec<String>,
+    pub(crate) ghost: Ghost,
+    nodes: Vec<Node>,
+    cuts: BTreeSet<(usize, usize)>,
+    tokens: u64,
+}
+
+#[derive(Debug)]
+struct Node {
+    config: Config,
+    /// `None` while crashed.
+    replica: Option<Replica>,
+    disk: Recovered,
+    pending: VecDeque<Persist>,
+    applier: Applier<KeyValue>,
+    wake_at: Time,
+    outputs: Vec<Output>,
+}
+
+impl Rig {
+    /// A freshly formed cluster of `count` nodes of weight 1, all started.
+    pub(crate) fn new(count: usize) -> Self {
+        Self::weighted(&vec![1; count])
+    }
+
+    /// The same with these weights.
+    pub(crate) fn weighted(weights: &[u32]) -> Self {
+        let members: BTreeMap<NodeId, Member> = (1..)
+            .zip(weights)
+            .map(|(number, &weight)| {
+                let member = Member {
+                    name: format!("n{number}"),
+                    disk: DiskId::new(u128::from(number)),
+                    addr: String::new(),
+                    weight,
+                };
+                (NodeId::new(number), member)
+            })
+            .collect();
+        let membership = Membership {
+            epoch: Epoch::FIRST,
+            members,
+            protocol: Membership::PROTOCOL,
+        };
+        let node = |id: u64| {
+            let (node, disk) = (NodeId::new(id), DiskId::new(u128::from(id)));
+            let meta = Meta::format(ClusterId::new(1), node, disk, membership.clone());
+            Node {
+                config: Config::new(node, 1, id),
+                replica: None,
+                disk: Recovered::formatted(meta),
+                pending: VecDeque::new(),
+                applier: Applier::new(KeyValue::default()),
+                wake_at: Time::ZERO,
+                outputs: Vec::new(),
+            }
+        };
+        let mut rig = Self {
+            now: Time::ZERO,
+            wire: VecDeque::new(),
+            trace: Vec::new(),
+            ghost: Ghost::new(weights),
+            nodes: (1..=weights.len() as u64).map(node).collect(),
+            cuts: BTreeSet::new(),
+            tokens: 0,
+        };
+        for number in rig.numbers() {
+            rig.start(number);
+            rig.persist(number);
+        }
+        rig.wire.clear();
+        rig.trace.clear();
+        rig
+    }
+
+    /// The numbers of all nodes.
+    pub(crate) fn numbers(&self) -> std::ops::RangeInclusive<usize> {
+        1..=self.nodes.len()
+    }
+
+    pub(crate) fn is_up(&self, number: usize) -> bool {
+        self.nodes[number - 1].replica.is_some()
+    }
+
+    pub(crate) fn replica(&self, number: usize) -> &Replica {
+        let replica = self.nodes[number - 1].replica.as_ref();
+        replica.unwrap_or_else(|| panic!("n{number} is down"))
+    }
+
+    pub(crate) fn status(&self, number: usize) -> Status {
+        self.replica(number).status()
+    }
+
+    /// What would survive a crash of the node now.
+    pub(crate) fn disk(&self, number: usize) -> &Recovered {
+        &self.nodes[number - 1].disk
+    }
+
+    /// Digest of the node's state machine, and the last slot that it executed.
+    pub(crate) fn state(&self, number: usize) -> (Slot, u128) {
+        let applier = &self.nodes[number - 1].applier;
+        (applier.applied(), applier.digest())
+    }
+
+    /// Whether the node's state machine has a value for `key`.
+    pub(crate) fn has(&self, number: usize, key: &str) -> bool {
+        let machine = self.nodes[number - 1].applier.machine();
+        machine.get(key.as_bytes()).is_some()
+    }
+
+    /// Everything that the node put out since it was last asked, but messages and persists.
+    pub(crate) fn outputs(&mut self, number: usize) -> Vec<Output> {
+        std::mem::take(&mut self.nodes[number - 1].outputs)
+    }
+
+    /// The node that leads in the highest ballot, if one does.
+    pub(crate) fn leader(&self) -> Option<usize> {
+        let leading = self.numbers().filter(|&n| self.is_up(n));
+        leading
+            .filter(|&n| self.status(n).role == Role::Leading)
+            .max_by_key(|&n| self.status(n).ballot)
+    }
+
+    // ---- what can happen
+
+    /// Hands one input to a node and takes in everything that it wants done.
+    pub(crate) fn handle(&mut self, number: usize, input: Input) {
+        let now = self.now;
+        if let Some(replica) = &mut self.nodes[number - 1].replica {
+            replica.handle(now, input);
+            self.drain(number);
+        }
+    }
+
+    /// Proposes to put `text` under the key `text`.
+    pub(crate) fn propose(&mut self, number: usize, text: &str) -> Token {
+        let key = Bytes::copy_from_slice(text.as_bytes());
+        let put = KvCommand::Put {
+            value: key.clone(),
+            key,
+        };
+        let token = self.token();
+        let command = Command::sessionless(put.encode());
+        self.handle(number, Input::Propose { token, command });
+        token
+    }
+
+    pub(crate) fn read(&mut self, number: usize) -> Token {
+        let token = self.token();
+        self.handle(number, Input::Read { token });
+        token
+    }
+
+    /// Syncs everything that the node has submitted. Returns whether there was anything.
+    pub(crate) fn persist(&mut self, number: usize) -> bool {
+        let mut any = false;
+        while self.persist_one(number) {
+            any = true;
+        }
+        any
+    }
+
+    /// Syncs the node's oldest `Persist`.
+    pub(crate) fn persist_one(&mut self, number: usize) -> bool {
+        let Some(persist) = self.nodes[number - 1].pending.pop_front() else {
+            return false;
+        };
+        self.write(number, &persist, persist.records.len());
+        self.handle(number, Input::Persisted { lsn: persist.lsn });
+        true
+    }
+
+    /// Delivers what is on the wire now and passes `which`; answers stay there. Returns how many.
+    pub(crate) fn deliver(&mut self, which: impl Fn(&Envelope) -> bool) -> usize {
+        let now = self.take(which);
+        let count = now.len();
+        for envelope in now {
+            let (from, to) = (number(envelope.from), number(envelope.to));
+            if !self.cuts.contains(&(from, to)) {
+                self.handle(to, Input::Received(Box::new(envelope)));
+            }
+        }
+        count
+    }
+
+    /// Delivers and syncs until nothing moves any more. No time passes.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..1_000 {
+            let mut moved = self.deliver(|e| e.body.lane() != Lane::Heartbeat) > 0;
+            for number in self.numbers() {
+                moved |= self.persist(number);
+            }
+            if !moved {
+                return;
+            }
+        }
+        panic!("does not come to rest: {:?}", self.wire);
+    }
+
+    /// Everything works while `span` passes: messages take a millisecond, disks no time.
+    pub(crate) fn run(&mut self, span: Span) {
+        let until = self.now + span;
+        while self.now < until {
+            self.now += Span::from_millis(1);
+            self.deliver(|_| true);
+            for number in self.numbers() {
+                self.wake(number);
+                self.persist(number);
+            }
+        }
+    }
+
+    /// Runs until some node leads and everybody who hears it follows, but not for ever.
+    pub(crate) fn run_until_led(&mut self) -> usize {
+        for _ in 0..100 {
+            self.run(Span::from_millis(100));
+            if let Some(leader) = self.leader()
+                && self.status(leader).happy
+            {
+                return leader;
+            }
+        }
+        panic!("nobody leads after 100 rounds");
+    }
+
+    /// Wakes the node if its deadline has passed.
+    pub(crate) fn wake(&mut self, number: usize) {
+        if self.nodes[number - 1].wake_at <= self.now {
+            self.handle(number, Input::Wake);
+        }
+    }
+
+    /// Time passes for this node alone, and everybody else seems to it to be without a leader,
+    /// until it asks for promises. Its `Prepare`s wait for its disk.
+    pub(crate) fn campaign(&mut self, number: usize) {
+        let campaigns = self.try_campaign(number);
+        assert!(
+            campaigns,
+            "n{number} does not campaign: {:?}",
+            self.status(number)
+        );
+    }
+
+    /// The same; false if it does not ask within ten rounds.
+    pub(crate) fn try_campaign(&mut self, number: usize) -> bool {
+        let before = self.status(number).promised;
+        for _ in 0..1_000 {
+            self.now += Span::from_millis(1);
+            self.wake(number);
+            if self.status(number).promised > before {
+                return true;
+            }
+            let is_asked =
+                |e: &Envelope| e.from == id(number) && matches!(e.body, Message::Heartbeat(_));
+            for envelope in self.take(is_asked) {
+                let Message::Heartbeat(question) = envelope.body else {
+                    continue;
+                };
+                let reply = HeartbeatReply {
+                    round: question.round,
+                    ballot: Ballot::new(Epoch::FIRST, 0, envelope.to),
+                    leader: Ballot::bottom(Epoch::FIRST),
+                    happy: false,
+                    able: true,
+                    commit: Slot::ZERO,
+                };
+                let from = self::number(envelope.to);
+                self.inject(from, number, Message::HeartbeatReply(reply));
+            }
+        }
+        false
+    }
+
+    /// Makes the node lead, with everybody's help. No further time passes.
+    pub(crate) fn elect(&mut self, number: usize) -> Ballot {
+        self.campaign(number);
+        self.settle();
+        let status = self.status(number);
+        assert_eq!(status.role, Role::Leading, "n{number}: {status:?}");
+        status.ballot
+    }
+
+    /// The node gets `message`, as if `from` had sent it.
+    pub(crate) fn inject(&mut self, from: usize, to: usize, message: Message) {
+        let envelope = Envelope {
+            cluster: ClusterId::new(1),
+            from: id(from),
+            from_disk: DiskId::new(from as u128),
+            boot: self.nodes[from - 1].disk.meta.boot,
+            run: 1,
+            to: id(to),
+            to_boot: 0,
+            epoch: Epoch::FIRST,
+            body: message,
+        };
+        self.handle(to, Input::Received(Box::new(envelope)));
+    }
+
+    /// Takes what `from` sent to `to` off the wire, but heartbeats.
+    pub(crate) fn sent(&mut self, from: usize, to: usize) -> Vec<Message> {
+        let matches =
+            |e: &Envelope| e.from == id(from) && e.to == id(to) && e.body.lane() != Lane::Heartbeat;
+        self.take(matches).into_iter().map(|e| e.body).collect()
+    }
+
+    fn take(&mut self, which: impl Fn(&Envelope) -> bool) -> Vec<Envelope> {
+        let (taken, rest): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.wire).into_iter().partition(which);
+        self.wire = rest;
+        taken.into()
+    }
+
+    /// Nothing gets from `from` to `to` any more.
+    pub(crate) fn cut(&mut self, from: usize, to: usize) {
+        self.cuts.insert((from, to));
+    }
+
+    /// Nothing gets through between the node and the others, either way.
+    pub(crate) fn isolate(&mut self, number: usize) {
+        for other in self.numbers().filter(|&other| other != number) {
+            self.cut(number, other);
+            self.cut(other, number);
+        }
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// The node is gone, with everything that was not synced but for the first `kept` records.
+    pub(crate) fn crash(&mut self, number: usize, kept: usize) {
+        let pending = std::mem::take(&mut self.nodes[number - 1].pending);
+        let mut left = kept;
+        for persist in &pending {
+            let records = left.min(persist.records.len());
+            self.write(number, persist, records);
+            left -= records;
+        }
+        let node = &mut self.nodes[number - 1];
+        node.replica = None;
+        node.outputs.clear();
+        node.applier = Applier::new(KeyValue::default());
+    }
+
+    /// The node comes back with what its disk holds.
+    pub(crate) fn start(&mut self, number: usize) {
+        let now = self.now;
+        let node = &mut self.nodes[number - 1];
+        assert!(node.replica.is_none(), "n{number} is up already");
+        let replica = Replica::recover(node.config.clone(), node.disk.clone(), now);
+        node.replica = Some(replica.expect("the disk holds a state that was written"));
+        self.drain(number);
+    }
+
+    fn token(&mut self) -> Token {
+        self.tokens += 1;
+        Token::new(self.tokens)
+    }
+
+    // ---- what comes of it
+
+    /// The first `records` of `persist` reach the disk.
+    fn write(&mut self, number: usize, persist: &Persist, records: usize) {
+        let disk = &mut self.nodes[number - 1].disk;
+        for record in &persist.records[..records] {
+            let before = (disk.meta.promised, disk.acc, disk.commit, disk.meta.boot);
+            disk.fold(record);
+            let after = (disk.meta.promised, disk.acc, disk.commit, disk.meta.boot);
+            let grew = before.0 <= after.0 && before.1 <= after.1 && before.2 <= after.2;
+            assert!(
+                grew && before.3 <= after.3,
+                "n{number}: {before:?} {after:?}"
+            );
+            self.ghost.durable(number - 1, disk);
+        }
+    }
+
+    fn drain(&mut self, number: usize) {
+        loop {
+            let node = &mut self.nodes[number - 1];
+            let Some(replica) = &mut node.replica else {
+                return;
+            };
+            let output = replica.poll_output();
+            let is_quiet = match &output {
+                Output::Wait(until) => {
+                    node.wake_at = *until;
+                    break;
+                }
+                Output::Send(envelope) => envelope.body.lane() == Lane::Heartbeat,
+                _ => false,
+            };
+            if !is_quiet {
+                self.trace.push(format!("n{number} {output}"));
+            }
+            match output {
+                Output::Send(envelope) => {
+                    self.assert_durable(number, &envelope.body);
+                    self.wire.push_back(*envelope);
+                }
+                Output::Persist(persist) => self.nodes[number - 1].pending.push_back(persist),
+                Output::Decided { entries } => {
+                    for entry in &entries {
+                        self.nodes[number - 1].applier.apply(entry);
+                    }
+                    self.nodes[number - 1]
+                        .outputs
+                        .push(Output::Decided { entries });
+                }
+                other => self.nodes[number - 1].outputs.push(other),
+            }
+        }
+        let node = &mut self.nodes[number - 1];
+        let Some(replica) = &mut node.replica else {
+            return;
+        };
+        replica.check();
+        self.ghost.judge(replica);
+        let slot = node.applier.applied();
+        if replica.status().applied < slot {
+            replica.handle(self.now, Input::Applied { slot });
+            self.drain(number);
+        }
+    }
+
+    /// What a message claims would survive a crash at this very instant.
+    fn assert_durable(&self, number: usize, message: &Message) {
+        let node = &self.nodes[number - 1];
+        let disk = &node.disk;
+        let boot = node.replica.as_ref().map(|r| r.status().boot);
+        assert_eq!(
+            Some(disk.meta.boot),
+            boot,
+            "n{number} speaks before its boot"
+        );
+        let promised = disk.meta.promised;
+        match message {
+            Message::Prepare(m) => assert!(promised >= m.ballot, "n{number}: {message}"),
+            Message::Accept(m) => assert!(promised >= m.ballot, "n{number}: {message}"),
+            Message::Promise(m) => {
+                assert!(promised >= m.ballot, "n{number}: {message}");
+                assert!(
+                    disk.acc >= m.acc && disk.last() >= m.last,
+                    "n{number}: {message}"
+                );
+            }
+            Message::Accepted(m) => {
+                assert!(promised >= m.ballot, "n{number}: {message}");
+                assert!(
+                    disk.acc == m.ballot && disk.last() >= m.last,
+                    "n{number}: {message}"
+                );
+            }
+            Message::Nack(_)
+            | Message::Learn(_)
+            | Message::Fetch(_)
+            | Message::Heartbeat(_)
+            | Message::HeartbeatReply(_) => {}
+        }
+    }
+
+    /// Where every node stands, one line each.
+    pub(crate) fn show(&self) -> String {
+        let mut out = String::new();
+        for number in self.numbers() {
+            let line = match &self.nodes[number - 1].replica {
+                None => format!("n{number} down"),
+                Some(replica) => {
+                    let s = replica.status();
+                    format!(
+                        "n{number} {:?} promised={} acc={} last={} commit={} applied={}",
+                        s.role, s.promised, s.acc, s.last, s.commit, s.applied
+                    )
+                }
+            };
+            writeln!(out, "{line}").expect("a string takes everything");
+        }
+        out
+    }
+}
+
+pub(crate) fn id(number: usize) -> NodeId {
+    NodeId::new(number as u64)
+}
+
+pub(crate) fn number(id: NodeId) -> usize {
+    usize::try_from(id.get()).expect("the rig's ids are small")
+}
