@@ -5,3 +5,4 @@ mod ghost;
 mod paper;
 mod random;
 mod rig;
+mod transcripts;

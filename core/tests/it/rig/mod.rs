@@ -1,6 +1,8 @@
 //! A cluster of replicas in one thread, driven step by step: who hears what, whose disk syncs,
 //! who crashes. Knows nothing about the protocol but what must be durable before it is said.
 
+mod effects;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
@@ -158,15 +160,31 @@ impl Rig {
 
     /// Proposes to put `text` under the key `text`.
     pub(crate) fn propose(&mut self, number: usize, text: &str) -> Token {
+        let input = self.proposal(text);
+        self.handle(number, input);
+        Token::new(self.tokens)
+    }
+
+    /// Proposes all of them before the node's outputs are looked at.
+    pub(crate) fn propose_all(&mut self, number: usize, texts: &[&str]) {
+        for text in texts {
+            let (now, input) = (self.now, self.proposal(text));
+            if let Some(replica) = &mut self.nodes[number - 1].replica {
+                replica.handle(now, input);
+            }
+        }
+        self.drain(number);
+    }
+
+    fn proposal(&mut self, text: &str) -> Input {
         let key = Bytes::copy_from_slice(text.as_bytes());
         let put = KvCommand::Put {
             value: key.clone(),
             key,
         };
-        let token = self.token();
         let command = Command::sessionless(put.encode());
-        self.handle(number, Input::Propose { token, command });
-        token
+        let token = self.token();
+        Input::Propose { token, command }
     }
 
     pub(crate) fn read(&mut self, number: usize) -> Token {
@@ -379,108 +397,6 @@ impl Rig {
     fn token(&mut self) -> Token {
         self.tokens += 1;
         Token::new(self.tokens)
-    }
-
-    // ---- what comes of it
-
-    /// The first `records` of `persist` reach the disk.
-    fn write(&mut self, number: usize, persist: &Persist, records: usize) {
-        let disk = &mut self.nodes[number - 1].disk;
-        for record in &persist.records[..records] {
-            let before = (disk.meta.promised, disk.acc, disk.commit, disk.meta.boot);
-            disk.fold(record);
-            let after = (disk.meta.promised, disk.acc, disk.commit, disk.meta.boot);
-            let grew = before.0 <= after.0 && before.1 <= after.1 && before.2 <= after.2;
-            assert!(
-                grew && before.3 <= after.3,
-                "n{number}: {before:?} {after:?}"
-            );
-            self.ghost.durable(number - 1, disk);
-        }
-    }
-
-    fn drain(&mut self, number: usize) {
-        loop {
-            let node = &mut self.nodes[number - 1];
-            let Some(replica) = &mut node.replica else {
-                return;
-            };
-            let output = replica.poll_output();
-            let is_quiet = match &output {
-                Output::Wait(until) => {
-                    node.wake_at = *until;
-                    break;
-                }
-                Output::Send(envelope) => envelope.body.lane() == Lane::Heartbeat,
-                _ => false,
-            };
-            if !is_quiet {
-                self.trace.push(format!("n{number} {output}"));
-            }
-            match output {
-                Output::Send(envelope) => {
-                    self.assert_durable(number, &envelope.body);
-                    self.wire.push_back(*envelope);
-                }
-                Output::Persist(persist) => self.nodes[number - 1].pending.push_back(persist),
-                Output::Decided { entries } => {
-                    for entry in &entries {
-                        self.nodes[number - 1].applier.apply(entry);
-                    }
-                    self.nodes[number - 1]
-                        .outputs
-                        .push(Output::Decided { entries });
-                }
-                other => self.nodes[number - 1].outputs.push(other),
-            }
-        }
-        let node = &mut self.nodes[number - 1];
-        let Some(replica) = &mut node.replica else {
-            return;
-        };
-        replica.check();
-        self.ghost.judge(replica);
-        let slot = node.applier.applied();
-        if replica.status().applied < slot {
-            replica.handle(self.now, Input::Applied { slot });
-            self.drain(number);
-        }
-    }
-
-    /// What a message claims would survive a crash at this very instant.
-    fn assert_durable(&self, number: usize, message: &Message) {
-        let node = &self.nodes[number - 1];
-        let disk = &node.disk;
-        let boot = node.replica.as_ref().map(|r| r.status().boot);
-        assert_eq!(
-            Some(disk.meta.boot),
-            boot,
-            "n{number} speaks before its boot"
-        );
-        let promised = disk.meta.promised;
-        match message {
-            Message::Prepare(m) => assert!(promised >= m.ballot, "n{number}: {message}"),
-            Message::Accept(m) => assert!(promised >= m.ballot, "n{number}: {message}"),
-            Message::Promise(m) => {
-                assert!(promised >= m.ballot, "n{number}: {message}");
-                assert!(
-                    disk.acc >= m.acc && disk.last() >= m.last,
-                    "n{number}: {message}"
-                );
-            }
-            Message::Accepted(m) => {
-                assert!(promised >= m.ballot, "n{number}: {message}");
-                assert!(
-                    disk.acc == m.ballot && disk.last() >= m.last,
-                    "n{number}: {message}"
-                );
-            }
-            Message::Nack(_)
-            | Message::Learn(_)
-            | Message::Fetch(_)
-            | Message::Heartbeat(_)
-            | Message::HeartbeatReply(_) => {}
-        }
     }
 
     /// Where every node stands, one line each.
