@@ -49,7 +49,7 @@ impl FormingMessage {
     }
 }
 
-/// "This is who I am and whom I was told about; who are you?": from a forming node to every
+/// "This is who I am; who are you, and whom were you told about?": from a forming node to every
 /// address of its list, again and again.
 ///
 /// The receiver concludes nothing from it, since anybody can claim a name: it answers to `addr`,
@@ -66,8 +66,6 @@ pub struct Hello {
     pub nonce: u64,
     /// Number of the question, rising within a nonce: a delayed answer never replaces a later one.
     pub round: u64,
-    /// Everybody that the sender was told about, and itself. For people; see [`HelloReply`].
-    pub list: Vec<Listed>,
 }
 
 /// "I am this, at the address that you asked": from any node to the sender of a [`Hello`].

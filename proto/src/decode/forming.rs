@@ -11,7 +11,7 @@ use crate::wire::{Reader, Value};
 
 pub(super) fn hello(mut reader: Reader<'_>) -> Result<Hello, DecodeError> {
     let (mut name, mut disk, mut addr) = ("", None, "");
-    let (mut nonce, mut round, mut list) = (0, 0, Vec::new());
+    let (mut nonce, mut round) = (0, 0);
     while let Some((field, value)) = reader.next()? {
         match field {
             1 => name = value.text("hello.name", NAME_BYTES_MAX)?,
@@ -19,7 +19,6 @@ pub(super) fn hello(mut reader: Reader<'_>) -> Result<Hello, DecodeError> {
             3 => addr = value.text("hello.addr", ADDR_BYTES_MAX)?,
             4 => nonce = value.fixed("hello.nonce")?,
             5 => round = value.uint("hello.round")?,
-            6 => push("hello.list", &mut list, listed(value)?)?,
             _ => {}
         }
     }
@@ -29,7 +28,6 @@ pub(super) fn hello(mut reader: Reader<'_>) -> Result<Hello, DecodeError> {
         addr: not_empty("hello.addr", addr)?,
         nonce,
         round,
-        list,
     })
 }
 

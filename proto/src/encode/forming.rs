@@ -36,9 +36,6 @@ impl Encode for Hello {
         sink.bytes(3, self.addr.as_bytes());
         sink.fixed(4, self.nonce);
         sink.uint(5, self.round);
-        for listed in &self.list {
-            sink.message(6, listed);
-        }
     }
 }
 

@@ -297,8 +297,8 @@ pub struct Listed {
     #[prost(uint32, tag = "3")]
     pub weight: u32,
 }
-/// "This is who I am and whom I was told about; who are you?"
-#[derive(Clone, PartialEq, ::prost::Message)]
+/// "This is who I am; who are you, and whom were you told about?"
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hello {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
@@ -313,9 +313,6 @@ pub struct Hello {
     /// Number of the question, rising within a nonce.
     #[prost(uint64, tag = "5")]
     pub round: u64,
-    /// Everybody that the sender was told about, and the sender.
-    #[prost(message, repeated, tag = "6")]
-    pub list: ::prost::alloc::vec::Vec<Listed>,
 }
 /// Answers `Hello`, whether the replier belongs to a cluster already or not.
 #[derive(Clone, PartialEq, ::prost::Message)]

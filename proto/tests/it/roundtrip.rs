@@ -34,7 +34,7 @@ proptest! {
     fn payloads_are_slices_of_the_frame(frame in strategies::frame()) {
         let bytes = encode::frame(&frame);
         let held = bytes.as_ptr_range();
-        let Ok(Frame::Envelope(envelope)) = decode::frame(bytes.clone()) else { return Ok(()) };
+        let Ok(Frame::Envelope(envelope)) = decode::frame(bytes) else { return Ok(()) };
         let entries = match envelope.body {
             Message::Accept(m) => m.entries,
             Message::Promise(m) => m.suffix,

@@ -251,18 +251,15 @@ fn heartbeat_reply() -> BoxedStrategy<HeartbeatReply> {
 
 fn forming() -> BoxedStrategy<FormingMessage> {
     prop_oneof![
-        (identity(), any::<u64>(), number(), list()).prop_map(
-            |((name, disk, addr), nonce, round, list)| {
-                FormingMessage::Hello(Hello {
-                    name,
-                    disk,
-                    addr,
-                    nonce,
-                    round,
-                    list,
-                })
-            }
-        ),
+        (identity(), any::<u64>(), number()).prop_map(|((name, disk, addr), nonce, round)| {
+            FormingMessage::Hello(Hello {
+                name,
+                disk,
+                addr,
+                nonce,
+                round,
+            })
+        }),
         (identity(), any::<u64>(), number(), state()).prop_map(
             |((name, disk, addr), nonce, round, state)| {
                 FormingMessage::HelloReply(HelloReply {
