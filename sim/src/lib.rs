@@ -1,1 +1,25 @@
 //! A deterministic world for `chil_core::Replica`, and independent judges of what happens in it.
+//! Knows nothing about sockets, threads of nodes or real time: a run is a function of its plan.
+//!
+//! A [`plan::Plan`] is drawn from a seed by [`swarm::plan`], executed by [`run::run`], and judged
+//! by the checks in [`check`]. Many seeds at once are [`sweep`]'s.
+
+pub mod check;
+pub mod cli;
+mod clock;
+pub mod dice;
+pub mod disk;
+mod faults;
+mod network;
+mod node;
+pub mod plan;
+mod requests;
+pub mod run;
+pub mod stats;
+mod store;
+pub mod swarm;
+pub mod sweep;
+mod trace;
+pub use trace::Sink;
+mod workload;
+mod world;

@@ -1,0 +1,319 @@
+//! The judges of a run: they see everything that happens and say what was violated.
+//! Knows nothing about how the world works; each property has its own file, written from the papers.
+//!
+//! | file | property |
+//! |---|---|
+//! | `agreement` | I1: one value a slot |
+//! | `one_value_per_ballot` | I2: one value a ballot and slot, one proposer a ballot |
+//! | `decided_is_chosen` | I3: decided only with a quorum of durable votes |
+//! | `local_is_chosen` | I4: what is executed is what was chosen |
+//! | `leader_completeness` | I5: a leader has all that was chosen below its ballot |
+//! | `bounds` | I6: `applied <= commit <= last`, no holes |
+//! | `monotone` | I7: promises, ballots of logs, boots and commits never go back |
+//! | `promise_kept` | I8: no vote below a promise |
+//! | `decided_stays` | I9: what is decided is never cut |
+//! | `ack_is_durable` | I10: what is said would survive a crash now |
+//! | `promise_is_complete` | phase 1(b): a promise reports everything accepted before it |
+//! | `sync_is_atomic` | I11: a log takes a ballot only whole |
+//! | `match_is_true` | I12: what a leader believes of a log was once durable |
+//! | `same_ballot_prefix` | I13: logs of one ballot agree |
+//! | `apply_in_order` | I17: executed once and in order |
+//! | `state_determinism` | I18: same slot, same state |
+//! | `acked_stays` | I19: acknowledged writes stay |
+//! | `read_is_fresh` | I21: reads see what was acknowledged before |
+//! | `recovery_is_a_prefix` | I24: a disk gives back a prefix of what was written |
+//! | `liveness` | V1, V2, V3, V5: after the faults a leader, equal commits, answers, no churn |
+
+pub(crate) mod ack_is_durable;
+pub(crate) mod acked_stays;
+pub(crate) mod agreement;
+pub(crate) mod apply_in_order;
+pub(crate) mod bounds;
+pub(crate) mod decided_is_chosen;
+pub(crate) mod decided_stays;
+pub mod ghost;
+pub(crate) mod leader_completeness;
+pub(crate) mod liveness;
+pub(crate) mod local_is_chosen;
+pub(crate) mod match_is_true;
+pub(crate) mod monotone;
+pub(crate) mod one_value_per_ballot;
+pub(crate) mod promise_is_complete;
+pub(crate) mod promise_kept;
+pub(crate) mod read_is_fresh;
+pub(crate) mod recovery_is_a_prefix;
+pub(crate) mod same_ballot_prefix;
+pub(crate) mod state_determinism;
+pub(crate) mod sync_is_atomic;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use chil_core::{
+    Ballot, Entry, EntryKind, Envelope, LogChange, Message, Meta, NodeId, Record, Role, Slot,
+    Status,
+};
+
+use ghost::Ghost;
+use read_is_fresh::Reads;
+use state_determinism::Digests;
+
+/// A property that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The check, by the name of its file.
+    pub check: &'static str,
+    /// The node that it was seen on.
+    pub node: Option<usize>,
+    /// What happened, in a sentence.
+    pub what: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.node {
+            Some(node) => write!(f, "{}: node {node} {}", self.check, self.what),
+            None => write!(f, "{}: {}", self.check, self.what),
+        }
+    }
+}
+
+/// What every observation returns.
+pub type Verdict = Result<(), Violation>;
+
+/// Puts the name of a check and a node on what it found.
+fn on(check: &'static str, node: usize, found: Result<(), String>) -> Verdict {
+    found.map_err(|what| Violation {
+        check,
+        node: Some(node),
+        what,
+    })
+}
+
+/// All checks with the ghost state that they share.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    /// What is voted, promised, chosen.
+    pub ghost: Ghost,
+    /// What clients were told.
+    pub(crate) reads: Reads,
+    digests: Digests,
+    ids: Vec<NodeId>,
+}
+
+impl Judge {
+    /// A judge for a cluster of these nodes, whose directories were just formatted.
+    #[must_use]
+    pub fn new(ids: Vec<NodeId>, weights: &[u32], metas: &[Meta]) -> Self {
+        let mut ghost = Ghost::new(weights);
+        for (state, meta) in ghost.nodes.iter_mut().zip(metas) {
+            let bottom = Ballot::bottom(meta.membership.epoch);
+            state.promised = meta.promised;
+            (state.acc, state.written_acc) = (bottom, bottom);
+        }
+        Self {
+            ghost,
+            reads: Reads::default(),
+            digests: Digests::default(),
+            ids,
+        }
+    }
+
+    /// A node hands a record to its disk.
+    pub(crate) fn written(&mut self, node: usize, record: &Record) -> Verdict {
+        let Record::Log(change) = record else {
+            return Ok(());
+        };
+        let state = &mut self.ghost.nodes[node];
+        on("bounds", node, bounds::check_change(&state.written, change))?;
+        let _ = state.written.change(change);
+        state.written_acc = change.acc;
+        let state = &self.ghost.nodes[node];
+        on(
+            "decided_stays",
+            node,
+            decided_stays::check(&self.ghost, state),
+        )
+    }
+
+    /// A record became durable on a node.
+    pub(crate) fn durable(&mut self, node: usize, record: &Record) -> Verdict {
+        match record {
+            Record::Meta(meta) => self.durable_meta(node, meta),
+            Record::Log(change) => self.durable_change(node, change),
+        }
+    }
+
+    fn durable_meta(&mut self, node: usize, meta: &Meta) -> Verdict {
+        let state = &mut self.ghost.nodes[node];
+        on("monotone", node, monotone::check_meta(state, meta))?;
+        if meta.promised > state.promised {
+            state.promised = meta.promised;
+            state.promise_floor = (state.acc, state.durable.last());
+        }
+        state.boot = meta.boot;
+        Ok(())
+    }
+
+    fn durable_change(&mut self, node: usize, change: &LogChange) -> Verdict {
+        let state = &mut self.ghost.nodes[node];
+        let did = state.durable.change(change);
+        on("monotone", node, monotone::check_change(state, change, did))?;
+        on(
+            "promise_kept",
+            node,
+            promise_kept::check(state, change, did.last),
+        )?;
+        let is_new = change.acc > state.acc;
+        state.acc = change.acc;
+        if is_new {
+            state.voted_to = Slot::ZERO;
+            let log = &self.ghost.nodes[node].durable;
+            let found = sync_is_atomic::check(&self.ghost, change.acc, log);
+            on("sync_is_atomic", node, found)?;
+        }
+        let state = &mut self.ghost.nodes[node];
+        let learned = change.commit_in > change.acc
+            || (state.promised > change.acc && did.last <= change.commit);
+        if learned {
+            let intact = did.differs.map_or(did.last, Slot::prev);
+            state.voted_to = state.voted_to.min(intact);
+            // What a decided entry of a higher ballot contradicts was never chosen: a promise
+            // need not report it any more.
+            state.promise_floor = state.promise_floor.min((change.acc, did.last));
+        } else {
+            state.voted_to = did.last;
+            self.vote(node, change.acc, did.last)?;
+        }
+        let found = same_ballot_prefix::check(&self.ghost, node);
+        on("same_ballot_prefix", node, found)
+    }
+
+    /// Records the votes of a node in `ballot` for its durable log, which ends at `last`.
+    fn vote(&mut self, node: usize, ballot: Ballot, last: Slot) -> Verdict {
+        let found = one_value_per_ballot::check_vote(&self.ghost, node, ballot, last);
+        on("one_value_per_ballot", node, found)?;
+        self.ghost.vote(node, ballot, last);
+        self.choose(node, ballot)
+    }
+
+    /// Finds what the votes of `ballot` have chosen by now.
+    fn choose(&mut self, node: usize, ballot: Ballot) -> Verdict {
+        let Some(voted) = self.ghost.ballots.get(&ballot) else {
+            return Ok(());
+        };
+        let to = self.ghost.quorum_reach(&voted.reach);
+        if to <= voted.chosen_to {
+            return Ok(());
+        }
+        on("agreement", node, agreement::check(&self.ghost, ballot, to))?;
+        let found = leader_completeness::check_chosen(&self.ghost, ballot, to);
+        on("leader_completeness", node, found)?;
+        let Ghost {
+            ballots, chosen, ..
+        } = &mut self.ghost;
+        if let Some(voted) = ballots.get_mut(&ballot) {
+            voted.chosen_to = to;
+            chosen.extend_from(&voted.log, to);
+        }
+        Ok(())
+    }
+
+    /// A node begins to lead, with everything that it has handed to its disk as its log.
+    pub(crate) fn leads(&mut self, node: usize, ballot: Ballot, adopted: Slot) -> Verdict {
+        let id = self.ids[node];
+        let found = one_value_per_ballot::check_leader(&self.ghost, node, id, ballot);
+        on("one_value_per_ballot", node, found)?;
+        let log = self.ghost.nodes[node].written.clone();
+        let found = leader_completeness::check_leader(&self.ghost, ballot, &log);
+        on("leader_completeness", node, found)?;
+        let ghost = self.ghost.ballot(ballot);
+        ghost.log = log;
+        ghost.log.truncate(adopted);
+        ghost.adopted = Some((node, adopted));
+        Ok(())
+    }
+
+    /// A message leaves a node.
+    pub(crate) fn sends(&self, node: usize, envelope: &Envelope) -> Verdict {
+        let found = ack_is_durable::check(&self.ghost, node, envelope);
+        on("ack_is_durable", node, found)?;
+        let commit = match &envelope.body {
+            Message::Prepare(m) => m.commit,
+            Message::Promise(m) => {
+                let state = &self.ghost.nodes[node];
+                let found = promise_is_complete::check(state, m);
+                on("promise_is_complete", node, found)?;
+                m.commit
+            }
+            Message::Accept(m) => m.commit,
+            Message::Nack(m) => m.commit,
+            Message::Learn(m) => m.commit,
+            Message::HeartbeatReply(m) => m.commit,
+            Message::Accepted(_) | Message::Fetch(_) | Message::Heartbeat(_) => return Ok(()),
+        };
+        let name = envelope.body.name();
+        let found = decided_is_chosen::check(&self.ghost, commit, name);
+        on("decided_is_chosen", node, found)
+    }
+
+    /// A node hands out an entry for execution.
+    pub(crate) fn decides(&mut self, node: usize, entry: &Entry) -> Verdict {
+        let slot = entry.slot();
+        let before = self.ghost.nodes[node].decided;
+        on("apply_in_order", node, apply_in_order::check(before, slot))?;
+        let found = decided_is_chosen::check(&self.ghost, slot, "the node");
+        on("decided_is_chosen", node, found)?;
+        let found = local_is_chosen::check(&self.ghost, entry);
+        on("local_is_chosen", node, found)?;
+        self.ghost.nodes[node].decided = slot;
+        let EntryKind::Command(command) = entry.kind();
+        self.reads.note_chosen(slot, &command.payload);
+        Ok(())
+    }
+
+    /// A node has executed a slot, and its state has this digest.
+    pub(crate) fn executed(&mut self, node: usize, slot: Slot, digest: u128) -> Verdict {
+        let found = self.digests.check(slot, digest);
+        on("state_determinism", node, found)
+    }
+
+    /// What a node shows of itself.
+    pub(crate) fn shows(&mut self, node: usize, status: &Status) -> Verdict {
+        on("bounds", node, bounds::check_status(status))?;
+        let state = &mut self.ghost.nodes[node];
+        on("monotone", node, monotone::check_status(state, status))?;
+        state.shown_commit = status.commit;
+        state.shown_promised = status.promised;
+        let found = decided_is_chosen::check(&self.ghost, status.commit, "its state");
+        on("decided_is_chosen", node, found)?;
+        if status.role != Role::Leading {
+            return Ok(());
+        }
+        for peer in &status.peers {
+            let Some(index) = self.ids.iter().position(|id| *id == peer.node) else {
+                continue;
+            };
+            let matched = peer.matched.unwrap_or(Slot::ZERO);
+            let found = match_is_true::check(&self.ghost, status.ballot, index, matched);
+            on("match_is_true", node, found)?;
+        }
+        Ok(())
+    }
+
+    /// A node begins another life with what is durable.
+    pub(crate) fn restarts(&mut self, node: usize) {
+        let state = &mut self.ghost.nodes[node];
+        state.written = state.durable.clone();
+        state.written_acc = state.acc;
+        state.decided = Slot::ZERO;
+        state.shown_commit = Slot::ZERO;
+        state.shown_promised = state.promised;
+    }
+
+    /// A client is told that its command is done.
+    pub(crate) fn acks(&mut self, node: usize, slot: Slot, origin: Ballot) -> Verdict {
+        let found = acked_stays::check_ack(&self.ghost, slot, origin);
+        self.reads.note_ack(slot);
+        on("acked_stays", node, found)
+    }
+}

@@ -1,0 +1,111 @@
+//! All randomness of a run: one ChaCha8 stream for each concern, all from the run's seed.
+//! Knows nothing about what is drawn; drawing more for one concern never changes another's draws.
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+/// What a stream of random numbers is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// Drawing the plan itself.
+    Plan,
+    /// Latency, loss, duplication.
+    Network,
+    /// Latency of disks, and what a crash leaves of unsynced writes.
+    Disk,
+    /// What clients do and when.
+    Workload,
+    /// Identities and seeds handed to the nodes.
+    Nodes,
+}
+
+/// A source of random numbers for one concern.
+#[derive(Clone, Debug)]
+pub struct Dice(ChaCha8Rng);
+
+impl Dice {
+    /// The stream of `concern` in the run with this seed.
+    #[must_use]
+    pub fn new(seed: u64, concern: Concern) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(match concern {
+            Concern::Plan => 1,
+            Concern::Network => 2,
+            Concern::Disk => 3,
+            Concern::Workload => 4,
+            Concern::Nodes => 5,
+        });
+        Self(rng)
+    }
+
+    /// Any 64 bits.
+    pub fn word(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// A number below `bound`; 0 when that is 0. The bias of the multiplication is below 2^-32
+    /// for the small bounds used here, and the same everywhere.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        let wide = u128::from(self.0.next_u64()) * u128::from(bound);
+        u64::try_from(wide >> 64).expect("a product of two words, halved, is a word")
+    }
+
+    /// A number in `low ..= high`.
+    pub fn range(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below(high.saturating_sub(low) + 1)
+    }
+
+    /// A number in `low ..= high` whose magnitude is what is evenly spread: small ones are as
+    /// frequent as large ones.
+    pub fn magnitude(&mut self, low: u64, high: u64) -> u64 {
+        let low = low.max(1);
+        let doublings = u64::from((high / low).max(1).ilog2());
+        let base = low << self.below(doublings + 1);
+        self.range(base, (base * 2).min(high).max(base))
+    }
+
+    /// An index below `len`, which must not be 0.
+    pub fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(len as u64)).expect("below a usize")
+    }
+
+    /// True `per_million` times in a million.
+    pub fn chance(&mut self, per_million: u32) -> bool {
+        per_million > 0 && self.below(1_000_000) < u64::from(per_million)
+    }
+
+    /// True every second time.
+    pub fn coin(&mut self) -> bool {
+        self.0.next_u32() & 1 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_of_one_seed_differ_and_repeat() {
+        let draw = |concern| -> Vec<u64> {
+            let mut dice = Dice::new(7, concern);
+            (0..4).map(|_| dice.word()).collect()
+        };
+        assert_eq!(draw(Concern::Disk), draw(Concern::Disk));
+        assert_ne!(draw(Concern::Disk), draw(Concern::Network));
+    }
+
+    #[test]
+    fn numbers_stay_in_their_range() {
+        let mut dice = Dice::new(1, Concern::Plan);
+        let mut seen = [false; 3];
+        for _ in 0..200 {
+            let n = dice.range(5, 7);
+            seen[usize::try_from(n).unwrap() - 5] = true;
+            assert!((10..=5_000).contains(&dice.magnitude(10, 5_000)));
+            assert!(!dice.chance(0));
+            assert!(dice.chance(1_000_000));
+        }
+        assert_eq!(seen, [true; 3]);
+        assert_eq!(dice.below(0), 0);
+    }
+}

@@ -1,0 +1,160 @@
+//! What each fault of a plan does to the world, and how it ends.
+//! Knows nothing about why a fault was drawn.
+
+use chil_core::Role;
+
+use crate::check::Verdict;
+use crate::plan::{CrashMode, FaultKind, Target};
+use crate::trace::Mark;
+use crate::world::{Event, World};
+
+impl World {
+    /// A fault of the plan begins or ends.
+    pub(crate) fn fault(&mut self, index: usize, begins: bool) -> Verdict {
+        if self.healing {
+            return Ok(());
+        }
+        self.stats.events += 1;
+        let fault = self.plan.faults[index].clone();
+        let numbers = [index as u64, u64::from(begins), 0, 0];
+        self.trace.mix(Mark::Fault, self.now, 0, numbers);
+        if begins {
+            self.stats.faults[fault.kind.index()] += 1;
+            let end = self.now + fault.for_us * 1_000;
+            if fault.kind.has_end() {
+                let begins = false;
+                self.schedule(end, Event::Fault { index, begins });
+            }
+            self.begin_fault(index, &fault.kind, end)
+        } else {
+            self.end_fault(index, &fault.kind);
+            Ok(())
+        }
+    }
+
+    fn begin_fault(&mut self, index: usize, kind: &FaultKind, end: u64) -> Verdict {
+        let down = end - self.now;
+        let (now, nodes) = (self.now, self.nodes.len());
+        self.trace.tell(now, "--", || {
+            format!("FAULT {kind:?} for {} ms", down / 1_000_000)
+        });
+        match kind {
+            FaultKind::Crash { node, mode } => {
+                let node = self.target(*node);
+                self.crash(node, *mode, down)
+            }
+            FaultKind::Blackout => {
+                for node in 0..nodes {
+                    let down = self.node_dice.below(down.max(1));
+                    self.crash(node, CrashMode::Power, down)?;
+                }
+                Ok(())
+            }
+            FaultKind::CrashInDisk { node, operations } => {
+                let node = self.target(*node);
+                if !self.nodes[node].store.fail_after(*operations) {
+                    self.crash(node, CrashMode::Power, down)?;
+                }
+                Ok(())
+            }
+            FaultKind::Cut { links } => {
+                for (from, to) in links {
+                    self.network.cut(*from, *to);
+                }
+                Ok(())
+            }
+            FaultKind::Isolate { node, .. } => {
+                self.hit[index] = Some(self.target(*node));
+                for (from, to) in self.isolated_links(index, kind) {
+                    self.network.cut(from, to);
+                }
+                Ok(())
+            }
+            FaultKind::Clog { links } => {
+                for (from, to) in links {
+                    self.network.clog(*from, *to, end);
+                }
+                Ok(())
+            }
+            FaultKind::SlowDisk { node, extra_us } => {
+                let node = self.target(*node);
+                self.nodes[node].slow = (*extra_us * 1_000, end);
+                Ok(())
+            }
+            FaultKind::Pause { node } => {
+                let node = self.target(*node);
+                self.nodes[node].paused_until = end;
+                Ok(())
+            }
+            FaultKind::ClockJump { node } => {
+                let node = self.target(*node);
+                self.nodes[node].clock.jump(now, down);
+                let deadline = self.nodes[node].deadline;
+                if self.nodes[node].replica.is_some() {
+                    self.arm(node, deadline);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn end_fault(&mut self, index: usize, kind: &FaultKind) {
+        self.trace.tell(self.now, "--", || format!("ENDS {kind:?}"));
+        if let FaultKind::Cut { links } = kind {
+            for (from, to) in links {
+                self.network.mend(*from, *to);
+            }
+        }
+        for (from, to) in self.isolated_links(index, kind) {
+            self.network.mend(from, to);
+        }
+    }
+
+    fn isolated_links(&self, index: usize, kind: &FaultKind) -> Vec<(usize, usize)> {
+        let (FaultKind::Isolate { inbound_only, .. }, Some(node)) = (kind, self.hit[index]) else {
+            return Vec::new();
+        };
+        let others = (0..self.nodes.len()).filter(|other| *other != node);
+        others
+            .flat_map(|other| {
+                let inbound = Some((other, node));
+                let outbound = (!inbound_only).then_some((node, other));
+                inbound.into_iter().chain(outbound)
+            })
+            .collect()
+    }
+
+    /// The node that a fault hits now.
+    fn target(&self, target: Target) -> usize {
+        let leads = |node: usize| {
+            let replica = self.nodes[node].replica.as_ref();
+            replica.is_some_and(|replica| replica.status().role != Role::Follower)
+        };
+        let nodes = self.nodes.len();
+        match target {
+            Target::Node(node) => node,
+            Target::Leader => (0..nodes).find(|node| leads(*node)).unwrap_or(0),
+            Target::Follower(nth) => {
+                let followers: Vec<usize> = (0..nodes).filter(|node| !leads(*node)).collect();
+                let count = followers.len().max(1);
+                followers.get(nth % count).copied().unwrap_or(0)
+            }
+        }
+    }
+
+    /// Ends a node's life and starts the next one after `down` nanoseconds.
+    pub(crate) fn crash(&mut self, node: usize, mode: CrashMode, down: u64) -> Verdict {
+        let life = self.nodes[node].life;
+        self.trace
+            .mix(Mark::Crash, self.now, node, [life, mode as u64, down, 0]);
+        self.tell(node, || format!("DIES ({mode:?})"));
+        self.nodes[node].store.crash(mode, &mut self.disk_dice);
+        self.orphaned(node);
+        let state = &mut self.nodes[node];
+        state.forget();
+        state.paused_until = 0;
+        let (node, life) = (node, state.life);
+        self.schedule(self.now + down, Event::Start { node, life });
+        Ok(())
+    }
+}

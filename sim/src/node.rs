@@ -1,0 +1,131 @@
+//! One node of the world: its replica, state machine, storage and clock, and who waits for it.
+//! Knows nothing about other nodes.
+
+use std::collections::BTreeMap;
+
+use chil_core::kv::KeyValue;
+use chil_core::{
+    Applier, Ballot, ClusterId, Config, DiskId, Epoch, Member, Membership, Meta, NodeId, Replica,
+    Slot, Span, Time,
+};
+
+use crate::clock::Clock;
+use crate::dice::Dice;
+use crate::plan::{ClusterPlan, Plan};
+use crate::store::{NodeStore, StoreFailure};
+
+/// A member of the simulated cluster.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) id: NodeId,
+    /// `None` while it is down.
+    pub(crate) replica: Option<Replica>,
+    pub(crate) applier: Applier<KeyValue>,
+    pub(crate) store: NodeStore,
+    pub(crate) clock: Clock,
+    /// Counts starts and ends, so that events of an earlier life are recognised.
+    pub(crate) life: u64,
+    /// The node's deadline, and when its wake-up is scheduled in simulated time.
+    pub(crate) deadline: Time,
+    pub(crate) wake_at: u64,
+    pub(crate) paused_until: u64,
+    /// Added to each sync until the given simulated time, in nanoseconds.
+    pub(crate) slow: (u64, u64),
+    /// Whether inputs were given that are not drained yet.
+    pub(crate) drain_due: bool,
+    /// The last slot executed that the replica was told of.
+    pub(crate) told_applied: Slot,
+    /// Who waits for a slot: the ballot of the placement and the operation.
+    pub(crate) placed: BTreeMap<Slot, (Ballot, usize)>,
+    /// Who waits for the state machine to reach a slot.
+    pub(crate) reads: Vec<(Slot, usize)>,
+}
+
+impl Node {
+    /// Everything about a node that does not exist yet but for its directory.
+    pub(crate) fn new(plan: &Plan, index: usize, meta: &Meta) -> Result<Self, StoreFailure> {
+        let name = name(index);
+        Ok(Self {
+            id: meta.node,
+            replica: None,
+            applier: Applier::new(KeyValue::default()),
+            store: NodeStore::format(&name, meta, &plan.disk)?,
+            clock: Clock::new(&plan.clocks[index]),
+            life: 0,
+            deadline: Time::MAX,
+            wake_at: u64::MAX,
+            paused_until: 0,
+            slow: (0, 0),
+            drain_due: false,
+            told_applied: Slot::ZERO,
+            placed: BTreeMap::new(),
+            reads: Vec::new(),
+            name,
+        })
+    }
+
+    /// Forgets everything that is lost with a process.
+    pub(crate) fn forget(&mut self) {
+        self.replica = None;
+        self.applier = Applier::new(KeyValue::default());
+        self.life += 1;
+        self.deadline = Time::MAX;
+        self.wake_at = u64::MAX;
+        self.drain_due = false;
+        self.told_applied = Slot::ZERO;
+        self.placed.clear();
+        self.reads.clear();
+    }
+}
+
+/// What people call the node with this index.
+pub(crate) fn name(index: usize) -> String {
+    format!("n{index}")
+}
+
+/// The identity of the node with this index.
+pub(crate) fn id(index: usize) -> NodeId {
+    NodeId::from_name(&name(index)).expect("these names have hashes other than zero")
+}
+
+/// The metadata of every node's fresh directory.
+pub(crate) fn metas(plan: &Plan, dice: &mut Dice) -> Vec<Meta> {
+    let mut members = BTreeMap::new();
+    for (index, weight) in plan.cluster.weights.iter().enumerate() {
+        let disk = u128::from(dice.word()) << 64 | u128::from(dice.word() | 1);
+        members.insert(
+            id(index),
+            Member {
+                name: name(index),
+                disk: DiskId::new(disk),
+                addr: format!("{}:7000", name(index)),
+                weight: *weight,
+            },
+        );
+    }
+    let membership = Membership {
+        epoch: Epoch::FIRST,
+        members,
+        protocol: Membership::PROTOCOL,
+    };
+    let cluster: ClusterId = membership.cluster_id();
+    (0..plan.nodes())
+        .map(|index| {
+            let disk = membership.members[&id(index)].disk;
+            Meta::format(cluster, id(index), disk, membership.clone())
+        })
+        .collect()
+}
+
+/// The configuration of one life of a node.
+pub(crate) fn config(plan: &ClusterPlan, id: NodeId, dice: &mut Dice) -> Config {
+    let mut config = Config::new(id, dice.word(), dice.word())
+        .with_heartbeat(Span::from_micros(plan.heartbeat_us));
+    config.lag_limit = plan.lag_limit;
+    config.value_bytes_max = plan.value_bytes_max;
+    config.in_flight_entries_max = plan.in_flight_entries_max;
+    config.in_flight_bytes_max = plan.in_flight_bytes_max;
+    config.peer_window_bytes_max = plan.peer_window_bytes_max;
+    config.batch_bytes_max = plan.batch_bytes_max;
+    config
+}

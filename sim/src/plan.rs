@@ -1,0 +1,340 @@
+//! A run as data: cluster, network, disks, clocks, workload, and faults with their times.
+//! Knows nothing about how a plan is drawn or executed; it is what replay and people work on.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that a run depends on. The same plan gives the same run, event by event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Seed of everything that is drawn while the plan is executed.
+    pub seed: u64,
+    /// Who takes part, and how the replicas are configured.
+    pub cluster: ClusterPlan,
+    /// How messages travel when no fault bends it.
+    pub network: NetworkPlan,
+    /// How disks behave when no fault bends it.
+    pub disk: DiskPlan,
+    /// The clock of each node.
+    pub clocks: Vec<ClockPlan>,
+    /// What clients do.
+    pub workload: WorkloadPlan,
+    /// What goes wrong, in order of time.
+    pub faults: Vec<Fault>,
+    /// Nodes that are switched off when the faults end and never come back.
+    pub gone: Vec<usize>,
+    /// When the faults end and the healing begins, in simulated microseconds.
+    pub heal_at_us: u64,
+    /// A run that needs more events than this does not come to rest.
+    pub events_max: u64,
+}
+
+/// The members and their knobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterPlan {
+    /// The weight of each member; their number is the size of the cluster.
+    pub weights: Vec<u32>,
+    /// `Config::heartbeat_interval`, in microseconds; what is measured in heartbeats follows.
+    pub heartbeat_us: u64,
+    /// How long drivers gather inputs before they drain a replica, in microseconds; 0 for never.
+    pub gather_us: u64,
+    /// `Config::lag_limit`.
+    pub lag_limit: u64,
+    /// `Config::value_bytes_max`.
+    pub value_bytes_max: u64,
+    /// `Config::in_flight_entries_max`.
+    pub in_flight_entries_max: u64,
+    /// `Config::in_flight_bytes_max`.
+    pub in_flight_bytes_max: u64,
+    /// `Config::peer_window_bytes_max`.
+    pub peer_window_bytes_max: u64,
+    /// `Config::batch_bytes_max`.
+    pub batch_bytes_max: u64,
+}
+
+/// How messages travel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkPlan {
+    /// Least latency of a message, in microseconds.
+    pub latency_min_us: u64,
+    /// Largest ordinary latency.
+    pub latency_max_us: u64,
+    /// Whether messages of one lane of one link stay in order, stragglers aside.
+    pub in_order: bool,
+    /// Messages lost, of a million.
+    pub loss_ppm: u32,
+    /// Messages delivered twice, of a million.
+    pub duplicate_ppm: u32,
+    /// Messages that arrive much later than others, of a million.
+    pub straggle_ppm: u32,
+    /// How late a straggler may be.
+    pub straggle_max_us: u64,
+    /// Whether each hop is encoded to bytes and decoded again.
+    pub codec: bool,
+}
+
+/// How disks behave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskPlan {
+    /// Whether the real storage code runs on simulated files; else a disk is the fold of what
+    /// was made durable, which is much faster.
+    pub files: bool,
+    /// Length of a segment of the log, with files.
+    pub segment_bytes: u64,
+    /// Least time to make a batch durable, in microseconds.
+    pub latency_min_us: u64,
+    /// Largest ordinary time.
+    pub latency_max_us: u64,
+}
+
+/// How a node's clock differs from simulated time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockPlan {
+    /// What it showed when the run began, in microseconds.
+    pub offset_us: u64,
+    /// By how many millionths it runs fast; negative for slow.
+    pub drift_ppm: i32,
+}
+
+/// What clients do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadPlan {
+    /// Clients at the same time.
+    pub clients: usize,
+    /// Operations that one client has in flight at most.
+    pub window: usize,
+    /// Least pause of a client between two operations, in microseconds.
+    pub think_min_us: u64,
+    /// Largest pause.
+    pub think_max_us: u64,
+    /// How long a client waits before it calls an outcome unknown.
+    pub timeout_us: u64,
+    /// Keys in use.
+    pub keys: u64,
+    /// Reads, of a million operations.
+    pub read_ppm: u32,
+    /// Deletions, of a million operations.
+    pub delete_ppm: u32,
+    /// Largest value, in bytes.
+    pub value_bytes_max: u64,
+    /// Operations in the whole run at most.
+    pub operations_max: u64,
+}
+
+/// One thing that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// When, in simulated microseconds.
+    pub at_us: u64,
+    /// For how long; what that means is the kind's to say.
+    pub for_us: u64,
+    /// What.
+    pub kind: FaultKind,
+}
+
+/// Whom a fault hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// The node with this index.
+    Node(usize),
+    /// Whoever leads or campaigns at that moment, else the first node.
+    Leader,
+    /// The node with this index among those that do not lead at that moment.
+    Follower(usize),
+}
+
+/// What survives when a process ends without warning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CrashMode {
+    /// The machine loses power: unsynced writes are kept, dropped or torn.
+    Power,
+    /// Only the process dies: the system keeps what was written.
+    Kill,
+}
+
+/// What can go wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum FaultKind {
+    /// A node ends and is started again after the fault's time.
+    Crash {
+        /// Who.
+        node: Target,
+        /// What survives.
+        mode: CrashMode,
+    },
+    /// The whole cluster loses power and comes back, node by node, within the fault's time.
+    Blackout,
+    /// A node loses power in the middle of the n-th disk operation from now on.
+    CrashInDisk {
+        /// Who.
+        node: Target,
+        /// How many operations still succeed.
+        operations: u64,
+    },
+    /// No message passes these links (from, to) while it lasts.
+    Cut {
+        /// The links.
+        links: Vec<(usize, usize)>,
+    },
+    /// Nothing passes between the target and anybody else while it lasts.
+    Isolate {
+        /// Who.
+        node: Target,
+        /// Whether messages of the target still get out.
+        inbound_only: bool,
+    },
+    /// Messages on these links are held and all arrive when it ends.
+    Clog {
+        /// The links.
+        links: Vec<(usize, usize)>,
+    },
+    /// Every write of the node takes this much longer while it lasts.
+    SlowDisk {
+        /// Who.
+        node: Target,
+        /// Added to each sync, in microseconds.
+        extra_us: u64,
+    },
+    /// The node does nothing at all while it lasts, then goes on as if nothing had happened.
+    Pause {
+        /// Who.
+        node: Target,
+    },
+    /// The node's clock jumps forward by the fault's time.
+    ClockJump {
+        /// Who.
+        node: Target,
+    },
+}
+
+impl FaultKind {
+    /// Names of all kinds, in the order in which they are counted.
+    pub const NAMES: [&'static str; 11] = [
+        "crash (power)",
+        "crash (kill)",
+        "blackout",
+        "crash in disk op",
+        "cut",
+        "isolate",
+        "isolate one-way",
+        "clog",
+        "slow disk",
+        "pause",
+        "clock jump",
+    ];
+
+    /// Whether something has to be undone when its time is over.
+    #[must_use]
+    pub const fn has_end(&self) -> bool {
+        matches!(self, Self::Cut { .. } | Self::Isolate { .. })
+    }
+
+    /// Position of its name in [`FaultKind::NAMES`].
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        match self {
+            Self::Crash {
+                mode: CrashMode::Power,
+                ..
+            } => 0,
+            Self::Crash {
+                mode: CrashMode::Kill,
+                ..
+            } => 1,
+            Self::Blackout => 2,
+            Self::CrashInDisk { .. } => 3,
+            Self::Cut { .. } => 4,
+            Self::Isolate {
+                inbound_only: false,
+                ..
+            } => 5,
+            Self::Isolate {
+                inbound_only: true, ..
+            } => 6,
+            Self::Clog { .. } => 7,
+            Self::SlowDisk { .. } => 8,
+            Self::Pause { .. } => 9,
+            Self::ClockJump { .. } => 10,
+        }
+    }
+}
+
+/// Why a plan cannot be executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanError(pub String);
+
+impl std::fmt::Display for PlanError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the plan cannot be run: {}", self.0)
+    }
+}
+
+impl std::error::Error for PlanError {}
+
+impl Plan {
+    /// Number of nodes.
+    #[must_use]
+    pub const fn nodes(&self) -> usize {
+        self.cluster.weights.len()
+    }
+
+    /// Checks that every index and range makes sense: plans are also written by people.
+    ///
+    /// # Errors
+    /// The first thing that does not.
+    pub fn check(&self) -> Result<(), PlanError> {
+        let nodes = self.nodes();
+        let fail = |what: String| Err(PlanError(what));
+        if !(1..=16).contains(&nodes) {
+            return fail(format!("cluster.weights names {nodes} nodes, not 1 to 16"));
+        }
+        if self.clocks.len() != nodes {
+            return fail(format!("{} clocks for {nodes} nodes", self.clocks.len()));
+        }
+        if let Some(clock) = self.clocks.iter().find(|c| c.drift_ppm.abs() > 500_000) {
+            return fail(format!("a drift of {} ppm is too much", clock.drift_ppm));
+        }
+        let voters: u64 = self.cluster.weights.iter().map(|w| u64::from(*w)).sum();
+        let present: u64 = (0..nodes)
+            .filter(|i| !self.gone.contains(i))
+            .filter_map(|i| self.cluster.weights.get(i))
+            .map(|w| u64::from(*w))
+            .sum();
+        if present * 2 <= voters {
+            return fail("`gone` leaves no quorum, so nothing could heal".to_owned());
+        }
+        if self.workload.keys == 0 || self.cluster.heartbeat_us == 0 || self.events_max == 0 {
+            return fail("workload.keys, heartbeat_us and events_max must not be 0".to_owned());
+        }
+        for fault in &self.faults {
+            let known = match &fault.kind {
+                FaultKind::Cut { links } | FaultKind::Clog { links } => {
+                    links.iter().all(|(a, b)| *a < nodes && *b < nodes)
+                }
+                FaultKind::Crash { node, .. }
+                | FaultKind::CrashInDisk { node, .. }
+                | FaultKind::Isolate { node, .. }
+                | FaultKind::SlowDisk { node, .. }
+                | FaultKind::Pause { node }
+                | FaultKind::ClockJump { node } => match node {
+                    Target::Node(i) | Target::Follower(i) => *i < nodes,
+                    Target::Leader => true,
+                },
+                FaultKind::Blackout => true,
+            };
+            if !known {
+                return fail(format!("the fault at {} us names no node", fault.at_us));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! One run from its plan to its verdict: the faults, the healing, the audit.
+//! Knows nothing about other runs.
+
+use chil_core::{Ballot, Role, Slot, Status};
+
+use crate::check::{Verdict, Violation, acked_stays, liveness};
+use crate::plan::{CrashMode, Plan};
+use crate::stats::Stats;
+use crate::trace::{Mark, Sink};
+use crate::workload::State;
+use crate::world::{Event, World};
+
+/// Rounds after the healing within which one node leads and all others have caught up.
+const SETTLE_ROUNDS: u64 = 40;
+/// Rounds in which clients then still ask.
+const SERVE_ROUNDS: u64 = 6;
+/// Rounds after which everything must be answered and equal everywhere.
+const REST_ROUNDS: u64 = 8;
+/// Operations that clients begin after the healing.
+const OPERATIONS_AFTER: u64 = 60;
+
+/// How a run is watched. Nothing of it changes the run.
+pub struct Watch {
+    /// How often the replicas' own state is looked into: every so many events.
+    pub check_every: u64,
+    /// Receives the timeline.
+    pub sink: Option<Sink>,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            check_every: 8,
+            sink: None,
+        }
+    }
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Fingerprint of everything that happened.
+    pub hash: u64,
+    /// The run in numbers.
+    pub stats: Stats,
+    /// What was violated, if anything; the run ended there.
+    pub violation: Option<Violation>,
+}
+
+/// Executes a plan. A panic of the code under test is passed on: see [`crate::sweep::guarded`].
+#[must_use]
+pub fn run(plan: &Plan, watch: Watch) -> Outcome {
+    let mut world = match World::new(plan, watch.check_every, watch.sink) {
+        Ok(world) => world,
+        Err(violation) => {
+            return Outcome {
+                hash: 0,
+                stats: Stats::default(),
+                violation: Some(violation),
+            };
+        }
+    };
+    let violation = world.live().err();
+    if let Some(violation) = &violation {
+        let (now, what) = (world.now, violation.to_string());
+        world.trace.tell(now, "--", || format!("VIOLATION {what}"));
+    }
+    world.stats.seeds = 1;
+    world.stats.slots = world.judge.ghost.chosen.last().get();
+    world.stats.simulated_ms = world.now / 1_000_000;
+    Outcome {
+        hash: world.trace.hash(),
+        stats: world.stats,
+        violation,
+    }
+}
+
+impl World {
+    fn live(&mut self) -> Verdict {
+        let round = self.plan.cluster.heartbeat_us * 1_000;
+        let heal_at = self.plan.heal_at_us * 1_000;
+        self.run_until(heal_at)?;
+        self.heal()?;
+        let mut settled_for = 0;
+        for passed in 1..=SETTLE_ROUNDS {
+            self.run_until(heal_at + passed * round)?;
+            settled_for = if self.leaders() == 1 {
+                settled_for + 1
+            } else {
+                0
+            };
+        }
+        let rounds = SETTLE_ROUNDS - settled_for;
+        self.stats.heal_rounds_sum += rounds;
+        self.stats.heal_rounds_max = self.stats.heal_rounds_max.max(rounds);
+        let before = self.settled()?;
+        let served = heal_at + (SETTLE_ROUNDS + SERVE_ROUNDS) * round;
+        self.run_until(served)?;
+        self.clients.close();
+        self.run_until(served + REST_ROUNDS * round)?;
+        self.audit(&before, heal_at + SETTLE_ROUNDS * round)
+    }
+
+    /// Ends all faults: links work, clocks run evenly, and whoever is down starts again, but for
+    /// those that the plan takes away for good.
+    fn heal(&mut self) -> Verdict {
+        self.healing = true;
+        self.trace.mix(Mark::Healing, self.now, 0, [0; 4]);
+        self.trace.tell(self.now, "--", || "HEALING".to_owned());
+        self.network.heal();
+        for node in 0..self.nodes.len() {
+            let state = &mut self.nodes[node];
+            state.slow = (0, 0);
+            state.paused_until = 0;
+            if self.plan.gone.contains(&node) {
+                self.crash(node, CrashMode::Power, 0)?;
+                self.nodes[node].life += 1;
+                continue;
+            }
+            let life = state.life;
+            if state.replica.is_none() {
+                self.schedule(self.now, Event::Start { node, life });
+            }
+        }
+        let span = (SETTLE_ROUNDS + SERVE_ROUNDS) * self.plan.cluster.heartbeat_us * 1_000;
+        self.clients.refill(OPERATIONS_AFTER, span);
+        Ok(())
+    }
+
+    fn statuses(&self) -> Vec<(usize, Status)> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter_map(|(node, state)| Some((node, state.replica.as_ref()?.status())))
+            .collect()
+    }
+
+    fn leaders(&self) -> usize {
+        let statuses = self.statuses();
+        let leading = statuses.iter().filter(|(_, s)| s.role == Role::Leading);
+        leading.count()
+    }
+
+    /// By now all must be well. Returns what each node has promised.
+    fn settled(&self) -> Result<Vec<(usize, Ballot, Slot)>, Violation> {
+        let statuses = self.statuses();
+        everywhere(liveness::one_leads(&statuses))?;
+        Ok(statuses
+            .iter()
+            .map(|(node, status)| (*node, status.promised, status.commit))
+            .collect())
+    }
+
+    /// The end of the run: one leader, the same as before, equal commits, every client answered,
+    /// every acknowledged write executed on every node that is up.
+    fn audit(&self, before: &[(usize, Ballot, Slot)], since: u64) -> Verdict {
+        let statuses = self.statuses();
+        everywhere(liveness::one_leads(&statuses))?;
+        for ((node, promised, _), (_, status)) in before.iter().zip(&statuses) {
+            let found = liveness::no_churn(*promised, status.promised);
+            found.map_err(|what| Violation {
+                check: "liveness",
+                node: Some(*node),
+                what,
+            })?;
+        }
+        let late = self.clients.operations.iter().enumerate();
+        let late: Vec<_> = late.filter(|(_, op)| op.began >= since).collect();
+        let open: Vec<_> = late
+            .iter()
+            .filter(|(_, op)| op.state != State::Done)
+            .collect();
+        let example = open.first().map_or_else(String::new, |(number, op)| {
+            format!("operation {number} ({:?} at node {})", op.state, op.node)
+        });
+        everywhere(liveness::answered(open.len(), late.len(), &example))?;
+        let wrote = late.iter().any(|(_, op)| op.command.is_some());
+        let floor = before.iter().map(|(_, _, commit)| *commit).max();
+        let floor = floor.filter(|_| wrote);
+        let advanced = match floor {
+            Some(floor) => liveness::all_advance(&statuses, floor),
+            None => liveness::all_equal(&statuses),
+        };
+        everywhere(advanced)?;
+        for (node, state) in self.nodes.iter().enumerate() {
+            if state.replica.is_none() {
+                continue;
+            }
+            let acked = self.judge.reads.acked();
+            let found = acked_stays::check_end(acked, state.applier.applied());
+            found.map_err(|what| Violation {
+                check: "acked_stays",
+                node: Some(node),
+                what,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn everywhere(found: Result<(), String>) -> Verdict {
+    found.map_err(|what| Violation {
+        check: "liveness",
+        node: None,
+        what,
+    })
+}

@@ -1,0 +1,249 @@
+//! A node's storage in the world: the real storage code on a [`SimDisk`], or only the fold of what
+//! was made durable; and beside either what a crash may leave, to compare with.
+//! Knows nothing about when syncs happen: the world decides.
+
+use chil::storage::{Opened, StorageError, Store, StoreOptions};
+use chil_core::{DiskId, Meta, Persist, Record, Recovered};
+
+use crate::check::recovery_is_a_prefix;
+use crate::dice::Dice;
+use crate::disk::SimDisk;
+use crate::plan::{CrashMode, DiskPlan};
+
+/// What one node has written and what of it is durable.
+#[derive(Debug)]
+pub(crate) struct NodeStore {
+    /// The fold of everything that was synced: what a crash leaves at least.
+    synced: Recovered,
+    /// Written, and not yet synced.
+    batch: Vec<Persist>,
+    /// Not yet written.
+    queued: Vec<Persist>,
+    busy: bool,
+    files: Option<Files>,
+    /// How many records of the batch a crash has left, without files.
+    kept: usize,
+}
+
+#[derive(Debug)]
+struct Files {
+    disk: SimDisk,
+    store: Option<Store<SimDisk>>,
+    name: String,
+    fresh: DiskId,
+    options: StoreOptions,
+    /// Syncs so far: the idle work of a disk is done every few of them.
+    syncs: u64,
+}
+
+/// A disk counts as idle for a moment after every so many syncs.
+const SYNCS_PER_IDLE: u64 = 4;
+
+/// Why a node has no storage.
+#[derive(Debug)]
+pub(crate) enum StoreFailure {
+    /// The power failed in the middle: crash the node.
+    Power,
+    /// Something is wrong that no fault of the plan explains.
+    Wrong(String),
+}
+
+/// What a node starts with.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// The durable state.
+    pub(crate) recovered: Recovered,
+    /// The records behind the last sync that turned out to be durable.
+    pub(crate) kept: Vec<Record>,
+}
+
+impl NodeStore {
+    /// A freshly formatted directory.
+    pub(crate) fn format(name: &str, meta: &Meta, plan: &DiskPlan) -> Result<Self, StoreFailure> {
+        let files = plan.files.then(|| Files {
+            disk: SimDisk::new(),
+            store: None,
+            name: name.to_owned(),
+            fresh: meta.disk,
+            options: StoreOptions {
+                segment_bytes: plan.segment_bytes,
+            },
+            syncs: 0,
+        });
+        let mut store = Self {
+            synced: Recovered::formatted(meta.clone()),
+            batch: Vec::new(),
+            queued: Vec::new(),
+            busy: false,
+            files,
+            kept: 0,
+        };
+        if let Some(files) = &mut store.files {
+            let Opened::Unformed(unformed) = files.open_store()? else {
+                return Err(StoreFailure::Wrong(
+                    "an empty disk is already formed".to_owned(),
+                ));
+            };
+            let (formed, recovered) = unformed.form(meta).map_err(|e| files.explain(&e))?;
+            if recovered != store.synced {
+                return Err(StoreFailure::Wrong(format!(
+                    "a fresh directory holds {recovered:?}"
+                )));
+            }
+            files.store = Some(formed);
+        }
+        Ok(store)
+    }
+
+    /// Takes a persist; it is written with the next batch.
+    pub(crate) fn submit(&mut self, persist: Persist) {
+        self.queued.push(persist);
+    }
+
+    /// Writes everything queued, unless a sync is under way. Returns whether a sync begins now.
+    pub(crate) fn begin(&mut self) -> Result<bool, StoreFailure> {
+        if self.busy || self.queued.is_empty() {
+            return Ok(false);
+        }
+        self.busy = true;
+        self.batch = std::mem::take(&mut self.queued);
+        if let Some(files) = &mut self.files {
+            files.write(&self.batch)?;
+        }
+        Ok(true)
+    }
+
+    /// Syncs what [`NodeStore::begin`] wrote and returns it; the caller folds it in.
+    pub(crate) fn finish(&mut self) -> Result<Vec<Persist>, StoreFailure> {
+        if let Some(files) = &mut self.files {
+            files.sync(self.batch.last())?;
+        }
+        self.busy = false;
+        Ok(std::mem::take(&mut self.batch))
+    }
+
+    /// A record turned out to be durable.
+    pub(crate) fn fold(&mut self, record: &Record) {
+        self.synced.fold(record);
+    }
+
+    /// The node dies: decides what survives.
+    pub(crate) fn crash(&mut self, mode: CrashMode, dice: &mut Dice) {
+        self.queued.clear();
+        self.busy = false;
+        if let Some(files) = &mut self.files {
+            files.store = None;
+            files.disk.crash(mode, dice);
+            return;
+        }
+        let written = self.batch.iter().map(|p| p.records.len()).sum::<usize>();
+        self.kept = match mode {
+            CrashMode::Power => dice.index(written + 1),
+            CrashMode::Kill => written,
+        };
+    }
+
+    /// Starts again from what survived.
+    pub(crate) fn recover(&mut self) -> Result<Start, StoreFailure> {
+        let pending: Vec<Record> = std::mem::take(&mut self.batch)
+            .into_iter()
+            .flat_map(|persist| persist.records)
+            .collect();
+        let Some(files) = &mut self.files else {
+            let mut kept = pending;
+            kept.truncate(self.kept);
+            let mut recovered = self.synced.clone();
+            for record in &kept {
+                recovered.fold(record);
+            }
+            return Ok(Start { recovered, kept });
+        };
+        match files.open() {
+            Ok(recovered) => {
+                let count = recovery_is_a_prefix::check(&self.synced, &pending, &recovered)
+                    .map_err(StoreFailure::Wrong)?;
+                let mut kept = pending;
+                kept.truncate(count);
+                Ok(Start { recovered, kept })
+            }
+            Err(failure) => {
+                // What was on its way may still turn up at the next attempt.
+                let lsn = chil_core::Lsn::new(0);
+                self.batch = vec![Persist {
+                    lsn,
+                    records: pending,
+                }];
+                Err(failure)
+            }
+        }
+    }
+
+    /// Lets the power fail after so many more operations. Returns whether there are files.
+    pub(crate) fn fail_after(&self, operations: u64) -> bool {
+        if let Some(files) = &self.files {
+            files.disk.fail_after(operations);
+        }
+        self.files.is_some()
+    }
+}
+
+impl Files {
+    fn explain(&self, error: &StorageError) -> StoreFailure {
+        if self.disk.has_failed() {
+            StoreFailure::Power
+        } else {
+            StoreFailure::Wrong(format!("its storage fails without a fault: {error}"))
+        }
+    }
+
+    fn write(&mut self, batch: &[Persist]) -> Result<(), StoreFailure> {
+        for persist in batch {
+            let store = self.store.as_mut().expect("a running node has its store");
+            if let Err(error) = store.write(persist) {
+                return Err(self.explain(&error));
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, last: Option<&Persist>) -> Result<(), StoreFailure> {
+        let store = self.store.as_mut().expect("a running node has its store");
+        match store.sync() {
+            Ok(lsn) if last.is_none_or(|last| last.lsn == lsn) => {}
+            Ok(lsn) => {
+                return Err(StoreFailure::Wrong(format!(
+                    "its storage says that {lsn} is durable after {last:?} was written"
+                )));
+            }
+            Err(error) => return Err(self.explain(&error)),
+        }
+        self.syncs += 1;
+        let idle = self.syncs.is_multiple_of(SYNCS_PER_IDLE);
+        let work = if idle && store.watermark_due() {
+            store.watermark()
+        } else if store.preparation_due() {
+            store.prepare()
+        } else {
+            Ok(())
+        };
+        work.map_err(|error| self.explain(&error))
+    }
+
+    fn open(&mut self) -> Result<Recovered, StoreFailure> {
+        match self.open_store()? {
+            Opened::Formed(store, recovered) => {
+                self.store = Some(store);
+                Ok(recovered)
+            }
+            Opened::Unformed(_) => Err(StoreFailure::Wrong(
+                "its disk forgets that it belongs to a cluster".to_owned(),
+            )),
+        }
+    }
+
+    fn open_store(&self) -> Result<Opened<SimDisk>, StoreFailure> {
+        let disk = self.disk.clone();
+        Store::open_with(disk, &self.name, self.fresh, self.options.clone())
+            .map_err(|e| self.explain(&e))
+    }
+}

@@ -1,0 +1,340 @@
+//! From a seed to a plan: each seed draws which faults exist at all, and how often they strike.
+//! Knows nothing about how a plan is executed.
+//!
+//! Swarm testing (Groce et al., ISSTA 2012): leaving features out of a test case finds more than
+//! having all of them in every one, since faults mask each other.
+
+use crate::dice::{Concern, Dice};
+use crate::plan::{
+    ClockPlan, ClusterPlan, CrashMode, DiskPlan, Fault, FaultKind, NetworkPlan, Plan, Target,
+    WorkloadPlan,
+};
+
+/// The plan of `seed`.
+#[must_use]
+pub fn plan(seed: u64) -> Plan {
+    let mut dice = Dice::new(seed, Concern::Plan);
+    let heartbeat_us = dice.magnitude(10_000, 200_000);
+    let rounds = dice.magnitude(30, 160);
+    let heal_at_us = heartbeat_us * rounds;
+    let cluster = cluster(&mut dice, heartbeat_us);
+    let network = network(&mut dice, heartbeat_us);
+    let disk = disk(&mut dice, heartbeat_us);
+    let nodes = cluster.weights.len();
+    let clocks = clocks(&mut dice, nodes);
+    let workload = workload(&mut dice, heartbeat_us, rounds, cluster.value_bytes_max);
+    let faults = faults(&mut dice, nodes, heartbeat_us, heal_at_us, disk.files);
+    let gone = gone(&mut dice, &cluster.weights);
+    Plan {
+        seed,
+        cluster,
+        network,
+        disk,
+        clocks,
+        workload,
+        faults,
+        gone,
+        heal_at_us,
+        events_max: 2_000_000,
+    }
+}
+
+fn cluster(dice: &mut Dice, heartbeat_us: u64) -> ClusterPlan {
+    const SHAPES: [&[u32]; 12] = [
+        &[1, 1, 1],
+        &[1, 1, 1],
+        &[1, 1, 1],
+        &[1, 1, 1],
+        &[1, 1, 1],
+        &[1, 1, 1, 1, 1],
+        &[1, 1, 1, 1, 1],
+        &[1],
+        &[2, 1, 1],
+        &[1, 1, 1, 0],
+        &[3, 2, 2, 1, 1],
+        &[1, 1, 1, 1],
+    ];
+    let weights = SHAPES
+        .get(dice.index(SHAPES.len()))
+        .map_or_else(|| vec![1], |shape| shape.to_vec());
+    // Small limits make full windows, split batches and back-pressure ordinary.
+    let tight = dice.coin();
+    let value_bytes_max = if tight { dice.range(64, 512) } else { 1 << 16 };
+    let cost_max = value_bytes_max + 128;
+    let in_flight_bytes_max = if tight {
+        cost_max * dice.magnitude(1, 32)
+    } else {
+        4 << 20
+    };
+    let batch_bytes_max = if tight {
+        dice.magnitude(1, cost_max * 8)
+    } else {
+        1 << 20
+    };
+    ClusterPlan {
+        weights,
+        heartbeat_us,
+        gather_us: if dice.chance(250_000) {
+            dice.magnitude(1, heartbeat_us / 50)
+        } else {
+            0
+        },
+        lag_limit: if dice.coin() {
+            10_000
+        } else {
+            dice.magnitude(1, 100)
+        },
+        value_bytes_max,
+        in_flight_entries_max: if tight { dice.magnitude(1, 64) } else { 16_384 },
+        in_flight_bytes_max,
+        peer_window_bytes_max: batch_bytes_max.max(cost_max) * dice.magnitude(1, 16),
+        batch_bytes_max,
+    }
+}
+
+fn network(dice: &mut Dice, heartbeat_us: u64) -> NetworkPlan {
+    let latency_max_us = dice.magnitude(100, heartbeat_us / 5);
+    let latency_min_us = dice.range(20, latency_max_us.max(21));
+    let mut some = |low: u64, high: u64| {
+        if dice.coin() {
+            u32::try_from(dice.magnitude(low, high)).expect("a probability fits")
+        } else {
+            0
+        }
+    };
+    let loss_ppm = some(1_000, 200_000);
+    let duplicate_ppm = some(1_000, 200_000);
+    let straggle_ppm = some(1_000, 100_000);
+    NetworkPlan {
+        latency_min_us,
+        latency_max_us,
+        in_order: dice.coin(),
+        loss_ppm,
+        duplicate_ppm,
+        straggle_ppm,
+        straggle_max_us: heartbeat_us * dice.magnitude(1, 30),
+        codec: dice.chance(600_000),
+    }
+}
+
+fn disk(dice: &mut Dice, heartbeat_us: u64) -> DiskPlan {
+    // Slow disks keep the windows open in which something is said but not yet durable.
+    let latency_max_us = dice.magnitude(50, heartbeat_us / 2);
+    DiskPlan {
+        files: dice.chance(250_000),
+        segment_bytes: dice.magnitude(8 << 10, 64 << 10),
+        latency_min_us: dice.range(20, latency_max_us.max(21)),
+        latency_max_us,
+    }
+}
+
+fn clocks(dice: &mut Dice, nodes: usize) -> Vec<ClockPlan> {
+    let drifting = dice.coin();
+    (0..nodes)
+        .map(|_| ClockPlan {
+            offset_us: dice.below(1_000_000_000),
+            drift_ppm: if drifting {
+                i32::try_from(dice.below(100_000)).expect("below 100,000") - 50_000
+            } else {
+                0
+            },
+        })
+        .collect()
+}
+
+fn workload(dice: &mut Dice, heartbeat_us: u64, rounds: u64, value_bytes_max: u64) -> WorkloadPlan {
+    let clients = dice.range(1, 8);
+    let operations_max = dice.magnitude(50, 2_000);
+    // Spread over the run, or in a burst at its beginning.
+    let pause = heartbeat_us * rounds * clients / operations_max;
+    let think_max_us = dice.magnitude(10, pause.max(20) * 2);
+    WorkloadPlan {
+        clients: usize::try_from(clients).expect("at most 8"),
+        window: usize::try_from(dice.magnitude(1, 16)).expect("at most 16"),
+        think_min_us: dice.below(think_max_us),
+        think_max_us,
+        timeout_us: heartbeat_us * dice.range(5, 40),
+        keys: dice.magnitude(1, 16),
+        read_ppm: u32::try_from(dice.below(600_000)).expect("below a million"),
+        delete_ppm: u32::try_from(dice.below(100_000)).expect("below a million"),
+        value_bytes_max: dice.magnitude(16, value_bytes_max.min(1_024) - 40),
+        operations_max,
+    }
+}
+
+fn gone(dice: &mut Dice, weights: &[u32]) -> Vec<usize> {
+    if weights.len() < 3 || dice.chance(750_000) {
+        return Vec::new();
+    }
+    let total: u32 = weights.iter().sum();
+    let mut left = total;
+    let mut gone = Vec::new();
+    for _ in 0..dice.range(1, weights.len() as u64 / 2) {
+        let node = dice.index(weights.len());
+        let weight = weights.get(node).copied().unwrap_or(0);
+        if !gone.contains(&node) && (left - weight) * 2 > total {
+            left -= weight;
+            gone.push(node);
+        }
+    }
+    gone.sort_unstable();
+    gone
+}
+
+/// Draws the faults: a kind is present in a run or not, and when present has its own rate.
+fn faults(
+    dice: &mut Dice,
+    nodes: usize,
+    heartbeat_us: u64,
+    heal_at_us: u64,
+    files: bool,
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    // One run in sixteen is without any fault, so that the plain path is tried as well.
+    if dice.chance(62_500) {
+        return faults;
+    }
+    let mut draw = Draw {
+        dice,
+        nodes,
+        heartbeat_us,
+        heal_at_us,
+    };
+    let kinds: [fn(&mut Draw<'_>) -> FaultKind; 10] = [
+        |d| FaultKind::Crash {
+            node: d.target(),
+            mode: CrashMode::Power,
+        },
+        |d| FaultKind::Crash {
+            node: d.target(),
+            mode: CrashMode::Kill,
+        },
+        |_| FaultKind::Blackout,
+        |d| FaultKind::CrashInDisk {
+            node: d.target(),
+            operations: d.dice.below(12),
+        },
+        |d| FaultKind::Cut { links: d.links() },
+        |d| FaultKind::Isolate {
+            node: d.target(),
+            inbound_only: d.dice.coin(),
+        },
+        |d| FaultKind::Clog { links: d.links() },
+        |d| FaultKind::SlowDisk {
+            node: d.target(),
+            extra_us: d.dice.magnitude(1_000, d.heartbeat_us * 25),
+        },
+        |d| FaultKind::Pause { node: d.target() },
+        |d| FaultKind::ClockJump { node: d.target() },
+    ];
+    for (at, kind) in kinds.iter().enumerate() {
+        let present = draw.dice.coin() && (files || at != 3);
+        if !present {
+            continue;
+        }
+        let most = if at == 2 { 3 } else { 12 };
+        for _ in 0..draw.dice.magnitude(1, most) {
+            let at_us = draw.dice.below(draw.heal_at_us);
+            let for_us = draw.length();
+            let kind = kind(&mut draw);
+            faults.push(Fault {
+                at_us,
+                for_us,
+                kind,
+            });
+        }
+    }
+    faults.sort_by_key(|fault| fault.at_us);
+    faults
+}
+
+struct Draw<'a> {
+    dice: &'a mut Dice,
+    nodes: usize,
+    heartbeat_us: u64,
+    heal_at_us: u64,
+}
+
+impl Draw<'_> {
+    fn length(&mut self) -> u64 {
+        self.dice
+            .magnitude(self.heartbeat_us / 20, self.heartbeat_us * 30)
+    }
+
+    fn target(&mut self) -> Target {
+        match self.dice.below(4) {
+            0 => Target::Leader,
+            1 => Target::Follower(self.dice.index(self.nodes)),
+            _ => Target::Node(self.dice.index(self.nodes)),
+        }
+    }
+
+    /// A set of links that are down together: a split, a bridge, a star, or any.
+    fn links(&mut self) -> Vec<(usize, usize)> {
+        let nodes = self.nodes;
+        let all = (0..nodes).flat_map(|a| (0..nodes).map(move |b| (a, b)));
+        let shape = self.dice.below(5);
+        let hub = self.dice.index(nodes);
+        let side: Vec<bool> = (0..nodes).map(|_| self.dice.coin()).collect();
+        let in_first = |n: usize| side.get(n).copied().unwrap_or(false);
+        let mut links = Vec::new();
+        for (a, b) in all.filter(|(a, b)| a != b) {
+            let down = match shape {
+                // Two groups that do not hear each other.
+                0 => in_first(a) != in_first(b),
+                // Two groups and one node that hears both.
+                1 => a != hub && b != hub && in_first(a) != in_first(b),
+                // Everybody hears only the hub (Cloudflare 2020; OmniPaxos section 2, quorum loss).
+                2 => a != hub && b != hub,
+                // One direction between two groups.
+                3 => in_first(a) && !in_first(b),
+                // Any links in any direction.
+                _ => self.dice.chance(300_000),
+            };
+            if down {
+                links.push((a, b));
+            }
+        }
+        links
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_one_plan_and_it_can_be_run() {
+        for seed in 0..2_000 {
+            let drawn = plan(seed);
+            assert_eq!(drawn, plan(seed));
+            drawn.check().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_plan_survives_json() {
+        for seed in 0..100 {
+            let drawn = plan(seed);
+            let text = serde_json::to_string(&drawn).unwrap();
+            assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), drawn);
+        }
+    }
+
+    #[test]
+    fn every_kind_of_fault_is_drawn_and_also_left_out() {
+        let mut present = [0; FaultKind::NAMES.len()];
+        for seed in 0..500 {
+            let mut here = [false; FaultKind::NAMES.len()];
+            for fault in plan(seed).faults {
+                here[fault.kind.index()] = true;
+            }
+            for (count, here) in present.iter_mut().zip(here) {
+                *count += u32::from(here);
+            }
+        }
+        for (name, count) in FaultKind::NAMES.iter().zip(present) {
+            assert!((10..490).contains(&count), "{name} in {count} of 500 plans");
+        }
+    }
+}

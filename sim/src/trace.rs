@@ -1,0 +1,153 @@
+//! The fingerprint of a run, and its timeline: every event goes into both.
+//! Knows nothing about what events mean.
+
+use chil_core::{Ballot, Message};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Receives the lines of a timeline.
+pub type Sink = Box<dyn FnMut(&str)>;
+
+/// A rolling hash over everything that happens; equal hashes mean equal runs.
+pub(crate) struct Trace {
+    hash: u64,
+    sink: Option<Sink>,
+}
+
+/// Kinds of events, as they are hashed.
+#[derive(Clone, Copy, Debug)]
+#[repr(u64)]
+pub(crate) enum Mark {
+    Received = 1,
+    Sent,
+    Persist,
+    Durable,
+    Wake,
+    Propose,
+    Read,
+    Decided,
+    ReadReady,
+    Refused,
+    Placed,
+    Deposed,
+    Fault,
+    Crash,
+    Restart,
+    Healing,
+    Outcome,
+}
+
+impl Trace {
+    pub(crate) fn new(sink: Option<Sink>) -> Self {
+        Self { hash: 0, sink }
+    }
+
+    /// The fingerprint so far.
+    pub(crate) const fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Hashes one event: what, when, where, and its key numbers.
+    pub(crate) fn mix(&mut self, mark: Mark, now: u64, node: usize, numbers: [u64; 4]) {
+        let words = [mark as u64, now, node as u64]
+            .into_iter()
+            .chain(numbers)
+            .flat_map(u64::to_le_bytes);
+        let mut bytes = [0_u8; 56];
+        for (to, from) in bytes.iter_mut().zip(words) {
+            *to = from;
+        }
+        self.hash = xxh3_64_with_seed(&bytes, self.hash);
+    }
+
+    /// Whether anybody wants lines.
+    pub(crate) const fn is_told(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    /// Adds a line to the timeline; it is only made when somebody wants it.
+    pub(crate) fn tell(&mut self, now: u64, who: &str, what: impl FnOnce() -> String) {
+        if let Some(sink) = &mut self.sink {
+            let (seconds, micros) = (now / 1_000_000_000, now / 1_000 % 1_000_000);
+            sink(&format!("{seconds:>4}.{micros:06} {who:<4} {}", what()));
+        }
+    }
+}
+
+/// The numbers of a message that tell it from others, folded into two words.
+pub(crate) fn numbers(message: &Message) -> [u64; 2] {
+    let b = |ballot: &Ballot| ballot.n.rotate_left(40) ^ ballot.node.get();
+    let entries = |entries: &[chil_core::Entry]| {
+        entries.last().map_or(0, |last| {
+            (entries.len() as u64).rotate_left(32)
+                ^ u64::try_from(last.chain().get() >> 64).unwrap_or(0)
+        })
+    };
+    match message {
+        Message::Prepare(m) => [
+            b(&m.ballot) ^ b(&m.acc).rotate_left(1),
+            m.last.get().rotate_left(32) ^ m.commit.get() ^ (1 << 60),
+        ],
+        Message::Promise(m) => [
+            b(&m.ballot) ^ b(&m.acc).rotate_left(1),
+            m.last.get().rotate_left(32) ^ m.commit.get() ^ entries(&m.suffix) ^ (2 << 60),
+        ],
+        Message::Accept(m) => [
+            b(&m.ballot) ^ m.seq.rotate_left(20),
+            m.prev.get().rotate_left(32)
+                ^ m.commit.get()
+                ^ entries(&m.entries)
+                ^ m.sync.map_or(0, |s| s.get().rotate_left(16) ^ 1)
+                ^ (3 << 60),
+        ],
+        Message::Accepted(m) => [
+            b(&m.ballot) ^ m.seq.rotate_left(20),
+            m.last.get() ^ (4 << 60),
+        ],
+        Message::Nack(m) => [
+            b(&m.ballot) ^ b(&m.promised).rotate_left(1) ^ b(&m.acc).rotate_left(2),
+            m.last.get().rotate_left(32) ^ m.commit.get() ^ (5 << 60),
+        ],
+        Message::Learn(m) => [
+            b(&m.decided_in) ^ entries(&m.entries),
+            m.prev.get().rotate_left(32) ^ m.commit.get() ^ (6 << 60),
+        ],
+        Message::Fetch(m) => [m.prev.get(), m.to.get() ^ (7 << 60)],
+        Message::Heartbeat(m) => [m.round, 8 << 60],
+        Message::HeartbeatReply(m) => [
+            m.round ^ b(&m.ballot).rotate_left(1) ^ b(&m.leader).rotate_left(2),
+            m.commit.get() ^ (u64::from(m.happy) << 50) ^ (u64::from(m.able) << 51) ^ (9 << 60),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    #[test]
+    fn the_hash_depends_on_order_and_content() {
+        let hash = |events: &[(u64, u64)]| {
+            let mut trace = Trace::new(None);
+            for (now, number) in events {
+                trace.mix(Mark::Wake, *now, 0, [*number, 0, 0, 0]);
+            }
+            trace.hash()
+        };
+        assert_eq!(hash(&[(1, 2), (3, 4)]), hash(&[(1, 2), (3, 4)]));
+        assert_ne!(hash(&[(1, 2), (3, 4)]), hash(&[(3, 4), (1, 2)]));
+        assert_ne!(hash(&[(1, 2)]), hash(&[(1, 3)]));
+    }
+
+    #[test]
+    fn lines_carry_time_and_node() {
+        let lines = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&lines);
+        let mut trace = Trace::new(Some(Box::new(move |line| {
+            seen.borrow_mut().push(line.to_owned());
+        })));
+        trace.tell(1_002_003_000, "n0", || "wakes".to_owned());
+        assert_eq!(*lines.borrow(), ["   1.002003 n0   wakes"]);
+    }
+}

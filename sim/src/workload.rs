@@ -1,0 +1,167 @@
+//! Clients: what they ask for, whom they ask, and what became of it.
+//! Knows nothing about consensus; an operation ends as done, unknown, or never taken.
+
+use bytes::Bytes;
+use chil_core::kv::KvCommand;
+use chil_core::{NodeId, Slot};
+
+use crate::dice::{Concern, Dice};
+use crate::plan::Plan;
+
+/// All clients of a run and all their operations.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    plan: crate::plan::WorkloadPlan,
+    nodes: usize,
+    dice: Dice,
+    /// For each client, whom it asks first.
+    leader: Vec<usize>,
+    in_flight: Vec<usize>,
+    pub(crate) operations: Vec<Operation>,
+    /// How many operations may begin; raised for the healing phase.
+    budget: u64,
+    closed: bool,
+}
+
+/// One thing that a client wants.
+#[derive(Clone, Debug)]
+pub(crate) struct Operation {
+    pub(crate) client: usize,
+    pub(crate) key: Bytes,
+    /// The command to propose; `None` for a read.
+    pub(crate) command: Option<Bytes>,
+    pub(crate) began: u64,
+    /// Where it is being tried.
+    pub(crate) node: usize,
+    /// What a read that is being tried has to see at least.
+    pub(crate) floor: Slot,
+    pub(crate) state: State,
+}
+
+/// How far an operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// On its way to a node, or to be tried again.
+    Trying,
+    /// Given to a node; nothing may be known about it when that node dies.
+    Given,
+    /// Took effect.
+    Done,
+    /// May have taken effect, or may yet.
+    Unknown,
+    /// Given up before it took effect.
+    Dropped,
+}
+
+impl Clients {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let mut dice = Dice::new(plan.seed, Concern::Workload);
+        let count = plan.workload.clients;
+        Self {
+            leader: (0..count).map(|_| dice.index(plan.nodes())).collect(),
+            in_flight: vec![0; count],
+            operations: Vec::new(),
+            budget: plan.workload.operations_max,
+            closed: false,
+            nodes: plan.nodes(),
+            plan: plan.workload.clone(),
+            dice,
+        }
+    }
+
+    pub(crate) const fn count(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Begins an operation of `client` if its window allows. Returns which.
+    pub(crate) fn begin(&mut self, client: usize, now: u64) -> Option<usize> {
+        if self.closed || self.budget == 0 || self.in_flight[client] >= self.plan.window {
+            return None;
+        }
+        self.budget -= 1;
+        self.in_flight[client] += 1;
+        let number = self.operations.len();
+        let key = Bytes::from(format!("k{}", self.dice.below(self.plan.keys)));
+        let command = self.command(number, &key);
+        self.operations.push(Operation {
+            client,
+            key,
+            command,
+            began: now,
+            node: self.leader[client],
+            floor: Slot::ZERO,
+            state: State::Trying,
+        });
+        Some(number)
+    }
+
+    fn command(&mut self, number: usize, key: &Bytes) -> Option<Bytes> {
+        if self.dice.chance(self.plan.read_ppm) {
+            return None;
+        }
+        let key = key.clone();
+        if self.dice.chance(self.plan.delete_ppm) {
+            return Some(KvCommand::Delete { key }.encode());
+        }
+        // Every value is written once, so that a read names the write that it saw.
+        let mut value = (number as u64).to_le_bytes().to_vec();
+        let more = self.dice.below(self.plan.value_bytes_max.max(1));
+        value.resize(8 + usize::try_from(more).unwrap_or(0), b'.');
+        let value = Bytes::from(value);
+        Some(KvCommand::Put { key, value }.encode())
+    }
+
+    /// The pause before a client's next operation, in nanoseconds.
+    pub(crate) fn think(&mut self) -> u64 {
+        let (low, high) = (self.plan.think_min_us, self.plan.think_max_us);
+        self.dice.range(low * 1_000, high * 1_000).max(1_000)
+    }
+
+    /// The time that a request takes to its node, in nanoseconds.
+    pub(crate) fn travel(&mut self) -> u64 {
+        self.dice.range(10_000, 200_000)
+    }
+
+    pub(crate) const fn timeout(&self) -> u64 {
+        self.plan.timeout_us * 1_000
+    }
+
+    /// The operation was not taken: whom to ask next.
+    pub(crate) fn redirect(&mut self, operation: usize, hint: Option<usize>) {
+        let asked = self.operations[operation].node;
+        let next = hint.unwrap_or_else(|| (asked + 1 + self.dice.index(self.nodes)) % self.nodes);
+        let operation = &mut self.operations[operation];
+        operation.node = next;
+        operation.state = State::Trying;
+        self.leader[operation.client] = next;
+    }
+
+    /// The operation was answered by the node that it was given to.
+    pub(crate) fn end(&mut self, operation: usize, state: State) {
+        let operation = &mut self.operations[operation];
+        operation.state = state;
+        if state == State::Done {
+            self.leader[operation.client] = operation.node;
+        }
+        let in_flight = &mut self.in_flight[operation.client];
+        *in_flight = in_flight.saturating_sub(1);
+    }
+
+    /// Allows so many more operations, at a pace that fits into `span` nanoseconds.
+    pub(crate) fn refill(&mut self, operations: u64, span: u64) {
+        self.budget = operations;
+        let pace = span * self.count() as u64 / operations.max(1) / 1_000;
+        self.plan.think_min_us = pace / 2;
+        self.plan.think_max_us = pace.max(1);
+    }
+
+    /// No operation begins any more.
+    pub(crate) const fn close(&mut self) {
+        self.closed = true;
+    }
+}
+
+/// Which node a hint names.
+pub(crate) fn node_of(ids: &[NodeId], hint: Option<NodeId>) -> Option<usize> {
+    ids.iter().position(|id| Some(*id) == hint)
+}

@@ -1,0 +1,560 @@
+//! The discrete-event loop: one queue of events, driving every `Replica` by hand, without async.
+//! Knows nothing about what is right (the judge does) nor what goes wrong when (the plan does).
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use bytes::Bytes;
+use chil_core::{Envelope, Input, NodeId, Notice, Output, Replica, Time};
+use chil_proto::{Frame, decode, encode};
+
+use crate::check::{Judge, Verdict, Violation};
+use crate::dice::{Concern, Dice};
+use crate::network::Network;
+use crate::node::{self, Node};
+use crate::plan::{CrashMode, Plan};
+use crate::stats::Stats;
+use crate::store::StoreFailure;
+use crate::trace::{self, Mark, Sink, Trace};
+use crate::workload::Clients;
+
+/// A cluster, its clients and its network, at one simulated instant.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    /// Simulated time in nanoseconds.
+    pub(crate) now: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) ids: Vec<NodeId>,
+    pub(crate) network: Network,
+    pub(crate) clients: Clients,
+    pub(crate) judge: Judge,
+    pub(crate) trace: Trace,
+    pub(crate) stats: Stats,
+    pub(crate) disk_dice: Dice,
+    pub(crate) node_dice: Dice,
+    /// Whom each fault of the plan hit.
+    pub(crate) hit: Vec<Option<usize>>,
+    /// Whether the faults are over.
+    pub(crate) healing: bool,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    sequence: u64,
+    check_every: u64,
+}
+
+/// Something that will happen.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A message arrives.
+    Arrive { from: usize, to: usize, hop: Hop },
+    /// A node's deadline passes.
+    Wake { node: usize, life: u64 },
+    /// A driver drains the inputs that it has gathered.
+    Drain { node: usize, life: u64 },
+    /// A disk has synced.
+    Synced { node: usize, life: u64 },
+    /// A node is started.
+    Start { node: usize, life: u64 },
+    /// A client thinks of something.
+    Think { client: usize },
+    /// A request reaches a node.
+    Request { operation: usize },
+    /// A client stops waiting.
+    Timeout { operation: usize },
+    /// A fault of the plan begins or ends.
+    Fault { index: usize, begins: bool },
+    /// A moment that the run waits for.
+    Milestone,
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub(crate) enum Hop {
+    Message(Box<Envelope>),
+    Frame(Bytes),
+}
+
+#[derive(Debug)]
+struct Scheduled {
+    at: u64,
+    sequence: u64,
+    event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+impl Eq for Scheduled {}
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.sequence).cmp(&(other.at, other.sequence))
+    }
+}
+
+impl World {
+    /// The world at its beginning: every node is about to start for the first time.
+    pub(crate) fn new(
+        plan: &Plan,
+        check_every: u64,
+        sink: Option<Sink>,
+    ) -> Result<Self, Violation> {
+        let mut node_dice = Dice::new(plan.seed, Concern::Nodes);
+        let metas = node::metas(plan, &mut node_dice);
+        let mut nodes = Vec::new();
+        for (index, meta) in metas.iter().enumerate() {
+            nodes.push(Node::new(plan, index, meta).map_err(|f| store_violation(index, f))?);
+        }
+        let ids: Vec<NodeId> = nodes.iter().map(|node| node.id).collect();
+        let mut world = Self {
+            network: Network::new(plan.seed, &plan.network, plan.nodes()),
+            clients: Clients::new(plan),
+            judge: Judge::new(ids.clone(), &plan.cluster.weights, &metas),
+            trace: Trace::new(sink),
+            stats: Stats::default(),
+            disk_dice: Dice::new(plan.seed, Concern::Disk),
+            node_dice,
+            hit: vec![None; plan.faults.len()],
+            healing: false,
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            check_every: check_every.max(1),
+            now: 0,
+            plan: plan.clone(),
+            nodes,
+            ids,
+        };
+        for node in 0..plan.nodes() {
+            let at = world.node_dice.below(plan.cluster.heartbeat_us * 1_000);
+            world.schedule(at, Event::Start { node, life: 0 });
+        }
+        for (index, fault) in plan.faults.iter().enumerate() {
+            let begins = true;
+            world.schedule(fault.at_us * 1_000, Event::Fault { index, begins });
+        }
+        for client in 0..world.clients.count() {
+            let at = world.clients.think();
+            world.schedule(at, Event::Think { client });
+        }
+        Ok(world)
+    }
+
+    pub(crate) fn schedule(&mut self, at: u64, event: Event) {
+        self.sequence += 1;
+        self.queue.push(Reverse(Scheduled {
+            at: at.max(self.now),
+            sequence: self.sequence,
+            event,
+        }));
+    }
+
+    /// Lets things happen until the simulated time is `until`.
+    pub(crate) fn run_until(&mut self, until: u64) -> Verdict {
+        self.schedule(until, Event::Milestone);
+        while let Some(Reverse(next)) = self.queue.pop() {
+            self.now = next.at;
+            if matches!(next.event, Event::Milestone) {
+                break;
+            }
+            self.step(next.event)?;
+            if self.stats.events > self.plan.events_max {
+                return Err(Violation {
+                    check: "liveness",
+                    node: None,
+                    what: format!(
+                        "the run does not come to rest: {} events and only {} us have passed",
+                        self.stats.events,
+                        self.now / 1_000
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The node that an event needs awake, if any.
+    fn needs(&self, event: &Event) -> Option<usize> {
+        match event {
+            Event::Arrive { to, .. } => Some(*to),
+            Event::Wake { node, .. } | Event::Drain { node, .. } | Event::Synced { node, .. } => {
+                Some(*node)
+            }
+            Event::Request { operation } => Some(self.clients.operations[*operation].node),
+            Event::Start { .. }
+            | Event::Think { .. }
+            | Event::Timeout { .. }
+            | Event::Fault { .. }
+            | Event::Milestone => None,
+        }
+    }
+
+    fn step(&mut self, event: Event) -> Verdict {
+        if let Some(node) = self.needs(&event) {
+            let until = self.nodes[node].paused_until;
+            if until > self.now {
+                self.schedule(until, event);
+                return Ok(());
+            }
+        }
+        match event {
+            Event::Arrive { from, to, hop } => self.arrive(from, to, hop),
+            Event::Wake { node, life } => self.wake(node, life),
+            Event::Drain { node, life } => {
+                if self.nodes[node].life != life {
+                    return Ok(());
+                }
+                self.nodes[node].drain_due = false;
+                self.drain(node)
+            }
+            Event::Synced { node, life } => self.synced(node, life),
+            Event::Start { node, life } => self.start(node, life),
+            Event::Think { client } => self.think(client),
+            Event::Request { operation } => self.request(operation),
+            Event::Timeout { operation } => self.timeout(operation),
+            Event::Fault { index, begins } => self.fault(index, begins),
+            Event::Milestone => Ok(()),
+        }
+    }
+
+    fn arrive(&mut self, from: usize, to: usize, hop: Hop) -> Verdict {
+        if self.nodes[to].replica.is_none() || self.network.is_cut(from, to) {
+            self.stats.lost += 1;
+            return Ok(());
+        }
+        let envelope = match hop {
+            Hop::Message(envelope) => envelope,
+            Hop::Frame(bytes) => decoded(from, bytes)?,
+        };
+        self.stats.events += 1;
+        let [a, b] = trace::numbers(&envelope.body);
+        self.trace
+            .mix(Mark::Received, self.now, to, [from as u64, a, b, 0]);
+        if self.trace.is_told() {
+            let sender = self.nodes[from].name.clone();
+            self.tell(to, || format!("<- {sender}  {}", envelope.body));
+        }
+        self.give(to, Input::Received(envelope))
+    }
+
+    fn wake(&mut self, node: usize, life: u64) -> Verdict {
+        let state = &mut self.nodes[node];
+        if state.life != life || state.wake_at > self.now || state.replica.is_none() {
+            return Ok(());
+        }
+        state.wake_at = u64::MAX;
+        let deadline = state.deadline;
+        if state.clock.read(self.now) < deadline {
+            self.arm(node, deadline);
+            return Ok(());
+        }
+        self.stats.events += 1;
+        self.trace.mix(Mark::Wake, self.now, node, [0; 4]);
+        self.tell(node, || "wakes".to_owned());
+        self.give(node, Input::Wake)
+    }
+
+    /// Hands an input to a replica and lets its driver drain it, now or a little later.
+    pub(crate) fn give(&mut self, node: usize, input: Input) -> Verdict {
+        let now = self.nodes[node].clock.read(self.now);
+        let Some(replica) = &mut self.nodes[node].replica else {
+            return Ok(());
+        };
+        replica.handle(now, input);
+        let gather = self.plan.cluster.gather_us * 1_000;
+        if gather == 0 {
+            return self.drain(node);
+        }
+        if !self.nodes[node].drain_due {
+            self.nodes[node].drain_due = true;
+            let life = self.nodes[node].life;
+            self.schedule(self.now + gather, Event::Drain { node, life });
+        }
+        Ok(())
+    }
+
+    /// Does everything that a replica wants done.
+    fn drain(&mut self, node: usize) -> Verdict {
+        let mut leads = None;
+        loop {
+            let Some(replica) = &mut self.nodes[node].replica else {
+                return Ok(());
+            };
+            match replica.poll_output() {
+                Output::Wait(at) => {
+                    let applied = self.nodes[node].applier.applied();
+                    if applied == self.nodes[node].told_applied {
+                        self.arm(node, at);
+                        break;
+                    }
+                    self.nodes[node].told_applied = applied;
+                    let now = self.nodes[node].clock.read(self.now);
+                    let input = Input::Applied { slot: applied };
+                    if let Some(replica) = &mut self.nodes[node].replica {
+                        replica.handle(now, input);
+                    }
+                }
+                output => {
+                    if let Output::Notice(Notice::Leading {
+                        ballot,
+                        adopted_last,
+                    }) = &output
+                    {
+                        leads = Some((*ballot, *adopted_last));
+                    }
+                    self.effect(node, output)?;
+                }
+            }
+        }
+        if let Some((ballot, adopted)) = leads {
+            // The log that it begins with was handed to its disk in the same drain.
+            self.stats.leaders += 1;
+            self.judge.leads(node, ballot, adopted)?;
+        }
+        self.look(node)?;
+        self.begin_sync(node)
+    }
+
+    /// Looks into a replica every so many events.
+    fn look(&mut self, node: usize) -> Verdict {
+        if self.stats.events.is_multiple_of(self.check_every)
+            && let Some(replica) = &self.nodes[node].replica
+        {
+            replica.check();
+            let status = replica.status();
+            self.judge.shows(node, &status)?;
+        }
+        Ok(())
+    }
+
+    /// Does one thing that a replica wants done.
+    fn effect(&mut self, node: usize, output: Output) -> Verdict {
+        if self.trace.is_told() && !matches!(output, Output::Send(_)) {
+            self.tell(node, || format!("   -> {output}"));
+        }
+        match output {
+            Output::Persist(persist) => {
+                let lsn = persist.lsn.get();
+                self.trace
+                    .mix(Mark::Persist, self.now, node, [lsn, 0, 0, 0]);
+                for record in &persist.records {
+                    self.judge.written(node, record)?;
+                }
+                self.nodes[node].store.submit(persist);
+                Ok(())
+            }
+            Output::Send(envelope) => self.send(node, envelope),
+            Output::Placed {
+                ballot,
+                first,
+                tokens,
+            } => {
+                self.placed(node, ballot, first, &tokens);
+                Ok(())
+            }
+            Output::Refused { token, reason } => self.refused(node, token, reason),
+            Output::Deposed { ballot } => {
+                self.trace
+                    .mix(Mark::Deposed, self.now, node, [ballot.n, 0, 0, 0]);
+                self.deposed(node, ballot);
+                Ok(())
+            }
+            Output::Decided { entries } => self.decided(node, &entries),
+            Output::ReadReady { token, index } => self.read_ready(node, token, index),
+            Output::Notice(_) | Output::Wait(_) => Ok(()),
+        }
+    }
+
+    fn send(&mut self, node: usize, envelope: Box<Envelope>) -> Verdict {
+        self.judge.sends(node, &envelope)?;
+        let Some(to) = self.ids.iter().position(|id| *id == envelope.to) else {
+            return Err(Violation {
+                check: "bounds",
+                node: Some(node),
+                what: format!(
+                    "sends {} to {}, who is no member",
+                    envelope.body, envelope.to
+                ),
+            });
+        };
+        self.stats.messages += 1;
+        let lane = envelope.body.lane();
+        let fate = self.network.send(self.now, node, to, lane);
+        let [a, b] = trace::numbers(&envelope.body);
+        let arrival = fate.first.unwrap_or(0);
+        self.trace
+            .mix(Mark::Sent, self.now, node, [to as u64, a, b, arrival]);
+        if self.trace.is_told() {
+            let lost = if fate.first.is_none() { "  (lost)" } else { "" };
+            let receiver = self.nodes[to].name.clone();
+            self.tell(node, || {
+                format!("   -> send {receiver}  {}{lost}", envelope.body)
+            });
+        }
+        let Some(first) = fate.first else {
+            self.stats.lost += 1;
+            return Ok(());
+        };
+        let from = node;
+        let hop = self.hop(envelope);
+        if let Some(second) = fate.second {
+            let hop = match &hop {
+                Hop::Message(envelope) => Hop::Message(envelope.clone()),
+                Hop::Frame(bytes) => Hop::Frame(bytes.clone()),
+            };
+            self.schedule(second, Event::Arrive { from, to, hop });
+        }
+        self.schedule(first, Event::Arrive { from, to, hop });
+        Ok(())
+    }
+
+    fn hop(&self, envelope: Box<Envelope>) -> Hop {
+        if self.plan.network.codec {
+            return Hop::Frame(encode::envelope(&envelope));
+        }
+        Hop::Message(envelope)
+    }
+
+    /// Schedules a node's wake-up, unless one comes early enough already.
+    pub(crate) fn arm(&mut self, node: usize, deadline: Time) {
+        let state = &mut self.nodes[node];
+        state.deadline = deadline;
+        let at = state.clock.when(deadline).max(self.now + 1);
+        if at < state.wake_at && at != u64::MAX {
+            state.wake_at = at;
+            let life = state.life;
+            self.schedule(at, Event::Wake { node, life });
+        }
+    }
+
+    /// Starts a node from what its disk holds.
+    fn start(&mut self, node: usize, life: u64) -> Verdict {
+        if self.nodes[node].life != life || self.nodes[node].replica.is_some() {
+            return Ok(());
+        }
+        self.stats.events += 1;
+        let start = match self.nodes[node].store.recover() {
+            Ok(start) => start,
+            Err(StoreFailure::Power) => {
+                let down = self.plan.cluster.heartbeat_us * 1_000;
+                return self.crash(node, CrashMode::Power, down);
+            }
+            Err(failure) => return Err(store_violation(node, failure)),
+        };
+        for record in &start.kept {
+            self.judge.durable(node, record)?;
+            self.nodes[node].store.fold(record);
+        }
+        self.judge.restarts(node);
+        let last = start.recovered.last();
+        let boot = start.recovered.meta.boot;
+        self.stats.restarts += u64::from(boot > 0);
+        let kept = start.kept.len() as u64;
+        self.trace
+            .mix(Mark::Restart, self.now, node, [boot, last.get(), kept, 0]);
+        self.tell(node, || {
+            format!("STARTS from boot {boot} with a log up to {last}")
+        });
+        let config = node::config(&self.plan.cluster, self.ids[node], &mut self.node_dice);
+        let now = self.nodes[node].clock.read(self.now);
+        match Replica::recover(config, start.recovered, now) {
+            Ok(replica) => {
+                self.nodes[node].replica = Some(replica);
+                self.drain(node)
+            }
+            Err(error) => Err(Violation {
+                check: "recovery_is_a_prefix",
+                node: Some(node),
+                what: format!("cannot start from what its disk gave back: {error}"),
+            }),
+        }
+    }
+
+    /// Lets a disk begin to sync if there is something to sync.
+    fn begin_sync(&mut self, node: usize) -> Verdict {
+        match self.nodes[node].store.begin() {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                let disk = &self.plan.disk;
+                let (low, high) = (disk.latency_min_us * 1_000, disk.latency_max_us * 1_000);
+                let (extra, until) = self.nodes[node].slow;
+                let extra = if until > self.now { extra } else { 0 };
+                let at = self.now + self.disk_dice.range(low, high) + extra;
+                let life = self.nodes[node].life;
+                self.schedule(at, Event::Synced { node, life });
+                Ok(())
+            }
+            Err(failure) => self.store_failed(node, failure),
+        }
+    }
+
+    fn synced(&mut self, node: usize, life: u64) -> Verdict {
+        if self.nodes[node].life != life {
+            return Ok(());
+        }
+        self.stats.events += 1;
+        let batch = match self.nodes[node].store.finish() {
+            Ok(batch) => batch,
+            Err(failure) => return self.store_failed(node, failure),
+        };
+        let Some(lsn) = batch.last().map(|persist| persist.lsn) else {
+            return Ok(());
+        };
+        for record in batch.iter().flat_map(|persist| &persist.records) {
+            self.judge.durable(node, record)?;
+            self.nodes[node].store.fold(record);
+        }
+        self.trace
+            .mix(Mark::Durable, self.now, node, [lsn.get(), 0, 0, 0]);
+        self.tell(node, || format!("disk: durable up to {lsn}"));
+        self.give(node, Input::Persisted { lsn })
+    }
+
+    fn store_failed(&mut self, node: usize, failure: StoreFailure) -> Verdict {
+        match failure {
+            StoreFailure::Power => {
+                let down = self.plan.cluster.heartbeat_us * 1_000;
+                self.crash(node, CrashMode::Power, down)
+            }
+            StoreFailure::Wrong(_) => Err(store_violation(node, failure)),
+        }
+    }
+
+    /// Adds a line to the timeline.
+    pub(crate) fn tell(&mut self, node: usize, what: impl FnOnce() -> String) {
+        if self.trace.is_told() {
+            let name = self.nodes[node].name.clone();
+            self.trace.tell(self.now, &name, what);
+        }
+    }
+}
+
+/// What a node encoded is what any other decodes.
+fn decoded(from: usize, bytes: Bytes) -> Result<Box<Envelope>, Violation> {
+    let what = match decode::frame(bytes) {
+        Ok(Frame::Envelope(envelope)) => return Ok(envelope),
+        Ok(other) => format!("sends a message that is decoded as {other:?}"),
+        Err(error) => format!("sends a message that cannot be decoded: {error}"),
+    };
+    Err(Violation {
+        check: "codec",
+        node: Some(from),
+        what,
+    })
+}
+
+fn store_violation(node: usize, failure: StoreFailure) -> Violation {
+    let what = match failure {
+        StoreFailure::Power => "its disk fails without a fault".to_owned(),
+        StoreFailure::Wrong(what) => what,
+    };
+    Violation {
+        check: "recovery_is_a_prefix",
+        node: Some(node),
+        what,
+    }
+}
