@@ -1,0 +1,11 @@
+//! The services that clients and operators call, and the client library that calls them.
+//! Knows nothing about peers: their frames travel elsewhere.
+
+mod admin;
+pub mod client;
+mod connection;
+mod consensus;
+mod targets;
+
+pub(crate) use admin::AdminService;
+pub(crate) use consensus::ConsensusService;

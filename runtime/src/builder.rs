@@ -1,0 +1,242 @@
+//! What a host says about a node before it starts, and whether that makes sense.
+//! Knows nothing about sockets and files: `start` hands over to `life`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use chil_core::{Config, NodeId, StateMachine};
+
+use crate::clock::random_u64;
+use crate::config::{AddressError, Peer, PeerList};
+use crate::error::StartError;
+
+/// A peer as the host wrote it: a [`Peer`], or the text of one (`host:port`, `name=host:port`).
+#[derive(Clone, Debug)]
+pub struct ListedPeer(Result<Peer, AddressError>);
+
+impl From<Peer> for ListedPeer {
+    fn from(peer: Peer) -> Self {
+        Self(Ok(peer))
+    }
+}
+
+impl From<&str> for ListedPeer {
+    fn from(text: &str) -> Self {
+        Self(text.parse())
+    }
+}
+
+impl From<String> for ListedPeer {
+    fn from(text: String) -> Self {
+        Self(text.parse())
+    }
+}
+
+/// A change of the protocol's settings.
+type Change = Box<dyn FnOnce(&mut Config) + Send>;
+
+/// A node that is being described.
+#[must_use = "a node is started by `state_machine(..).start().await`"]
+pub struct NodeBuilder {
+    pub(crate) name: String,
+    pub(crate) bind: String,
+    pub(crate) advertise: Option<String>,
+    peers: Vec<ListedPeer>,
+    pub(crate) weight: u32,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) single_node: bool,
+    pub(crate) insecure: bool,
+    protocol: Vec<Change>,
+}
+
+/// A node that is described, with its state machine.
+#[must_use = "a node is started by `start().await`"]
+pub struct NodeReady<S> {
+    pub(crate) node: NodeBuilder,
+    pub(crate) machine: S,
+}
+
+/// The address that is listened on when none is set.
+const BIND: &str = "127.0.0.1:7000";
+
+impl NodeBuilder {
+    pub(crate) fn new(name: String) -> Self {
+        Self {
+            name,
+            bind: BIND.to_owned(),
+            advertise: None,
+            peers: Vec::new(),
+            weight: 1,
+            data_dir: None,
+            single_node: false,
+            insecure: false,
+            protocol: Vec::new(),
+        }
+    }
+
+    /// Listens on `address` (`host:port`) for peers, clients and operators. Port 0 lets the
+    /// system choose. Default: `127.0.0.1:7000`.
+    pub fn bind(mut self, address: impl Into<String>) -> Self {
+        self.bind = address.into();
+        self
+    }
+
+    /// Tells others to reach this node at `address`. Default: the address that it listens on;
+    /// where that is every address of the host, the one that leads to the first peer.
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.advertise = Some(address.into());
+        self
+    }
+
+    /// The other nodes of the cluster; this one may be among them. Used until the cluster has
+    /// formed; later, named ones tell where a member has moved.
+    pub fn peers(mut self, peers: impl IntoIterator<Item = impl Into<ListedPeer>>) -> Self {
+        self.peers = peers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How much this node's vote counts. Default: 1.
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Keeps everything durable in this directory, which belongs to this node alone.
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(path.into());
+        self
+    }
+
+    /// Allows a cluster of this node alone. Without it an empty list of peers is refused, since
+    /// it is more often a lost setting than a wish.
+    pub fn single_node(mut self, single: bool) -> Self {
+        self.single_node = single;
+        self
+    }
+
+    /// Allows unencrypted traffic beyond this host.
+    pub fn insecure(mut self, insecure: bool) -> Self {
+        self.insecure = insecure;
+        self
+    }
+
+    /// Changes how the protocol behaves.
+    pub fn protocol(mut self, change: impl FnOnce(&mut Config) + Send + 'static) -> Self {
+        self.protocol.push(Box::new(change));
+        self
+    }
+
+    /// The state machine that executes what is decided: [`chil_core::kv::KeyValue`], or your own.
+    pub fn state_machine<S: StateMachine>(self, machine: S) -> NodeReady<S> {
+        NodeReady {
+            node: self,
+            machine,
+        }
+    }
+
+    /// The protocol's settings for this process.
+    pub(crate) fn config(&mut self) -> Result<Config, StartError> {
+        let problem = |problem: String| setting("name", problem);
+        let node = NodeId::from_name(&self.name);
+        let node = node.filter(|_| !self.name.is_empty());
+        let node = node.ok_or_else(|| {
+            problem(format!(
+                "'{}' cannot name a node: choose another",
+                self.name
+            ))
+        })?;
+        let mut config = Config::new(node, random_u64(), random_u64());
+        for change in self.protocol.drain(..) {
+            change(&mut config);
+        }
+        config.node = node;
+        config
+            .check()
+            .map_err(|e| setting("protocol", e.to_string()))?;
+        Ok(config)
+    }
+
+    /// The address of the first peer that has one.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn first_peer(&self) -> Option<String> {
+        let usable = |listed: &ListedPeer| listed.0.as_ref().ok().map(|p| p.address.clone());
+        self.peers.iter().find_map(usable)
+    }
+
+    /// The other nodes, when this one is reached at `address`.
+    pub(crate) fn others(&mut self, address: &str) -> Result<Vec<Peer>, StartError> {
+        let peers: Result<Vec<Peer>, AddressError> =
+            self.peers.drain(..).map(|listed| listed.0).collect();
+        let peers = peers.map_err(|error| setting("peers", error.to_string()))?;
+        let list = PeerList::split(peers, &self.name, address);
+        let list = list.map_err(|error| setting("peers", error.to_string()))?;
+        if let Some(own) = list.own {
+            self.weight = own.weight;
+        }
+        Ok(list.others)
+    }
+
+    /// Refuses to speak unencrypted with other hosts, unless that was allowed.
+    pub(crate) fn check_security(
+        &self,
+        listens_on: IpAddr,
+        others: &[Peer],
+    ) -> Result<(), StartError> {
+        let exposed = if listens_on.is_loopback() {
+            let beyond = |peer: &&Peer| !is_loopback(&peer.address);
+            let exposed = others.iter().find(beyond);
+            exposed.map(|peer| format!("the peer {}", peer.address))
+        } else {
+            Some(format!("the address {listens_on}"))
+        };
+        match exposed {
+            None => Ok(()),
+            Some(exposed) if self.insecure => {
+                tracing::warn!(
+                    node = self.name,
+                    "traffic is neither encrypted nor authenticated, because of `insecure`: \
+                     {exposed} is reachable beyond this host"
+                );
+                Ok(())
+            }
+            Some(exposed) => Err(setting(
+                "insecure",
+                format!(
+                    "{exposed} is not on loopback, and traffic is not encrypted yet: \
+                     use 127.0.0.1, or allow it with `insecure: true`"
+                ),
+            )),
+        }
+    }
+}
+
+fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+pub(crate) const fn setting(setting: &'static str, problem: String) -> StartError {
+    StartError::Setting { setting, problem }
+}
+
+impl std::fmt::Debug for NodeBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeBuilder")
+            .field("name", &self.name)
+            .field("bind", &self.bind)
+            .field("advertise", &self.advertise)
+            .field("peers", &self.peers)
+            .field("weight", &self.weight)
+            .field("data_dir", &self.data_dir)
+            .field("single_node", &self.single_node)
+            .field("insecure", &self.insecure)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> std::fmt::Debug for NodeReady<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("NodeReady").field(&self.node).finish()
+    }
+}

@@ -1,0 +1,145 @@
+//! What can go wrong for the host of a node, sorted by what it may do about it.
+//! Knows nothing about how a node works.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chil_core::{ClusterId, RecoverError, Slot};
+
+use crate::storage::StorageError;
+
+/// Why a node could not be started. Nothing of it runs then.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting cannot be used.
+    #[error("{setting}: {problem}")]
+    Setting {
+        /// Which one.
+        setting: &'static str,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// What the directory holds and the settings do not fit together.
+    #[error("data directory: {0}")]
+    Recover(#[from] RecoverError),
+    /// The host's runtime went away while the node was starting.
+    #[error("the tokio runtime was shut down while the node was starting")]
+    Runtime,
+}
+
+/// Why a running node ended by itself. It answers nothing any more and must be started anew.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The disk failed: what is durable is not known any more, so nothing may be promised.
+    #[error("storage failed: {0}")]
+    Storage(Arc<StorageError>),
+    /// The state machine panicked. Every node that executes this slot will, until it is mended.
+    #[error("the state machine panicked while it executed slot {slot}: {panic}")]
+    StateMachine {
+        /// The slot of the command.
+        slot: Slot,
+        /// What the panic said.
+        panic: String,
+    },
+    /// A cluster cannot be formed, or joined, with these peers.
+    #[error("cannot join the cluster: {0}")]
+    Forming(String),
+    /// What the directory holds and the settings do not fit together.
+    #[error("data directory: {0}")]
+    Recover(#[from] RecoverError),
+    /// A broken invariant stopped the node before it could do harm: a bug of chil.
+    #[error("the node stopped on a broken invariant: {0}")]
+    Invariant(String),
+    /// The host's tokio runtime was shut down under the node.
+    #[error("the tokio runtime was shut down while the node was running")]
+    Runtime,
+}
+
+/// Why a command has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// It can never be taken as it is. Surely not executed.
+    #[error("rejected: {0}")]
+    Rejected(Rejection),
+    /// Another node leads, or none does. Surely not executed: ask the hint, or try a little later.
+    #[error("not the leader{}", hint_text(hint))]
+    NotLeader {
+        /// The leader's address, as far as this node knows.
+        hint: Option<String>,
+    },
+    /// Too much is in flight. Surely not executed: try again after a pause.
+    #[error("overloaded: try again in {} ms", retry_after.as_millis())]
+    Overloaded {
+        /// The pause.
+        retry_after: Duration,
+    },
+    /// The outcome is not known: it may have been executed, or may yet be.
+    #[error("the outcome is unknown: the command may have been executed, or may yet be")]
+    Unknown,
+    /// The node is shutting down or has ended. Surely not executed.
+    #[error("the node has stopped")]
+    Stopped,
+}
+
+/// Why a command can never be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// It is larger than the cluster allows.
+    #[error("the value has {len} bytes, but at most {max} are allowed")]
+    TooLarge {
+        /// Its size in bytes.
+        len: u64,
+        /// The limit in bytes.
+        max: u64,
+    },
+    /// It was meant for another cluster.
+    #[error("this node belongs to cluster {cluster}, not to the one that was asked for")]
+    WrongCluster {
+        /// The cluster that the node belongs to.
+        cluster: ClusterId,
+    },
+    /// The state machine did not understand it. It stands in the log and changed nothing.
+    #[error("the state machine does not understand it: {0}")]
+    NotUnderstood(String),
+}
+
+/// Why a query has no answer. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Another node leads, or none does: ask the hint, try a little later, or read stale.
+    #[error("not the leader{}", hint_text(hint))]
+    NotLeader {
+        /// The leader's address, as far as this node knows.
+        hint: Option<String>,
+    },
+    /// Too many reads wait: try again after a pause.
+    #[error("overloaded: try again in {} ms", retry_after.as_millis())]
+    Overloaded {
+        /// The pause.
+        retry_after: Duration,
+    },
+    /// The state machine could not answer.
+    #[error("the state machine cannot answer: {0}")]
+    Failed(String),
+    /// The node is shutting down or has ended.
+    #[error("the node has stopped")]
+    Stopped,
+}
+
+fn hint_text(hint: &Option<String>) -> String {
+    hint.as_ref().map_or_else(
+        || ", and nobody is known to lead".to_owned(),
+        |leader| format!(": {leader} is"),
+    )
+}

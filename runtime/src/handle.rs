@@ -1,0 +1,256 @@
+//! The handle of a running node: propose, read, status, shutdown. Cheap to clone.
+//! Knows nothing about how the node works: it asks the loop and waits for the answer.
+
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chil_core::kv::{KeyValue, KvAnswer, KvCommand, KvQuery, KvReply, Versioned};
+use chil_core::{Command, Slot, Span};
+use tokio::sync::watch;
+
+use crate::builder::NodeBuilder;
+use crate::clock::SystemClock;
+use crate::error::{NodeError, ProposeError, ReadError, Rejection};
+use crate::ports::Clock;
+use crate::request::Requests;
+use crate::shutdown::{Ended, Stop, Stopper, ended};
+use crate::status::{MemberInfo, NodeStatus};
+
+/// A command's outcome: it is decided, and this node has executed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// Where it stands in the log.
+    pub slot: Slot,
+    /// The state machine's reply.
+    pub reply: Bytes,
+}
+
+/// A query's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The state machine's answer.
+    pub answer: Bytes,
+    /// The last slot that was executed when it was given.
+    pub applied: Slot,
+}
+
+/// A write of the key-value machine that is decided and executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Where it stands in the log.
+    pub slot: Slot,
+    /// The key's version from now on.
+    pub version: u64,
+    /// The key's version before, if it had a value.
+    pub previous: Option<u64>,
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// Sees everything that was acknowledged before it began. Only the leader answers.
+    #[default]
+    Linearizable,
+    /// Sees what this node has executed, however long ago.
+    Stale,
+}
+
+/// A running node with the state machine `S`. It runs until it is shut down, fails, or the last
+/// handle is dropped, which ends it at once like a crash would and never blocks.
+pub struct Node<S> {
+    shared: Arc<Shared>,
+    machine: PhantomData<fn() -> S>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) local_addr: SocketAddr,
+    pub(crate) requests: Requests,
+    pub(crate) stopper: Stopper,
+    pub(crate) leader: watch::Receiver<Option<MemberInfo>>,
+    pub(crate) ended: watch::Receiver<Ended>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.stopper.tell(Stop::Now);
+    }
+}
+
+impl Node<()> {
+    /// Begins to describe a node called `name`. The name is its identity: it never changes, and
+    /// no other member of the cluster has it.
+    pub fn builder(name: impl Into<String>) -> NodeBuilder {
+        NodeBuilder::new(name.into())
+    }
+}
+
+impl<S> Node<S> {
+    #[cfg(feature = "grpc")]
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self {
+            shared: Arc::new(shared),
+            machine: PhantomData,
+        }
+    }
+
+    /// Has the cluster decide `command` and returns the state machine's reply to it. Only the
+    /// leader takes commands; the others say who leads.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]: each variant says whether the command can have been executed.
+    pub async fn submit(&self, command: impl Into<Bytes>) -> Result<Executed, ProposeError> {
+        let command = Command::sessionless(command.into());
+        self.shared.requests.submit(command).await
+    }
+
+    /// Asks the state machine.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn query(
+        &self,
+        query: impl Into<Bytes>,
+        consistency: Consistency,
+    ) -> Result<Answer, ReadError> {
+        let requests = &self.shared.requests;
+        requests.query(query.into(), consistency).await
+    }
+
+    /// How things stand; `None` once the node has ended.
+    pub async fn status(&self) -> Option<NodeStatus> {
+        self.shared.requests.status().await
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The address that it listens on: with the port that the system chose, if it was to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.local_addr
+    }
+
+    /// Who leads, as far as this node knows.
+    #[must_use]
+    pub fn leader(&self) -> Option<MemberInfo> {
+        self.shared.leader.borrow().clone()
+    }
+
+    /// Waits until this node knows a leader that works; `None` if it ends before.
+    pub async fn wait_for_leader(&self) -> Option<MemberInfo> {
+        let mut leader = self.shared.leader.clone();
+        let mut ended = self.shared.ended.clone();
+        tokio::select! {
+            biased;
+            found = leader.wait_for(Option::is_some) => found.ok()?.clone(),
+            _ = ended.wait_for(Option::is_some) => None,
+        }
+    }
+
+    /// Ends the node: takes nothing new, finishes what is in flight, closes. What is not
+    /// finished by `deadline` is given up (its outcome unknown), so this returns soon after.
+    ///
+    /// # Errors
+    /// What the node failed with, if it did before it was shut down.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<(), NodeError> {
+        let nanos = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
+        let until = SystemClock.now() + Span::from_nanos(nanos);
+        self.shared.stopper.tell(Stop::Drain(until));
+        self.join().await
+    }
+
+    /// Waits until the node has ended, and its port and directory are free.
+    ///
+    /// # Errors
+    /// Why it ended by itself: a failed disk, a panic of the state machine, a refused cluster.
+    pub async fn join(&self) -> Result<(), NodeError> {
+        ended(self.shared.ended.clone()).await
+    }
+}
+
+impl Node<KeyValue> {
+    /// Writes `value` under `key`.
+    ///
+    /// # Errors
+    /// As [`Node::submit`].
+    pub async fn propose(
+        &self,
+        key: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+    ) -> Result<Committed, ProposeError> {
+        let command = KvCommand::Put {
+            key: key.into(),
+            value: value.into(),
+        };
+        committed(&self.submit(command.encode()).await?)
+    }
+
+    /// Removes `key`.
+    ///
+    /// # Errors
+    /// As [`Node::submit`].
+    pub async fn delete(&self, key: impl Into<Bytes>) -> Result<Committed, ProposeError> {
+        let command = KvCommand::Delete { key: key.into() };
+        committed(&self.submit(command.encode()).await?)
+    }
+
+    /// The value of `key` and its version; `None` if it has none.
+    ///
+    /// # Errors
+    /// As [`Node::query`].
+    pub async fn read(
+        &self,
+        key: impl Into<Bytes>,
+        consistency: Consistency,
+    ) -> Result<Option<Versioned>, ReadError> {
+        let query = KvQuery::Get { key: key.into() };
+        let answer = self.query(query.encode(), consistency).await?;
+        match KvAnswer::decode(&answer.answer) {
+            Ok(KvAnswer::Value(value)) => Ok(value),
+            Ok(other) => Err(ReadError::Failed(format!("answered a get with {other:?}"))),
+            Err(error) => Err(ReadError::Failed(error.to_string())),
+        }
+    }
+}
+
+/// What the key-value machine's reply says.
+pub(crate) fn committed(executed: &Executed) -> Result<Committed, ProposeError> {
+    let not_understood = |text| ProposeError::Rejected(Rejection::NotUnderstood(text));
+    match KvReply::decode(&executed.reply) {
+        Ok(KvReply::Written { version, previous }) => Ok(Committed {
+            slot: executed.slot,
+            version,
+            previous,
+        }),
+        Ok(KvReply::Malformed) => Err(not_understood(
+            "not a command of the key-value machine".into(),
+        )),
+        Err(error) => Err(not_understood(format!("its reply: {error}"))),
+    }
+}
+
+impl<S> Clone for Node<S> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            machine: PhantomData,
+        }
+    }
+}
+
+impl<S> std::fmt::Debug for Node<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("name", &self.shared.name)
+            .field("local_addr", &self.shared.local_addr)
+            .finish_non_exhaustive()
+    }
+}

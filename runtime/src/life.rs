@@ -1,0 +1,427 @@
+//! The life of one node over real sockets and files: binds, recovers, forms, loops, closes.
+//! Knows nothing about the protocol; each part is somebody else's, this is their order.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use chil_core::forming::Forming;
+use chil_core::membership::MembershipWarning;
+use chil_core::{
+    ClusterId, Config, DiskId, Meta, NodeId, RecoverError, Recovered, Replica, StateMachine,
+};
+use chil_proto::v1::admin_server::AdminServer;
+use chil_proto::v1::consensus_server::ConsensusServer;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tonic::service::Routes;
+
+use crate::api::{AdminService, ConsensusService};
+use crate::apply::{Apply, panic_text};
+use crate::book::Book;
+use crate::builder::{NodeBuilder, NodeReady, setting};
+use crate::clock::{SystemClock, random_u64, random_u128};
+use crate::config::{Peer, check_address};
+use crate::error::{NodeError, StartError};
+use crate::form;
+use crate::handle::{Node, Shared};
+use crate::net::inbox::Inbox;
+use crate::net::peer::Links;
+use crate::net::server::{PeerServer, serve};
+use crate::net::transport::{self, LinkHandler, TonicNetwork};
+use crate::node::{About, NodeLoop, Pending};
+use crate::ports::Clock;
+use crate::request::{Request, Requests};
+use crate::shutdown::{self, Stop, Stopped, Stopper};
+use crate::status::MemberInfo;
+use crate::storage::thread::WalThread;
+use crate::storage::{Opened, RealDisk, StorageError, Store, Unformed};
+
+/// Bytes that a message may have besides its payload.
+const MESSAGE_SLACK: u64 = 1 << 20;
+/// After the loop has ended, how long connections may take to deliver the last answers.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How many heartbeats the longest pause between two attempts to connect lasts.
+const RETRY_HEARTBEATS: u64 = 2;
+
+impl<S: StateMachine> NodeReady<S> {
+    /// Starts the node: listens, opens its directory, and from there on works in the background
+    /// on the tokio runtime that this is called on. Does not wait until the cluster has formed.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing runs then.
+    pub async fn start(self) -> Result<Node<S>, StartError> {
+        let Self { mut node, machine } = self;
+        let config = node.config()?;
+        let data_dir = node.data_dir.take().ok_or_else(|| {
+            let problem = "not set: name a directory for this node's log";
+            setting("data_dir", problem.to_owned())
+        })?;
+        let (listener, local_addr) = bind(&node.bind).await?;
+        let address = node.address(local_addr).await?;
+        let others = node.others(&address)?;
+        node.check_security(local_addr.ip(), &others)?;
+        let opened = open(data_dir, node.name.clone()).await?;
+        let about = About {
+            node: config.node,
+            name: node.name.clone(),
+            disk: disk_of(&opened),
+            address,
+            started: SystemTime::now(),
+        };
+        let home = match opened {
+            Opened::Formed(store, recovered) => {
+                Home::Formed(Box::new(member(store, recovered, config.clone())?))
+            }
+            Opened::Unformed(unformed) => {
+                let (disk, now) = (about.disk, SystemClock.now());
+                let address = &about.address;
+                let automaton = form::automaton(&node, &config, disk, address, &others, now)?;
+                Home::Unformed(Box::new(unformed), Box::new(automaton))
+            }
+        };
+        Ok(run(
+            config,
+            about,
+            machine,
+            home,
+            &others,
+            (listener, local_addr),
+        ))
+    }
+}
+
+/// The data directory, opened, with what is to happen to it.
+enum Home {
+    Formed(Box<Member>),
+    Unformed(Box<Unformed<RealDisk>>, Box<Forming>),
+}
+
+/// What makes a node a member of a cluster.
+struct Member {
+    store: Store<RealDisk>,
+    meta: Meta,
+    replica: Replica,
+}
+
+fn member(
+    store: Store<RealDisk>,
+    recovered: Recovered,
+    config: Config,
+) -> Result<Member, RecoverError> {
+    let meta = recovered.meta.clone();
+    let replica = Replica::recover(config, recovered, SystemClock.now())?;
+    Ok(Member {
+        store,
+        meta,
+        replica,
+    })
+}
+
+/// Nothing can go wrong any more: starts the tasks.
+fn run<S: StateMachine>(
+    config: Config,
+    about: About,
+    machine: S,
+    home: Home,
+    others: &[Peer],
+    (listener, local_addr): (TcpListener, SocketAddr),
+) -> Node<S> {
+    let (stopper, stopped) = shutdown::signal();
+    let (requests, to_loop) = Requests::channel(config.value_bytes_max);
+    let (tell_leader, leader) = watch::channel(None);
+    let (tell_ended, ended) = watch::channel(None);
+    let cluster = Arc::new(OnceLock::new());
+    let (network, links_in) = transport::network(with_slack(config.message_bytes_max));
+    let routes = routes(&requests, &cluster, &stopped, links_in, &config);
+    let (cut, connected) = shutdown::signal();
+    let closing = Closing {
+        server: tokio::spawn(serve(listener, routes, stopped.clone(), connected)),
+        cut,
+        stopper: stopper.clone(),
+        stopped: stopped.clone(),
+    };
+    let retry_max = config.heartbeat_interval.times(RETRY_HEARTBEATS);
+    let name = about.name.clone();
+    let life = Life {
+        links: Links::new(network.clone(), SystemClock, retry_max, random_u64()),
+        about,
+        config,
+        machine,
+        inbox: Inbox::open(network),
+        requests: to_loop,
+        stopped,
+        leader: tell_leader,
+        cluster,
+        named: named(others),
+    };
+    let running = tokio::spawn(life.run(home));
+    tokio::spawn(async move {
+        let outcome = closing.after(running).await;
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "the node has failed");
+        }
+        tell_ended.send_replace(Some(outcome));
+    });
+    Node::new(Shared {
+        name,
+        local_addr,
+        requests,
+        stopper,
+        leader,
+        ended,
+    })
+}
+
+/// Everything that is served on the listening address.
+fn routes(
+    requests: &Requests,
+    cluster: &Arc<OnceLock<ClusterId>>,
+    stopped: &Stopped,
+    links_in: LinkHandler,
+    config: &Config,
+) -> Routes {
+    let consensus = ConsensusServer::new(ConsensusService {
+        requests: requests.clone(),
+        cluster: Arc::clone(cluster),
+        stopped: stopped.clone(),
+    });
+    let admin = AdminServer::new(AdminService {
+        requests: requests.clone(),
+    });
+    Routes::new(PeerServer(links_in))
+        .add_service(consensus.max_decoding_message_size(with_slack(config.value_bytes_max)))
+        .add_service(admin)
+}
+
+/// What a node consists of before it knows whether it belongs to a cluster.
+struct Life<S> {
+    about: About,
+    config: Config,
+    machine: S,
+    links: Links<TonicNetwork, SystemClock>,
+    inbox: Inbox,
+    requests: mpsc::Receiver<Request>,
+    stopped: Stopped,
+    leader: watch::Sender<Option<MemberInfo>>,
+    cluster: Arc<OnceLock<ClusterId>>,
+    /// Where the configuration says that members are, by name.
+    named: BTreeMap<NodeId, String>,
+}
+
+impl<S: StateMachine> Life<S> {
+    /// Forms a cluster first if the directory belongs to none, then serves until the end.
+    async fn run(mut self, home: Home) -> Result<(), NodeError> {
+        let member = match home {
+            Home::Formed(member) => *member,
+            Home::Unformed(unformed, automaton) => {
+                let forming = form::Driver {
+                    about: &self.about,
+                    automaton: *automaton,
+                    links: &mut self.links,
+                    clock: SystemClock,
+                    inbox: &mut self.inbox,
+                    requests: &mut self.requests,
+                    stopped: &mut self.stopped,
+                };
+                let Some(meta) = forming.run().await? else {
+                    self.requests.close();
+                    while let Ok(request) = self.requests.try_recv() {
+                        request.refuse_stopped();
+                    }
+                    return Ok(());
+                };
+                let (store, recovered) = write_meta(*unformed, meta).await?;
+                member(store, recovered, self.config.clone())?
+            }
+        };
+        self.serve(member).await
+    }
+
+    async fn serve(mut self, member: Member) -> Result<(), NodeError> {
+        let Member {
+            store,
+            meta,
+            replica,
+        } = member;
+        let (node, address) = (self.config.node, self.about.address.as_str());
+        let book = Book::new(&meta.membership, node, address, &self.named);
+        book.peers().for_each(|address| self.links.open(address));
+        let cluster = self.cluster.get_or_init(|| meta.cluster);
+        tracing::info!(
+            node = self.about.name,
+            %cluster,
+            address = self.about.address,
+            members = book.members().len(),
+            boot = meta.boot + 1,
+            last = %replica.status().last,
+            "serves"
+        );
+        for warning in meta.membership.warnings() {
+            tracing::warn!(node = self.about.name, "{}", warning_text(&warning));
+        }
+        let storage = WalThread::start(store).map_err(|source| {
+            NodeError::Storage(Arc::new(StorageError::Io {
+                file: "chil-wal".to_owned(),
+                what: "start a thread",
+                source,
+            }))
+        })?;
+        let node = NodeLoop {
+            about: self.about,
+            meta,
+            replica,
+            apply: Apply::new(self.machine),
+            storage,
+            links: self.links,
+            clock: SystemClock,
+            inbox: self.inbox,
+            requests: self.requests,
+            stopped: self.stopped,
+            book,
+            leader: self.leader,
+            leader_may_differ: true,
+            pending: Pending::default(),
+            wake: chil_core::Time::ZERO,
+            drain_until: None,
+        };
+        node.run().await
+    }
+}
+
+/// What is left to do once the loop has ended.
+struct Closing {
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+    cut: Stopper,
+    stopper: Stopper,
+    stopped: Stopped,
+}
+
+impl Closing {
+    /// Waits for the loop's end, then closes the socket and all connections in bounded time.
+    async fn after(mut self, running: JoinHandle<Result<(), NodeError>>) -> Result<(), NodeError> {
+        let outcome = match running.await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(match error.try_into_panic() {
+                Ok(panic) => NodeError::Invariant(panic_text(panic.as_ref())),
+                Err(_) => NodeError::Runtime,
+            }),
+        };
+        let at_once = self.stopped.now() == Stop::Now;
+        // Also when the loop ended by itself: nothing is accepted from here on.
+        self.stopper.tell(Stop::Now);
+        let words = if at_once { Duration::ZERO } else { LAST_WORDS };
+        if tokio::time::timeout(words, &mut self.server).await.is_err() {
+            self.cut.tell(Stop::Now);
+            if tokio::time::timeout(LAST_WORDS, &mut self.server)
+                .await
+                .is_err()
+            {
+                // Their tasks end by themselves once they are polled; the port is free already.
+                self.server.abort();
+            }
+        }
+        outcome
+    }
+}
+
+async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Bind {
+        address: address.to_owned(),
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let local_addr = listener.local_addr().map_err(failed)?;
+    Ok((listener, local_addr))
+}
+
+/// Opens the directory off the runtime's threads: reading a long log takes its time.
+async fn open(path: PathBuf, name: String) -> Result<Opened<RealDisk>, StartError> {
+    let fresh = DiskId::new(random_u128());
+    let opening = tokio::task::spawn_blocking(move || {
+        let disk = RealDisk::open(path)?;
+        Store::open(disk, &name, fresh)
+    });
+    let opened = opening.await.map_err(|_| StartError::Runtime)?;
+    Ok(opened?)
+}
+
+async fn write_meta(
+    unformed: Unformed<RealDisk>,
+    meta: Meta,
+) -> Result<(Store<RealDisk>, Recovered), NodeError> {
+    let writing = tokio::task::spawn_blocking(move || unformed.form(&meta));
+    let written = writing.await.map_err(|_| NodeError::Runtime)?;
+    written.map_err(|error| NodeError::Storage(Arc::new(error)))
+}
+
+impl NodeBuilder {
+    /// Where others shall reach this node, which listens on `local`.
+    async fn address(&self, local: SocketAddr) -> Result<String, StartError> {
+        if let Some(address) = &self.advertise {
+            check_address(address).map_err(|error| setting("advertise", error.to_string()))?;
+            return Ok(address.clone());
+        }
+        if !local.ip().is_unspecified() {
+            // The name that was bound says more than the number that it stands for today.
+            return Ok(match self.bind.rsplit_once(':') {
+                Some((host, _)) => format!("{host}:{}", local.port()),
+                None => local.to_string(),
+            });
+        }
+        let towards = self
+            .first_peer()
+            .unwrap_or_else(|| "127.0.0.1:1".to_owned());
+        match address_towards(&towards, local).await {
+            Some(ip) => Ok(SocketAddr::new(ip, local.port()).to_string()),
+            None => Err(setting(
+                "advertise",
+                format!(
+                    "{local} is no address that others can use, and no route to {towards} was \
+                     found that would tell one: set the address that peers reach this node at"
+                ),
+            )),
+        }
+    }
+}
+
+/// The address of this host on the way to `peer`. Nothing is sent: only a route is looked up.
+async fn address_towards(peer: &str, local: SocketAddr) -> Option<IpAddr> {
+    let socket = UdpSocket::bind(SocketAddr::new(local.ip(), 0)).await.ok()?;
+    socket.connect(peer).await.ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+fn named(others: &[Peer]) -> BTreeMap<NodeId, String> {
+    let named = |peer: &Peer| {
+        let node = NodeId::from_name(peer.name.as_deref()?)?;
+        Some((node, peer.address.clone()))
+    };
+    others.iter().filter_map(named).collect()
+}
+
+fn warning_text(warning: &MembershipWarning) -> String {
+    match warning {
+        MembershipWarning::SinglePointOfFailure(name) => {
+            format!("without '{name}' there is no quorum: its weight is half of all or more")
+        }
+        MembershipWarning::EvenWeight(total) => {
+            format!("the weights add up to {total}: an even sum tolerates no more than one less")
+        }
+    }
+}
+
+fn disk_of(opened: &Opened<RealDisk>) -> DiskId {
+    match opened {
+        Opened::Unformed(unformed) => unformed.disk_id(),
+        Opened::Formed(_, recovered) => recovered.meta.disk,
+    }
+}
+
+fn with_slack(payload_bytes_max: u64) -> usize {
+    let bytes = payload_bytes_max.saturating_add(MESSAGE_SLACK);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,12 @@
+//! Messages between nodes: links with bounded queues over the `Network` port, and its production
+//! form over tonic. Knows nothing about what messages mean, but which one supersedes another.
+
+pub(crate) mod inbox;
+pub(crate) mod peer;
+mod queue;
+#[cfg(feature = "grpc")]
+pub(crate) mod server;
+#[cfg(feature = "grpc")]
+pub(crate) mod transport;
+
+pub use peer::LinkStatus;

@@ -1,0 +1,210 @@
+//! Outbound links: one connection per address and lane, kept up with back-off, fed by a queue.
+//! Knows nothing about the protocol nor about sockets: it is written against the `Network` port.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chil_core::{Lane, Span, Time};
+use chil_proto::{Frame, encode};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use tokio::task::AbortHandle;
+
+use super::queue::Queue;
+use crate::ports::{Clock, NetError, Network, SendFrames};
+
+/// What a link has done so far, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// Where it leads.
+    pub address: String,
+    /// Which lane of it.
+    pub lane: Lane,
+    /// Whether it is connected now.
+    pub connected: bool,
+    /// Frames handed to a connection.
+    pub sent: u64,
+    /// Frames dropped because the link was down or its queue full.
+    pub dropped: u64,
+    /// Frames left out because a later one said the same and more.
+    pub superseded: u64,
+}
+
+/// All links of a node. Dropping it closes them.
+pub(crate) struct Links<N, C> {
+    network: N,
+    clock: C,
+    retry_max: Span,
+    seed: u64,
+    links: BTreeMap<(String, Lane), Link>,
+}
+
+struct Link {
+    queue: Arc<Queue>,
+    connected: Arc<AtomicBool>,
+    used: Time,
+    task: AbortHandle,
+}
+
+impl<N: Network, C: Clock> Links<N, C> {
+    /// Most links; above it the one that was not used for longest is closed.
+    const LINKS_MAX: usize = 512;
+
+    /// No links yet. A lost connection is tried again after at most `retry_max` and a jitter.
+    pub(crate) const fn new(network: N, clock: C, retry_max: Span, seed: u64) -> Self {
+        Self {
+            network,
+            clock,
+            retry_max,
+            seed,
+            links: BTreeMap::new(),
+        }
+    }
+
+    /// Sends `frame` to `address`; opens the link if there is none. It may be lost.
+    pub(crate) fn send(&mut self, address: &str, lane: Lane, frame: Frame) {
+        self.link(address, lane).queue.push(frame);
+    }
+
+    /// Opens the links to `address` before there is something to say.
+    pub(crate) fn open(&mut self, address: &str) {
+        for lane in Lane::ALL {
+            self.link(address, lane);
+        }
+    }
+
+    /// Closes the links that have not been used for `idle`, but for those to `wanted` addresses.
+    pub(crate) fn close_idle(&mut self, idle: Span, wanted: impl Fn(&str) -> bool) {
+        let now = self.clock.now();
+        self.links
+            .retain(|(address, _), link| now.since(link.used) < idle || wanted(address));
+    }
+
+    pub(crate) fn status(&self) -> Vec<LinkStatus> {
+        let status = |((address, lane), link): (&(String, Lane), &Link)| {
+            let counts = link.queue.counts();
+            LinkStatus {
+                address: address.clone(),
+                lane: *lane,
+                connected: link.connected.load(Ordering::Relaxed),
+                sent: counts.sent,
+                dropped: counts.dropped,
+                superseded: counts.superseded,
+            }
+        };
+        self.links.iter().map(status).collect()
+    }
+
+    fn link(&mut self, address: &str, lane: Lane) -> &Link {
+        let now = self.clock.now();
+        let key = (address.to_owned(), lane);
+        if !self.links.contains_key(&key) {
+            self.make_room();
+            let queue = Arc::new(Queue::default());
+            let connected = Arc::new(AtomicBool::new(false));
+            self.seed = self.seed.wrapping_add(1);
+            let connector = Connector {
+                network: self.network.clone(),
+                clock: self.clock.clone(),
+                address: key.0.clone(),
+                lane,
+                queue: Arc::clone(&queue),
+                connected: Arc::clone(&connected),
+                retry_max: self.retry_max,
+                rng: ChaCha8Rng::seed_from_u64(self.seed),
+            };
+            let task = tokio::spawn(connector.run()).abort_handle();
+            let link = Link {
+                queue,
+                connected,
+                used: now,
+                task,
+            };
+            self.links.insert(key.clone(), link);
+        }
+        let link = self.links.get_mut(&key).expect("inserted above");
+        link.used = now;
+        link
+    }
+
+    fn make_room(&mut self) {
+        while self.links.len() >= Self::LINKS_MAX {
+            let idle = self.links.iter().min_by_key(|(_, link)| link.used);
+            let Some(key) = idle.map(|(key, _)| key.clone()) else {
+                return;
+            };
+            self.links.remove(&key);
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The task behind one link.
+struct Connector<N, C> {
+    network: N,
+    clock: C,
+    address: String,
+    lane: Lane,
+    queue: Arc<Queue>,
+    connected: Arc<AtomicBool>,
+    retry_max: Span,
+    rng: ChaCha8Rng,
+}
+
+impl<N: Network, C: Clock> Connector<N, C> {
+    async fn run(mut self) {
+        let mut pause = RETRY_MIN;
+        let mut told = false;
+        loop {
+            match self.network.connect(&self.address, self.lane).await {
+                Ok(connection) => {
+                    tracing::debug!(address = %self.address, lane = ?self.lane, "connected");
+                    let since = self.clock.now();
+                    self.connected.store(true, Ordering::Relaxed);
+                    let error = self.pump(connection).await;
+                    self.connected.store(false, Ordering::Relaxed);
+                    tracing::debug!(address = %self.address, lane = ?self.lane, %error, "connection lost");
+                    told = false;
+                    // One that breaks at once is no better than none: only a lasting one resets.
+                    if self.clock.now().since(since) >= self.retry_max {
+                        pause = RETRY_MIN;
+                    }
+                }
+                Err(error) => {
+                    if !told {
+                        tracing::debug!(address = %self.address, lane = ?self.lane, %error, "cannot connect, will keep trying");
+                        told = true;
+                    }
+                    self.queue.clear();
+                }
+            }
+            let jitter = Span::from_nanos(self.rng.next_u64() % pause.nanos().max(1)).divided(2);
+            self.clock.sleep(pause.divided(2) + jitter).await;
+            pause = pause.times(2).min(self.retry_max.max(RETRY_MIN));
+        }
+    }
+
+    async fn pump(&self, mut connection: N::Outgoing) -> NetError {
+        loop {
+            while let Some(frame) = self.queue.pop() {
+                if let Err(error) = connection.send(encode::frame(&frame)).await {
+                    return error;
+                }
+            }
+            tokio::select! {
+                biased;
+                error = connection.closed() => return error,
+                () = self.queue.filled() => {}
+            }
+        }
+    }
+}
+
+/// The first pause after a lost connection; it doubles from there.
+const RETRY_MIN: Span = Span::from_millis(10);

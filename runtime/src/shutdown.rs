@@ -1,0 +1,91 @@
+//! The one signal by which a node is told to end, and the one by which it tells that it has.
+//! Knows nothing about what has to be ended.
+
+use std::sync::Arc;
+
+use chil_core::Time;
+use tokio::sync::watch;
+
+use crate::error::NodeError;
+
+/// How far a node has been told to end. It only ever rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    /// Not at all.
+    Run,
+    /// Take nothing new; finish what is in flight, until this instant at the latest.
+    Drain(Time),
+    /// At once.
+    Now,
+}
+
+/// The side that tells. Dropping it tells [`Stop::Now`].
+#[derive(Clone, Debug)]
+pub(crate) struct Stopper(Arc<watch::Sender<Stop>>);
+
+/// The side that is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopped(watch::Receiver<Stop>);
+
+/// A signal with its two sides.
+pub(crate) fn signal() -> (Stopper, Stopped) {
+    let (tell, told) = watch::channel(Stop::Run);
+    (Stopper(Arc::new(tell)), Stopped(told))
+}
+
+impl Stopper {
+    pub(crate) fn tell(&self, stop: Stop) {
+        self.0.send_if_modified(|now| {
+            let rises = match (*now, stop) {
+                (Stop::Run, Stop::Drain(_) | Stop::Now) | (Stop::Drain(_), Stop::Now) => true,
+                // The nearer of two deadlines holds.
+                (Stop::Drain(old), Stop::Drain(new)) => new < old,
+                (Stop::Run | Stop::Drain(_) | Stop::Now, _) => false,
+            };
+            if rises {
+                *now = stop;
+            }
+            rises
+        });
+    }
+}
+
+impl Stopped {
+    /// What the node has been told so far.
+    pub(crate) fn now(&self) -> Stop {
+        if self.0.has_changed().is_err() {
+            return Stop::Now;
+        }
+        *self.0.borrow()
+    }
+
+    /// Resolves when the node has been told more than before. Cancel-safe.
+    pub(crate) async fn changed(&mut self) -> Stop {
+        match self.0.changed().await {
+            Ok(()) => *self.0.borrow_and_update(),
+            Err(_) => Stop::Now,
+        }
+    }
+
+    /// Resolves when the node shall end at once. Cancel-safe.
+    pub(crate) async fn at_once(&mut self) {
+        // The sender's end means the same.
+        drop(self.0.wait_for(|stop| *stop == Stop::Now).await);
+    }
+
+    /// Resolves when the node shall end at all. Cancel-safe.
+    pub(crate) async fn at_all(&mut self) {
+        drop(self.0.wait_for(|stop| *stop != Stop::Run).await);
+    }
+}
+
+/// How a node ended, once it has.
+pub(crate) type Ended = Option<Result<(), NodeError>>;
+
+/// Waits until the node has ended.
+pub(crate) async fn ended(mut ended: watch::Receiver<Ended>) -> Result<(), NodeError> {
+    match ended.wait_for(Option::is_some).await {
+        Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
+        Err(_) => Err(NodeError::Runtime),
+    }
+}

@@ -1,0 +1,182 @@
+//! What cannot work is refused, with the reason, and loses nothing.
+
+use chil::{KeyValue, Node, ProposeError, Rejection, StartError};
+
+use crate::cluster::{Cluster, free_addresses, name};
+
+fn alone(dir: &tempfile::TempDir) -> chil::NodeBuilder {
+    Node::builder("alone")
+        .bind("127.0.0.1:0")
+        .data_dir(dir.path())
+        .single_node(true)
+}
+
+async fn refused(node: chil::NodeBuilder) -> String {
+    let started = node.state_machine(KeyValue::default()).start().await;
+    started.expect_err("this cannot work").to_string()
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let reason = refused(alone(&dir).bind(&address)).await;
+    assert!(
+        reason.contains(&address) && reason.contains("in use"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_directory_serves_one_node_at_a_time_and_only_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = alone(&dir)
+        .state_machine(KeyValue::default())
+        .start()
+        .await
+        .unwrap();
+    node.wait_for_leader().await.unwrap();
+    node.propose("key", "value").await.unwrap();
+    let reason = refused(alone(&dir)).await;
+    assert!(reason.contains("in use by another process"), "{reason}");
+    node.shutdown(std::time::Duration::from_secs(5))
+        .await
+        .unwrap();
+
+    let other = Node::builder("other").bind("127.0.0.1:0").single_node(true);
+    let reason = refused(other.data_dir(dir.path())).await;
+    assert!(
+        reason.contains("'alone'") && reason.contains("'other'"),
+        "{reason}"
+    );
+
+    let node = alone(&dir)
+        .state_machine(KeyValue::default())
+        .start()
+        .await
+        .unwrap();
+    node.wait_for_leader().await.unwrap();
+    let value = node
+        .read("key", chil::Consistency::Linearizable)
+        .await
+        .unwrap();
+    assert_eq!(value.unwrap().value, "value");
+}
+
+#[tokio::test]
+async fn settings_that_contradict_themselves_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let no_peers = Node::builder("n")
+        .bind("127.0.0.1:0")
+        .data_dir(dir.path().join("n"));
+    let reason = refused(no_peers).await;
+    assert!(
+        reason.contains("peers") && reason.contains("single_node"),
+        "{reason}"
+    );
+
+    let ports = free_addresses(2);
+    let twice = alone(&dir)
+        .bind(&ports[0])
+        .peers([format!("alone={}", ports[0]), ports[0].clone()]);
+    let reason = refused(twice).await;
+    assert!(reason.contains("twice"), "{reason}");
+
+    let twice = alone(&dir).peers([ports[1].as_str(), ports[1].as_str()]);
+    let reason = refused(twice).await;
+    assert!(reason.contains("twice"), "{reason}");
+
+    let reason = refused(alone(&dir).peers(["no-port"])).await;
+    assert!(reason.contains("no-port"), "{reason}");
+
+    let reason = refused(Node::builder("n").bind("127.0.0.1:0").single_node(true)).await;
+    assert!(reason.contains("data_dir"), "{reason}");
+
+    let nothing_fits = alone(&dir).protocol(|config| config.in_flight_bytes_max = 1);
+    let reason = refused(nothing_fits).await;
+    assert!(reason.contains("in_flight_bytes_max"), "{reason}");
+}
+
+#[tokio::test]
+async fn traffic_beyond_this_host_must_be_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let reason = refused(alone(&dir).bind("0.0.0.0:0")).await;
+    assert!(reason.contains("insecure"), "{reason}");
+    let reason = refused(alone(&dir).peers(["192.0.2.1:7000"])).await;
+    assert!(
+        reason.contains("192.0.2.1:7000") && reason.contains("insecure"),
+        "{reason}"
+    );
+
+    let allowed = alone(&dir).bind("0.0.0.0:0").insecure(true);
+    let node = allowed
+        .state_machine(KeyValue::default())
+        .start()
+        .await
+        .unwrap();
+    assert!(node.wait_for_leader().await.is_some());
+}
+
+#[tokio::test]
+async fn a_value_over_the_limit_is_rejected_and_a_smaller_one_is_not() {
+    let cluster = Cluster::start().await;
+    let leader = cluster.leader_seen_by(0).await;
+    let too_large = cluster
+        .node(leader)
+        .propose("key", vec![0_u8; (1 << 20) + 1])
+        .await;
+    assert!(
+        matches!(&too_large, Err(ProposeError::Rejected(Rejection::TooLarge { max, .. })) if *max == 1 << 20),
+        "{too_large:?}"
+    );
+    let client = cluster.client();
+    let reason = client
+        .put("key", vec![0_u8; 1 << 20])
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(reason.contains("1048576"), "{reason}");
+    client
+        .put("key", vec![0_u8; (1 << 20) - 100])
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_of_another_cluster_is_refused_by_its_peers() {
+    let mut cluster = Cluster::start().await;
+    cluster.client().put("key", "value").await.unwrap();
+    let follower = (cluster.leader_seen_by(0).await + 1) % 3;
+    let node = cluster.node(follower).clone();
+    cluster.kill(follower);
+    node.shutdown(std::time::Duration::from_secs(5))
+        .await
+        .unwrap();
+    drop(node);
+    // The disk was lost: the name is known, but under another identity.
+    std::fs::remove_dir_all(cluster.data_dir(follower)).unwrap();
+    let node = cluster
+        .describe(follower, KeyValue::default())
+        .start()
+        .await
+        .unwrap();
+    let ended = tokio::time::timeout(crate::cluster::PATIENCE, node.join()).await;
+    let reason = ended.expect("it is refused").unwrap_err().to_string();
+    assert!(reason.contains(&name(follower)), "{reason}");
+}
+
+#[tokio::test]
+async fn start_errors_are_errors() {
+    let error = Node::builder("")
+        .state_machine(KeyValue::default())
+        .start()
+        .await;
+    assert!(matches!(
+        error,
+        Err(StartError::Setting {
+            setting: "name",
+            ..
+        })
+    ));
+}

@@ -1,0 +1,127 @@
+//! A node ends in bounded time, whoever is connected, and says why when it ends by itself.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use chil::{KeyValue, Node, NodeError, ProposeError, Slot, StateMachine};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use crate::cluster::{Cluster, PATIENCE};
+
+#[tokio::test]
+async fn a_silent_client_does_not_delay_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::builder("alone")
+        .bind("127.0.0.1:0")
+        .data_dir(dir.path())
+        .single_node(true)
+        .state_machine(KeyValue::default())
+        .start()
+        .await
+        .unwrap();
+    let mut silent = TcpStream::connect(node.local_addr()).await.unwrap();
+    let client = chil::client::Client::connect(
+        [node.local_addr().to_string()],
+        chil::client::ClientOptions::default(),
+    );
+    client.put("key", "value").await.unwrap();
+    let begin = Instant::now();
+    node.shutdown(Duration::from_secs(1)).await.unwrap();
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(PATIENCE, silent.read_to_end(&mut rest)).await;
+    closed.expect("the silent connection is closed").ok();
+    assert_eq!(
+        node.propose("key", "value").await,
+        Err(ProposeError::Stopped)
+    );
+    assert!(node.status().await.is_none());
+}
+
+#[tokio::test]
+async fn what_is_in_flight_is_finished_before_the_end() {
+    let cluster = Cluster::start().await;
+    let leader = cluster.node(cluster.leader_seen_by(0).await).clone();
+    let proposals = (0..500).map(|i| {
+        let node = leader.clone();
+        tokio::spawn(async move { node.propose(format!("{i}"), "value").await })
+    });
+    let proposals: Vec<_> = proposals.collect();
+    // Behind this one all others are queued, and it is not decided before they are taken.
+    leader.propose("first", "value").await.unwrap();
+    leader.shutdown(Duration::from_secs(5)).await.unwrap();
+    let mut committed = 0;
+    for proposal in proposals {
+        match proposal.await.unwrap() {
+            Ok(_) => committed += 1,
+            Err(ProposeError::Stopped) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(committed > 0, "those that were taken are finished");
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_ends_the_node_without_waiting() {
+    let mut cluster = Cluster::start().await;
+    let begin = Instant::now();
+    cluster.kill(0);
+    assert!(begin.elapsed() < Duration::from_millis(50));
+    let free = async {
+        while std::net::TcpListener::bind(&cluster.addresses[0]).is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, free)
+        .await
+        .expect("its port becomes free");
+}
+
+/// Works until it is told not to.
+struct Fragile;
+
+impl StateMachine for Fragile {
+    fn apply(&mut self, _slot: Slot, command: &Bytes) -> Bytes {
+        assert_ne!(command, "break", "was told to");
+        Bytes::new()
+    }
+
+    fn query(&self, _query: &Bytes) -> Bytes {
+        panic!("has no answers")
+    }
+
+    fn digest(&self) -> u128 {
+        0
+    }
+}
+
+#[tokio::test]
+async fn a_panicking_state_machine_ends_the_node_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::builder("alone")
+        .bind("127.0.0.1:0")
+        .data_dir(dir.path())
+        .single_node(true)
+        .state_machine(Fragile)
+        .start()
+        .await
+        .unwrap();
+    node.wait_for_leader().await.unwrap();
+    node.submit("fine").await.unwrap();
+    let failed = node.query("anything", chil::Consistency::Stale).await;
+    assert!(failed.unwrap_err().to_string().contains("has no answers"));
+    assert_eq!(node.submit("break").await, Err(ProposeError::Unknown));
+    let ended = tokio::time::timeout(PATIENCE, node.join()).await.unwrap();
+    match ended {
+        Err(NodeError::StateMachine { slot, panic }) => {
+            assert_eq!(slot, Slot::new(2));
+            assert!(panic.contains("was told to"), "{panic}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
