@@ -67,7 +67,9 @@ fn normal(path: &Path) -> PathBuf {
 /// Why the link does not lead anywhere, if it does not.
 fn broken(document: &File, target: &str) -> Option<&'static str> {
     let (file, section) = target.split_once('#').unwrap_or((target, ""));
-    let folder = Path::new(&document.path).parent().unwrap_or(Path::new(""));
+    let folder = Path::new(&document.path)
+        .parent()
+        .unwrap_or_else(|| Path::new(""));
     let path = match file {
         "" => PathBuf::from(&document.path),
         _ => normal(&folder.join(file)),

@@ -7,13 +7,10 @@ pub(crate) fn code_only(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut at = 0;
     while at < chars.len() {
-        let end = match not_code(&chars, at) {
-            Some(end) => end,
-            None => {
-                out.push(chars[at]);
-                at += 1;
-                continue;
-            }
+        let Some(end) = not_code(&chars, at) else {
+            out.push(chars[at]);
+            at += 1;
+            continue;
         };
         let end = end.min(chars.len());
         out.extend(
