@@ -111,9 +111,8 @@ fn arrive(rig: &mut Rig, envelope: Envelope) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     /// Safety at every step; then, when all is well again, one leader, one log, one state.
+    /// `PROPTEST_CASES` says how many, 256 by default.
     #[test]
     fn any_order_of_events_is_safe_and_heals(steps in proptest::collection::vec(step(), 1..120)) {
         let mut rig = Rig::new(3);
