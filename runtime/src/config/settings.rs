@@ -10,6 +10,7 @@ use super::error::{Origin, Problem, SettingsError};
 use super::field::Field;
 use super::peer::{Peer, PeerList, check_address};
 use super::{Layers, WEIGHT_MAX};
+use crate::{Node, NodeBuilder};
 
 /// Everything that one node needs to know, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +92,23 @@ impl Settings {
     /// Everything that is wrong or missing.
     pub fn from_env() -> Result<Self, SettingsError> {
         Layers::new().env(environment())?.finish()
+    }
+
+    /// A node with these settings; what is called on it wins over them.
+    pub fn builder(&self) -> NodeBuilder {
+        let protocol = self.protocol.clone();
+        let builder = Node::builder(&self.node_id)
+            .bind(&self.bind_address)
+            .peers(self.peers.iter().cloned())
+            .weight(self.weight)
+            .data_dir(&self.data_dir)
+            .single_node(self.single_node)
+            .insecure(self.insecure)
+            .protocol(move |config| protocol.apply(config));
+        match &self.advertise_address {
+            Some(address) => builder.advertise(address),
+            None => builder,
+        }
     }
 }
 

@@ -1,0 +1,164 @@
+//! `chil bench`: how fast a cluster of three real processes decides on this machine.
+//! Knows nothing about why: it only measures what clients see.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use chil::client::{Client, ClientOptions};
+use futures_util::future::try_join_all;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::failure::{Exit, Failure};
+use super::local::LocalCluster;
+use super::output::{Format, Latencies, Speed, table};
+
+/// Measure a cluster of three nodes on this machine, with every write synced to disk.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each client has one request in flight. The files lie in --dir, or else in the system's directory for
+temporary files: name a directory on the disk that you want to measure.
+
+Examples:
+  chil bench
+  chil bench --clients 1,16,256 --seconds 10 --dir ./bench -o json")]
+pub(crate) struct Arguments {
+    /// How many clients, one measurement each.
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,64,256",
+          value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    clients: Vec<u16>,
+    /// Length of each measurement, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5,
+          value_parser = clap::value_parser!(u16).range(1..=3600))]
+    seconds: u16,
+    /// Bytes of each value.
+    #[arg(long, value_name = "BYTES", default_value_t = 256)]
+    value_bytes: usize,
+    /// Over how many connections the clients are spread.
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    connections: u16,
+    /// Keep the nodes' files in this new or empty directory, and leave them there.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// One measurement.
+#[derive(Debug, Serialize)]
+struct Measured {
+    clients: u16,
+    value_bytes: usize,
+    #[serde(flatten)]
+    speed: Speed,
+}
+
+/// Runs `chil bench`.
+pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Failure> {
+    tokio::select! {
+        biased;
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            Err(anyhow::anyhow!("interrupted").into())
+        }
+        measured = bench(&arguments) => {
+            format.print(&measured?, |measured| shown(measured))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+async fn bench(arguments: &Arguments) -> anyhow::Result<Vec<Measured>> {
+    let cluster = LocalCluster::start(NODES, arguments.dir.as_deref(), false).await?;
+    let mut measured = Vec::new();
+    for &clients in &arguments.clients {
+        let connections: Vec<Client> = (0..arguments.connections)
+            .map(|_| {
+                let options = ClientOptions {
+                    timeout: TIMEOUT,
+                    ..ClientOptions::default()
+                };
+                Client::connect(cluster.addresses(), options)
+            })
+            .collect();
+        let speed = measure(arguments, &connections, clients).await?;
+        measured.push(Measured {
+            clients,
+            value_bytes: arguments.value_bytes,
+            speed,
+        });
+    }
+    Ok(measured)
+}
+
+/// Lets `clients` propose, first to warm up, then for the time that counts.
+async fn measure(
+    arguments: &Arguments,
+    connections: &[Client],
+    clients: u16,
+) -> anyhow::Result<Speed> {
+    let begin = Instant::now() + WARM_UP;
+    let length = Duration::from_secs(arguments.seconds.into());
+    let value = Bytes::from(vec![b'x'; arguments.value_bytes]);
+    let tasks = (0..clients)
+        .zip(connections.iter().cycle())
+        .map(|(number, client)| {
+            let (client, value) = (client.clone(), value.clone());
+            tokio::spawn(one_client(client, number, value, begin, begin + length))
+        });
+    let mut all = Latencies::new();
+    for latencies in try_join_all(tasks.collect::<Vec<_>>()).await? {
+        all.add(&latencies?);
+    }
+    Ok(Speed::new(&all, length))
+}
+
+/// Proposes one value after the other until `end`; counts what is acknowledged from `begin` on.
+async fn one_client(
+    client: Client,
+    number: u16,
+    value: Bytes,
+    begin: Instant,
+    end: Instant,
+) -> anyhow::Result<Latencies> {
+    let mut latencies = Latencies::new();
+    for round in 0_u64.. {
+        let key = format!("bench-{number}-{}", round % KEYS_EACH);
+        let sent = Instant::now();
+        client
+            .put(key, value.clone())
+            .await
+            .with_context(|| format!("client {number}"))?;
+        let answered = Instant::now();
+        if answered >= end {
+            break;
+        }
+        if answered >= begin {
+            latencies.record(answered - sent);
+        }
+    }
+    Ok(latencies)
+}
+
+fn shown(measured: &[Measured]) -> String {
+    let rows: Vec<Vec<String>> = measured
+        .iter()
+        .map(|one| {
+            vec![
+                one.clients.to_string(),
+                format!("{:.0}", one.speed.proposals_per_second),
+                format!("{:.2}", one.speed.p50_ms),
+                format!("{:.2}", one.speed.p99_ms),
+            ]
+        })
+        .collect();
+    table(&["CLIENTS", "PROPOSALS/S", "P50 MS", "P99 MS"], &rows)
+}
+
+const NODES: usize = 3;
+/// Connections, caches and the first segments are made before the clock runs.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// Each client overwrites so many keys of its own.
+const KEYS_EACH: u64 = 100;
+const TIMEOUT: Duration = Duration::from_secs(30);

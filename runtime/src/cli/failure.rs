@@ -1,0 +1,91 @@
+//! How a command ends: exit codes that scripts can rely on, and one message for people.
+//! Knows nothing about the commands.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use chil::config::SettingsError;
+
+/// The exit codes that `chil --help` documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Ok = 0,
+    /// Failed.
+    Failure = 1,
+    /// The command line or the configuration is wrong.
+    Usage = 2,
+    /// Nobody who could serve the request was reached; it had no effect.
+    Unavailable = 3,
+    /// A proposal may or may not have been decided.
+    Unknown = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command failed, and with which code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit,
+            error: error.into(),
+        }
+    }
+
+    pub(crate) fn usage(message: impl std::fmt::Display) -> Self {
+        Self::new(Exit::Usage, anyhow::anyhow!("{message}"))
+    }
+
+    /// The same failure, with what was being done in front of it.
+    pub(crate) fn during(self, what: impl std::fmt::Display) -> Self {
+        Self {
+            exit: self.exit,
+            error: anyhow::anyhow!("{what}: {:#}", self.error),
+        }
+    }
+
+    pub(crate) const fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(Exit::Failure, error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(Exit::Failure, error)
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+}
+
+/// Tells the failure on standard error and gives the code to end with.
+pub(crate) fn report(failure: &Failure) -> ExitCode {
+    // Nobody is left to tell if standard error is closed.
+    let _ = writeln!(std::io::stderr(), "chil: {failure}");
+    failure.exit.into()
+}

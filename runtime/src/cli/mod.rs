@@ -1,0 +1,126 @@
+//! The command line: its grammar, and which module runs which command.
+//! Knows nothing about consensus; the commands are ordinary users of the library.
+
+mod bench;
+mod claims;
+mod connect;
+mod demo;
+mod failure;
+mod get;
+mod local;
+mod node;
+mod output;
+mod propose;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Exit;
+use output::Format;
+
+/// Runs the command that the process was started with.
+pub(crate) fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way, too: clap knows which stream they belong to.
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Ok
+            };
+            return match error.print() {
+                Ok(()) => exit.into(),
+                Err(_) => Exit::Failure.into(),
+            };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::report(&anyhow::Error::new(error).into()),
+    };
+    let result = runtime.block_on(run(arguments));
+    // A command that ended must not be held up by what still runs in the background.
+    runtime.shutdown_background();
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure::report(&failure),
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<Exit, failure::Failure> {
+    let format = arguments.output;
+    match arguments.command {
+        Command::Node(arguments) => node::run(arguments).await,
+        Command::Propose(arguments) => propose::run(arguments, format).await,
+        Command::Get(arguments) => get::run(arguments, format).await,
+        Command::Status(arguments) => status::run(arguments, format).await,
+        Command::Demo(arguments) => demo::run(arguments, format).await,
+        Command::Bench(arguments) => bench::run(arguments, format).await,
+    }
+}
+
+/// One log of decisions: run a node, talk to a cluster, see it survive.
+#[derive(Debug, Parser)]
+#[command(name = "chil", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Arguments {
+    /// How to print results.
+    #[arg(short, long, value_enum, default_value_t = Format::Table, global = true)]
+    output: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one node until SIGTERM or Ctrl-C.
+    Node(node::Arguments),
+    /// Write a value, or every line of a file.
+    Propose(propose::Arguments),
+    /// Read a value, as fresh as the last acknowledged write.
+    Get(get::Arguments),
+    /// Ask every given node what it does.
+    Status(status::Arguments),
+    /// Start a cluster here, kill its leader, and prove that nothing was lost.
+    Demo(demo::Arguments),
+    /// Measure a cluster of three nodes on this machine, with every write synced to disk.
+    Bench(bench::Arguments),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed; the message says what and why
+  2  the command line or the configuration is wrong; nothing was started
+  3  no node that could serve the request was reached in time; it had no effect
+  4  the outcome is unknown: a proposal may still be decided
+
+Examples:
+  chil demo
+  chil node --config node.yaml
+  chil propose --peers 127.0.0.1:7001,127.0.0.1:7002 greeting hello
+  chil get -p 127.0.0.1:7001 greeting
+  chil status -p 127.0.0.1:7001 -o json";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn output_may_stand_behind_the_command() {
+        let arguments = Arguments::parse_from(["chil", "get", "-p", "h:1", "key", "-o", "json"]);
+        assert_eq!(arguments.output, Format::Json);
+    }
+}

@@ -1,0 +1,185 @@
+//! `chil node`: runs one node until it is told to stop or fails.
+//! Knows nothing about how a node works: settings in, log lines and an exit code out.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chil::config::{Field, Layers, Settings};
+use chil::{KeyValue, StartError};
+use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::failure::{Exit, Failure};
+use super::output::line;
+
+/// Run one node until SIGTERM or Ctrl-C.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Settings come from the file, then from the variables CONSENSUS_*, then from flags; what comes later
+wins. When the node listens, it prints one line: 'ready NAME ADDRESS'.
+
+Examples:
+  chil node --config node.yaml
+  CONSENSUS_NODE_ID=node-1 CONSENSUS_DATA_DIR=/var/lib/chil \\
+    CONSENSUS_PEERS=127.0.0.1:7002,127.0.0.1:7003 chil node --bind-address 127.0.0.1:7001
+  chil node --node-id solo --data-dir ./data --single-node")]
+pub(crate) struct Arguments {
+    /// YAML file with the settings; the variable CONSENSUS_CONFIG names it, too.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Name of this node, unique in its cluster.
+    #[arg(long, value_name = "NAME")]
+    node_id: Option<String>,
+    /// Where to listen.
+    #[arg(short, long, value_name = "ADDR")]
+    bind_address: Option<String>,
+    /// Where the others reach this node, if that is not where it listens.
+    #[arg(long, value_name = "ADDR")]
+    advertise_address: Option<String>,
+    /// The other nodes: host:port or name=host:port, separated by commas.
+    #[arg(short, long, value_name = "ADDR,..")]
+    peers: Option<String>,
+    /// How much this node's vote counts.
+    #[arg(long, value_name = "N")]
+    weight: Option<String>,
+    /// Directory of the log; it belongs to this node alone.
+    #[arg(short, long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Length of a heartbeat round, for example 100ms.
+    #[arg(long, value_name = "SPAN")]
+    heartbeat_interval: Option<String>,
+    /// This node is a cluster of its own.
+    #[arg(long)]
+    single_node: bool,
+    /// Allow connections without TLS beyond loopback.
+    #[arg(long)]
+    insecure: bool,
+    /// What to log to standard error: error, warn, info, debug, trace, or a filter such as
+    /// info,chil=debug. The variable CHIL_LOG says it, too.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// Stop when standard input is closed: the node then ends with the process that started it.
+    #[arg(long, hide = true)]
+    exit_with_stdin: bool,
+}
+
+impl Arguments {
+    /// The settings of all layers.
+    fn settings(&self) -> Result<Settings, Failure> {
+        let mut layers = Layers::new();
+        let named = std::env::var_os("CONSENSUS_CONFIG").filter(|name| !name.is_empty());
+        if let Some(path) = self.config.clone().or_else(|| named.map(PathBuf::from)) {
+            layers = layers.file(&path)?;
+        }
+        layers = layers.env(std::env::vars_os().filter_map(|(name, value)| {
+            let value = value.to_string_lossy().into_owned();
+            Some((name.into_string().ok()?, value))
+        }))?;
+        for (field, flag, value) in [
+            (Field::NodeId, "--node-id", &self.node_id),
+            (Field::BindAddress, "--bind-address", &self.bind_address),
+            (
+                Field::AdvertiseAddress,
+                "--advertise-address",
+                &self.advertise_address,
+            ),
+            (Field::Peers, "--peers", &self.peers),
+            (Field::Weight, "--weight", &self.weight),
+            (Field::DataDir, "--data-dir", &self.data_dir),
+            (
+                Field::HeartbeatInterval,
+                "--heartbeat-interval",
+                &self.heartbeat_interval,
+            ),
+        ] {
+            if let Some(value) = value {
+                layers = layers.flag(field, flag, value.as_str());
+            }
+        }
+        if self.single_node {
+            layers = layers.flag(Field::SingleNode, "--single-node", true);
+        }
+        if self.insecure {
+            layers = layers.flag(Field::Insecure, "--insecure", true);
+        }
+        Ok(layers.finish()?)
+    }
+
+    fn filter(&self) -> Result<EnvFilter, Failure> {
+        let from_env = std::env::var("CHIL_LOG").ok();
+        let (text, origin) = match (&self.log, from_env) {
+            (Some(text), _) => (text.clone(), "--log"),
+            (None, Some(text)) => (text, "CHIL_LOG"),
+            (None, None) => ("info".to_owned(), "default"),
+        };
+        EnvFilter::try_new(&text)
+            .map_err(|error| Failure::usage(format!("{origin}: '{text}' is no filter: {error}")))
+    }
+}
+
+/// Runs `chil node`.
+pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    let filter = arguments.filter()?;
+    let settings = arguments.settings()?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    // Before the node starts, so that a signal that comes early is not lost.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stdin_closed = stdin_closed(arguments.exit_with_stdin);
+
+    let node = settings
+        .builder()
+        .state_machine(KeyValue::default())
+        .start()
+        .await?;
+    line(&format!("ready {} {}", settings.node_id, node.local_addr()))?;
+
+    let why = tokio::select! {
+        biased;
+        ended = node.join() => {
+            ended.map_err(anyhow::Error::new)?;
+            return Ok(Exit::Ok);
+        }
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        () = stdin_closed => "standard input was closed",
+    };
+    tracing::info!(why, "shutting down");
+    node.shutdown(SHUTDOWN_MAX)
+        .await
+        .map_err(anyhow::Error::new)?;
+    Ok(Exit::Ok)
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let exit = match &error {
+            StartError::Setting { .. } => Exit::Usage,
+            StartError::Bind { .. }
+            | StartError::Storage(_)
+            | StartError::Recover(_)
+            | StartError::Runtime => Exit::Failure,
+        };
+        Self::new(exit, error)
+    }
+}
+
+/// Resolves when standard input ends; never unless `watched`.
+async fn stdin_closed(watched: bool) {
+    if !watched {
+        return std::future::pending().await;
+    }
+    let mut stdin = tokio::io::stdin();
+    let mut buffer = [0; 64];
+    // Whatever is written there means nothing; an error ends it as well.
+    while matches!(stdin.read(&mut buffer).await, Ok(read) if read > 0) {}
+}
+
+/// How long the node may take to end once it was told to.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
