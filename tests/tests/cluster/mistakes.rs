@@ -1,0 +1,256 @@
+//! Mistakes of operators: each is refused with its place and reason, and loses nothing.
+//! Knows nothing about how the files look inside, beyond that some hold what was written.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use crate::harness::{Node, Outcome, chil, free_address, run};
+
+/// Runs a node that must not start, and gives what it said.
+fn refused(node: &Node) -> Outcome {
+    let outcome = run(node.command());
+    assert_ne!(outcome.code, 0, "{outcome:?}");
+    assert!(!outcome.stdout.contains("ready"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("panicked"), "{outcome:?}");
+    outcome
+}
+
+fn config(text: &str) -> Outcome {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("node.yaml");
+    fs::write(&file, text).unwrap();
+    run(chil(&["node", "--config", &file.display().to_string()]))
+}
+
+#[test]
+fn an_unknown_key_is_named_with_file_line_and_suggestion() {
+    let outcome = config(
+        "consensus:\n  node_id: a\n  data_dir: /nowhere\n  single_node: true\n  \
+         fault_tolerance:\n    heartbeat_intervall: 1s\n",
+    );
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    for part in [
+        "consensus.fault_tolerance.heartbeat_intervall",
+        "node.yaml line 6",
+        "unknown key",
+        "did you mean 'consensus.fault_tolerance.heartbeat_interval'?",
+    ] {
+        assert!(outcome.stderr.contains(part), "{part}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_peer_list_that_names_the_node_twice_is_refused() {
+    let outcome = config(
+        "consensus:\n  node_id: a\n  bind_address: 127.0.0.1:7001\n  data_dir: /nowhere\n  \
+         peers:\n    - a=127.0.0.1:7001\n    - b=127.0.0.1:7002\n    - a=127.0.0.1:7003\n",
+    );
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    assert!(outcome.stderr.contains("consensus.peers in"), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("names this node ('a'"),
+        "{outcome:?}"
+    );
+    assert!(outcome.stderr.contains("twice"), "{outcome:?}");
+}
+
+#[test]
+fn tls_is_refused_instead_of_silently_left_out() {
+    let outcome = config(
+        "consensus:\n  node_id: a\n  data_dir: /nowhere\n  single_node: true\n  \
+         security: {tls_enabled: true}\n",
+    );
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("TLS is not available in this version"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn plaintext_beyond_loopback_must_be_asked_for() {
+    let root = tempfile::tempdir().unwrap();
+    let mut node = Node::new("a", &root.path().join("data"), &["--single-node"]);
+    node.address = node.address.replace("127.0.0.1", "0.0.0.0");
+    let outcome = refused(&node);
+    assert!(outcome.stderr.contains("insecure: true"), "{outcome:?}");
+    node.arguments.push("--insecure".to_owned());
+    node.start();
+}
+
+#[test]
+fn an_address_that_cannot_be_bound_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let mut node = Node::single("a", &root.path().join("data"));
+    node.put("key", "value");
+    node.terminate();
+    let free = node.address.clone();
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    node.address = taken.local_addr().unwrap().to_string();
+    let outcome = refused(&node);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.stderr.contains(&node.address), "{outcome:?}");
+    assert!(outcome.stderr.contains("in use"), "{outcome:?}");
+
+    node.address = free;
+    node.start();
+    assert_eq!(node.value("key").as_deref(), Some("value"));
+}
+
+#[test]
+fn the_directory_of_another_node_is_refused_and_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("data");
+    let mut node = Node::single("a", &dir);
+    node.put("key", "value");
+    node.terminate();
+
+    let outcome = refused(&Node::new("b", &dir, &["--single-node"]));
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains(&dir.display().to_string()),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome.stderr.contains("belongs to node 'a'"),
+        "{outcome:?}"
+    );
+    assert!(outcome.stderr.contains("'b'"), "{outcome:?}");
+
+    node.start();
+    assert_eq!(node.value("key").as_deref(), Some("value"));
+}
+
+#[test]
+fn a_second_process_on_a_directory_is_refused_and_the_first_serves_on() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("data");
+    let node = Node::single("a", &dir);
+    let outcome = refused(&Node::new("a", &dir, &["--single-node"]));
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains(&dir.display().to_string()),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome.stderr.contains("in use by another process"),
+        "{outcome:?}"
+    );
+    node.put("key", "value");
+    assert_eq!(node.value("key").as_deref(), Some("value"));
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("file");
+    fs::write(&file, "no directory").unwrap();
+    // Whoever runs the tests may be root, for whom no permission counts: these fail for everybody.
+    for dir in [file.join("data"), PathBuf::from("/proc/chil")] {
+        let outcome = refused(&Node::new("a", &dir, &["--single-node"]));
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        assert!(
+            outcome.stderr.contains(&dir.display().to_string()),
+            "{outcome:?}"
+        );
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"no directory");
+}
+
+/// The file below `dir` that contains `needle`, and where.
+fn find(dir: &Path, needle: &[u8]) -> (PathBuf, usize) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        let at = bytes
+            .windows(needle.len())
+            .position(|window| window == needle);
+        if let Some(at) = at {
+            return (path, at);
+        }
+    }
+    panic!("no file in {} holds the value", dir.display());
+}
+
+#[test]
+fn a_corrupt_record_in_the_middle_is_refused_with_file_and_offset() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("data");
+    let mut node = Node::single("a", &dir);
+    for number in 0..20 {
+        node.put(&format!("key-{number}"), &format!("value-number-{number}!"));
+    }
+    node.kill();
+
+    let (file, at) = find(&dir, b"value-number-7!");
+    let intact = fs::read(&file).unwrap();
+    let mut rotten = intact.clone();
+    rotten[at] ^= 0x10;
+    fs::write(&file, &rotten).unwrap();
+    let outcome = refused(&node);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains(&file.display().to_string()),
+        "{outcome:?}"
+    );
+    let offset = outcome
+        .stderr
+        .split("at byte ")
+        .nth(1)
+        .expect("it names an offset");
+    let digits: String = offset.chars().take_while(char::is_ascii_digit).collect();
+    let offset: usize = digits.parse().unwrap();
+    assert!(
+        offset <= at && at - offset < 512,
+        "names {offset}, the damage is at {at}"
+    );
+    assert_eq!(
+        fs::read(&file).unwrap(),
+        rotten,
+        "a refused log must not be touched"
+    );
+
+    fs::write(&file, &intact).unwrap();
+    node.start();
+    for number in 0..20 {
+        let value = node.value(&format!("key-{number}"));
+        assert_eq!(value, Some(format!("value-number-{number}!")));
+    }
+}
+
+#[test]
+fn a_value_over_the_limit_is_refused_and_the_rest_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let mut node = Node::new("a", &root.path().join("data"), &["--single-node"]);
+    let file = root.path().join("node.yaml");
+    fs::write(&file, "consensus: {limits: {value_bytes_max: 1KiB}}\n").unwrap();
+    node.arguments
+        .extend(["--config".to_owned(), file.display().to_string()]);
+    node.start();
+    node.put("small", "fits");
+    let outcome = node.client(&["propose", "large", &"x".repeat(2_000)]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.stderr.contains("1024 are allowed"), "{outcome:?}");
+    assert_eq!(node.value("large"), None);
+    assert_eq!(node.value("small").as_deref(), Some("fits"));
+}
+
+#[test]
+fn a_lost_list_of_peers_does_not_make_a_cluster_of_one() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("data");
+    let outcome = refused(&Node::new("a", &dir, &[]));
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    assert!(outcome.stderr.contains("single_node: true"), "{outcome:?}");
+    assert!(!dir.exists());
+    let outcome = refused(&Node::new(
+        "a",
+        &dir,
+        &["--peers", &free_address(), "--single-node"],
+    ));
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+}
