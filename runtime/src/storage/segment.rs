@@ -12,8 +12,9 @@ use super::error::{Context, StorageError};
 
 /// Where frames begin. A page of its own: a torn write of the first frame cannot reach the head.
 pub(super) const HEAD_LEN: u64 = 4096;
-/// Zeros written, and synced, in one step of preparing a segment.
-pub(super) const STEP_LEN: u64 = 1 << 20;
+/// Zeros written, and synced, in one step of preparing a segment: a few syncs' worth of time, so
+/// that a batch that comes meanwhile waits little.
+pub(super) const STEP_LEN: u64 = 256 << 10;
 
 /// The head says whose segment this is, and how long it was made.
 const HEAD_BODY_LEN: usize = 16 + 8;

@@ -18,6 +18,8 @@ use crate::ports::Storage;
 const WATERMARK_AFTER: Duration = Duration::from_millis(10);
 /// Bytes of entries after which a batch is closed: a sync should not take longer than it must.
 const BATCH_BYTES_MAX: u64 = 8 << 20;
+/// Steps towards the next segment after one batch, so that large batches do not outrun them.
+const PREPARE_STEPS_MAX: u32 = 8;
 
 /// What the thread measured, for metrics. Cheap to clone, readable at any time.
 #[derive(Clone, Debug, Default)]
@@ -205,8 +207,10 @@ impl<D: Disk> Worker<D> {
             self.stats.record(persists, started.elapsed());
             // Nobody waits any more when the node is being dropped.
             let _ = self.report.send(Ok(lsn));
-            if self.store.preparation_due() {
-                self.store.prepare()?;
+            for _ in 0..PREPARE_STEPS_MAX {
+                if self.store.preparation_due() {
+                    self.store.prepare()?;
+                }
             }
         }
     }
