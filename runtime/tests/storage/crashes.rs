@@ -32,7 +32,7 @@ fn action() -> impl Strategy<Value = Action> {
         6 => sizes().prop_map(Action::Append),
         2 => (any::<u8>(), sizes()).prop_map(|(share, sizes)| Action::Cut(share, sizes)),
         2 => any::<u8>().prop_map(Action::Commit),
-        1 => Just(Action::Meta),
+        2 => Just(Action::Meta),
         1 => sizes().prop_map(Action::Mixed),
         5 => Just(Action::Sync),
         1 => Just(Action::Watermark),
@@ -126,10 +126,17 @@ fn live(disk: &FaultDisk, model: &mut Model, life: &Life) -> Result<(), StorageE
     disk.crash_after(life.crash_after);
     let (mut store, recovered) = formed(disk.clone())?;
     model.recovered(recovered);
-    for action in &life.actions {
-        act(&mut store, model, action)?;
-    }
-    Ok(())
+    live_on(&mut store, model, &life.actions)
+}
+
+fn live_on(
+    store: &mut Store<FaultDisk>,
+    model: &mut Model,
+    actions: &[Action],
+) -> Result<(), StorageError> {
+    actions
+        .iter()
+        .try_for_each(|action| act(store, model, action))
 }
 
 fn run(seed: u64, lives: &[Life]) {
@@ -153,6 +160,60 @@ fn run(seed: u64, lives: &[Life]) {
     disk.power_cycle();
     let (_, again) = formed(disk).unwrap();
     assert_eq!(recovered, again);
+}
+
+/// One of everything, over segments.
+fn sampler() -> Vec<Action> {
+    vec![
+        Action::Append(vec![100, 700]),
+        Action::Sync,
+        Action::Append(vec![2_000]),
+        Action::Commit(100),
+        Action::Meta,
+        Action::Append(vec![1_500, 2_500, 10]),
+        Action::Prepare,
+        Action::Sync,
+        Action::Cut(200, vec![3_000]),
+        Action::Watermark,
+        Action::Mixed(vec![9_000]),
+        Action::Append(vec![1]),
+        Action::Sync,
+    ]
+}
+
+#[test]
+fn every_operation_may_be_the_last_also_of_the_recovery() {
+    let whole = FaultDisk::new(0);
+    let (mut store, mut model) = fresh(whole.clone());
+    let formed_after = whole.ops();
+    live_on(&mut store, &mut model, &sampler()).unwrap();
+    let operations = whole.ops() - formed_after;
+    assert!(operations > 50, "{operations}");
+    for crash_at in 0..operations {
+        for seed in 0..4 {
+            let disk = FaultDisk::new(crash_at * 100 + seed);
+            let (mut store, mut model) = fresh(disk.clone());
+            disk.crash_after(crash_at);
+            assert!(live_on(&mut store, &mut model, &sampler()).is_err());
+            let again = if seed % 2 == 0 {
+                FaultDisk::power_cycle
+            } else {
+                FaultDisk::process_restart
+            };
+            again(&disk);
+            for recovery_crash_at in 0.. {
+                let (disk, mut model) = (disk.fork(), model.clone());
+                disk.crash_after(recovery_crash_at);
+                let finished = formed(disk.clone()).map(|(_, state)| model.recovered(state));
+                disk.power_cycle();
+                let (_, state) = formed(disk).unwrap();
+                model.recovered(state);
+                if finished.is_ok() {
+                    break;
+                }
+            }
+        }
+    }
 }
 
 proptest! {

@@ -33,8 +33,8 @@ struct World {
 #[derive(Clone, Debug)]
 enum DirOp {
     Create(String, usize),
-    Rename(String, String),
-    Remove(String),
+    Rename(String, String, usize),
+    Remove(String, usize),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -111,9 +111,12 @@ impl FaultDisk {
     pub(crate) fn power_cycle(&self) {
         let mut guard = self.world();
         let world = &mut *guard;
-        let kept = world.rng.below(world.dir_ops.len() as u64 + 1);
-        for op in world.dir_ops.drain(..).take(usize::try_from(kept).unwrap()) {
-            op.apply(&mut world.durable_names);
+        // A directory's changes survive in any combination, too.
+        let keep = world.rng.below(4);
+        for op in world.dir_ops.drain(..) {
+            if keep == 0 || (keep > 1 && world.rng.below(2) == 0) {
+                op.apply(&mut world.durable_names);
+            }
         }
         world.names.clone_from(&world.durable_names);
         for inode in &mut world.inodes {
@@ -174,6 +177,11 @@ impl World {
         Ok(())
     }
 
+    fn inode(&self, name: &str) -> io::Result<usize> {
+        let inode = self.names.get(name).copied();
+        inode.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     fn dir_op(&mut self, op: DirOp) -> io::Result<()> {
         self.operation()?;
         op.apply(&mut self.names);
@@ -188,12 +196,14 @@ impl DirOp {
             Self::Create(name, inode) => {
                 names.insert(name.clone(), *inode);
             }
-            Self::Rename(from, to) => {
-                let inode = names.remove(from).unwrap();
-                names.insert(to.clone(), inode);
+            Self::Rename(from, to, inode) => {
+                Self::Remove(from.clone(), *inode).apply(names);
+                names.insert(to.clone(), *inode);
             }
-            Self::Remove(name) => {
-                names.remove(name).unwrap();
+            Self::Remove(name, inode) => {
+                if names.get(name) == Some(inode) {
+                    names.remove(name);
+                }
             }
         }
     }
@@ -258,12 +268,15 @@ impl Disk for FaultDisk {
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        self.world()
-            .dir_op(DirOp::Rename(from.to_string(), to.to_string()))
+        let mut world = self.world();
+        let inode = world.inode(from)?;
+        world.dir_op(DirOp::Rename(from.to_string(), to.to_string(), inode))
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.world().dir_op(DirOp::Remove(name.to_string()))
+        let mut world = self.world();
+        let inode = world.inode(name)?;
+        world.dir_op(DirOp::Remove(name.to_string(), inode))
     }
 
     fn sync_dir(&mut self) -> io::Result<()> {

@@ -230,6 +230,24 @@ fn a_batch_costs_one_sync() {
 }
 
 #[test]
+fn the_order_of_durability_goes_on_after_a_restart() {
+    for meta_last in [false, true] {
+        let disk = FaultDisk::new(3);
+        let (mut store, mut model) = fresh(disk.clone());
+        let mut records = vec![model.append(&[1]), model.meta()];
+        if !meta_last {
+            records.reverse();
+        }
+        for record in records {
+            store.write(&model.persist(vec![record])).unwrap();
+        }
+        store.sync().unwrap();
+        let (mut store, _) = formed(disk).unwrap();
+        assert_eq!(store.sync().unwrap(), model.lsn());
+    }
+}
+
+#[test]
 fn the_next_segment_is_there_when_it_is_needed() {
     let disk = FaultDisk::new(3);
     let (mut store, mut model) = fresh(disk.clone());

@@ -36,7 +36,8 @@ pub(crate) fn first_meta(disk: DiskId) -> Meta {
     let member = Member {
         name: NAME.to_string(),
         disk,
-        addr: "localhost:7000".to_string(),
+        // Long enough for the metadata to take several sectors: it can be torn.
+        addr: "localhost:7000".repeat(100),
         weight: 1,
     };
     let membership = Membership::new(Epoch::FIRST, [member]).unwrap();
@@ -123,6 +124,11 @@ impl Model {
         meta.boot += 1;
         meta.promised = Ballot::new(Epoch::FIRST, meta.boot, NodeId::new(3));
         Record::Meta(Box::new(meta))
+    }
+
+    /// The last persist.
+    pub(crate) const fn lsn(&self) -> Lsn {
+        self.lsn
     }
 
     /// Everything submitted is durable.
