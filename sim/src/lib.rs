@@ -10,6 +10,7 @@ mod clock;
 pub mod dice;
 pub mod disk;
 mod faults;
+pub mod mutants;
 mod network;
 mod node;
 pub mod plan;

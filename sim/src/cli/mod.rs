@@ -3,6 +3,7 @@
 //!
 //! Exit codes: 0 when nothing was violated, 42 when something was, anything else is trouble.
 
+mod mutants;
 mod replay;
 mod sweep;
 
@@ -62,11 +63,42 @@ enum Format {
 enum Command {
     /// Run one seed, or a plan, and print its timeline
     Replay(ReplayArgs),
+    /// Plant known bugs in a copy of the sources, and see whether they are found
+    Mutants(MutantArgs),
     /// Print the plan of a seed as JSON
     Plan {
         /// The seed
         seed: u64,
     },
+}
+
+/// Which planted bugs to hunt, and how.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MutantArgs {
+    /// Where the mutants are [default: sim/mutants]
+    #[arg(long, value_name = "DIR")]
+    mutants: Option<PathBuf>,
+    /// Only this one; may be given several times
+    #[arg(long)]
+    id: Vec<String>,
+    /// Seeds to try in each of five ranges before a mutant counts as surviving
+    #[arg(long, default_value_t = 2_000)]
+    seeds: u64,
+    /// Threads that run seeds, for each worker
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// Mutants that are built and hunted at the same time, each with a build directory of its own
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// Where copies, builds and results are kept [default: target/mutants]
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+    /// Forget the results that an earlier hunt left
+    #[arg(long)]
+    again: bool,
+    /// How to print the result
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
 }
 
 /// What to replay.
@@ -89,6 +121,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
     match cli.command {
         None => sweep::run(&cli.sweep),
         Some(Command::Replay(args)) => replay::run(&args),
+        Some(Command::Mutants(args)) => mutants::run(&args),
         Some(Command::Plan { seed }) => {
             let plan = crate::swarm::plan(seed);
             say(&serde_json::to_string_pretty(&plan)?)?;

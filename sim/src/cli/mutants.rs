@@ -1,0 +1,196 @@
+//! `chil-sim mutants`: plants each bug, hunts it, prints the table and the score.
+//! Knows nothing about how a mutant is built or found.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use anyhow::{Context as _, ensure};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Format, MutantArgs, complain, say};
+use crate::mutants::hunt::{Catch, hunt};
+use crate::mutants::workspace::{Copy, root_above};
+use crate::mutants::{Mutant, load};
+
+/// Hunts the mutants that were asked for.
+pub(super) fn run(args: &MutantArgs) -> anyhow::Result<ExitCode> {
+    let root = root_above(&std::env::current_dir()?)?;
+    let dir = args
+        .mutants
+        .clone()
+        .unwrap_or_else(|| root.join("sim/mutants"));
+    let mut mutants = load(&dir)?;
+    if !args.id.is_empty() {
+        mutants.retain(|mutant| args.id.contains(&mutant.id));
+        ensure!(
+            mutants.len() == args.id.len(),
+            "{} holds only some of the mutants {}",
+            dir.display(),
+            args.id.join(", ")
+        );
+    }
+    for mutant in &mutants {
+        mutant.apply(&root)?;
+    }
+    let scratch = args
+        .scratch
+        .clone()
+        .unwrap_or_else(|| root.join("target/mutants"));
+    let results = Results::open(&scratch, args.again)?;
+    let sources = digest_of_sources(&root)?;
+    let queue = Mutex::new(mutants.iter());
+    let trouble = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for worker in 0..args.workers.max(1) {
+            let copy = Copy::new(&root, &scratch.join(format!("w{worker}")));
+            let (queue, trouble, results, root) = (&queue, &trouble, &results, &root);
+            scope.spawn(move || {
+                loop {
+                    let next = queue.lock().ok().and_then(|mut queue| queue.next());
+                    let Some(mutant) = next else { break };
+                    let of = xxh3_64(format!("{mutant:?} {sources} {}", args.seeds).as_bytes());
+                    let found = match results.get(&mutant.id, of) {
+                        Some(catch) => Ok(catch),
+                        None => hunt(mutant, root, &copy, args.seeds, args.jobs)
+                            .map(|catch| Catch { of, ..catch })
+                            .and_then(|catch| results.put(catch)),
+                    };
+                    if let Err(error) = found {
+                        complain(&error);
+                        if let Ok(mut trouble) = trouble.lock() {
+                            trouble.push(error);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let catches = results.all();
+    match args.output {
+        Format::Text => say(&table(&mutants, &catches))?,
+        Format::Json => say(&serde_json::to_string_pretty(&catches)?)?,
+    }
+    let trouble = trouble.into_inner().unwrap_or_default();
+    ensure!(
+        trouble.is_empty(),
+        "{} mutants could not be tried",
+        trouble.len()
+    );
+    let right = mutants.iter().all(|mutant| {
+        let killed = catches.get(&mutant.id).is_some_and(Catch::killed);
+        killed != mutant.equivalent
+    });
+    Ok(if right {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(super::VIOLATED)
+    })
+}
+
+/// Results so far, kept in a file so that a long hunt can go on where it was stopped.
+struct Results {
+    path: PathBuf,
+    catches: Mutex<BTreeMap<String, Catch>>,
+}
+
+impl Results {
+    fn open(scratch: &Path, again: bool) -> anyhow::Result<Self> {
+        fs::create_dir_all(scratch)
+            .with_context(|| format!("cannot make {}", scratch.display()))?;
+        let path = scratch.join("results.json");
+        let known = match fs::read_to_string(&path) {
+            Ok(text) if !again => serde_json::from_str(&text)
+                .with_context(|| format!("{} is not a hunt's: remove it", path.display()))?,
+            _ => BTreeMap::new(),
+        };
+        Ok(Self {
+            path,
+            catches: Mutex::new(known),
+        })
+    }
+
+    fn get(&self, id: &str, of: u64) -> Option<Catch> {
+        let catches = self.catches.lock().ok()?;
+        catches.get(id).filter(|catch| catch.of == of).cloned()
+    }
+
+    fn put(&self, catch: Catch) -> anyhow::Result<Catch> {
+        if let Ok(mut catches) = self.catches.lock() {
+            catches.insert(catch.id.clone(), catch.clone());
+            fs::write(&self.path, serde_json::to_string_pretty(&*catches)?)
+                .with_context(|| format!("cannot write {}", self.path.display()))?;
+        }
+        Ok(catch)
+    }
+
+    fn all(&self) -> BTreeMap<String, Catch> {
+        self.catches
+            .lock()
+            .map(|catches| catches.clone())
+            .unwrap_or_default()
+    }
+}
+
+/// A number that changes with the sources that a hunt depends on.
+fn digest_of_sources(root: &Path) -> anyhow::Result<u64> {
+    let mut digest = 0;
+    let mut dirs: Vec<PathBuf> = ["core/src", "proto/src", "runtime/src", "sim/src"]
+        .iter()
+        .map(|dir| root.join(dir))
+        .collect();
+    let mut files = Vec::new();
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    for file in files {
+        digest = xxh3_64(&[&u64::to_le_bytes(digest), fs::read(&file)?.as_slice()].concat());
+    }
+    Ok(digest)
+}
+
+fn table(mutants: &[Mutant], catches: &BTreeMap<String, Catch>) -> String {
+    let mut out = format!(
+        "{:<18} {:<9} {:>6}  {:<22} {:<26} {:>7}\n",
+        "mutant", "result", "median", "seeds to the kill", "checks", "seconds"
+    );
+    let (mut killed, mut planted) = (0, 0);
+    for mutant in mutants {
+        planted += u32::from(!mutant.equivalent);
+        let Some(catch) = catches.get(&mutant.id) else {
+            let _ = writeln!(out, "{:<18} not tried", mutant.id);
+            continue;
+        };
+        killed += u32::from(!mutant.equivalent && catch.killed());
+        let result = match (catch.killed(), mutant.equivalent) {
+            (true, false) => "killed",
+            (false, true) => "survived",
+            (true, true) => "KILLED",
+            (false, false) => "SURVIVED",
+        };
+        let median = catch.median().map_or_else(String::new, |m| m.to_string());
+        let seeds: Vec<String> = catch.seeds.iter().map(ToString::to_string).collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            out,
+            "{:<18} {result:<9} {median:>6}  {:<22} {:<26} {:>7.1}",
+            mutant.id,
+            seeds.join(" "),
+            catch.checks.join(" "),
+            catch.seconds
+        );
+    }
+    let _ = write!(out, "score: {killed} of {planted}");
+    out
+}

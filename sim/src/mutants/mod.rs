@@ -1,0 +1,158 @@
+//! Planted bugs: what a mutant is, and how it is put into a copy of the sources.
+//! Knows nothing about how a mutant is built and hunted.
+//!
+//! A simulator that finds nothing proves nothing. Each mutant is a real or classic bug of
+//! consensus implementations, stated as edits; production code carries no trace of it.
+
+pub mod hunt;
+pub mod workspace;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, bail, ensure};
+use serde::Deserialize;
+
+/// One planted bug: a file in `sim/mutants`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mutant {
+    /// Its name, that of its file.
+    pub id: String,
+    /// What is wrong, in a sentence.
+    pub summary: String,
+    /// Where the bug, or one like it, was seen.
+    pub source: String,
+    /// The checks, by the names of their files, that may fire.
+    pub expect: Vec<String>,
+    /// The kinds of fault that it takes, for people.
+    pub faults: Vec<String>,
+    /// Whether it changes nothing that matters: then it must survive.
+    #[serde(default)]
+    pub equivalent: bool,
+    /// The changes.
+    pub edit: Vec<Edit>,
+}
+
+/// One change: `find` must stand in `file` exactly once.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edit {
+    /// The file, from the workspace's root.
+    pub file: String,
+    /// What to replace.
+    pub find: String,
+    /// By what.
+    pub replace: String,
+}
+
+/// Reads all mutants of a directory, in the order of their names.
+///
+/// # Errors
+/// If the directory or one of its files cannot be used.
+pub fn load(dir: &Path) -> anyhow::Result<Vec<Mutant>> {
+    let files = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let mut mutants = Vec::new();
+    for file in files {
+        let path = file?.path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mutant: Mutant =
+            toml::from_str(&text).with_context(|| format!("{} is no mutant", path.display()))?;
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        ensure!(
+            stem == Some(mutant.id.as_str()),
+            "{} calls itself {}",
+            path.display(),
+            mutant.id
+        );
+        ensure!(!mutant.edit.is_empty(), "{} changes nothing", mutant.id);
+        mutants.push(mutant);
+    }
+    mutants.sort_by(|a, b| a.id.cmp(&b.id));
+    if mutants.is_empty() {
+        bail!("{} holds no mutants", dir.display());
+    }
+    Ok(mutants)
+}
+
+impl Mutant {
+    /// The edits applied to the files of a workspace: each file's path and its new text.
+    ///
+    /// # Errors
+    /// If an edit does not fit: the code that it bends has changed, and it must be restated.
+    pub fn apply(&self, root: &Path) -> anyhow::Result<Vec<(String, String)>> {
+        let mut changed: Vec<(String, String)> = Vec::new();
+        for edit in &self.edit {
+            let known = changed.iter().position(|(file, _)| *file == edit.file);
+            let at = match known {
+                Some(at) => at,
+                None => {
+                    let text = fs::read_to_string(root.join(&edit.file))
+                        .with_context(|| format!("{}: cannot read {}", self.id, edit.file))?;
+                    changed.push((edit.file.clone(), text));
+                    changed.len() - 1
+                }
+            };
+            let (_, text) = &mut changed[at];
+            let found = text.matches(&edit.find).count();
+            ensure!(
+                found == 1,
+                "{}: stands {found} times instead of once in {}: {}",
+                self.id,
+                edit.file,
+                edit.find.trim()
+            );
+            *text = text.replace(&edit.find, &edit.replace);
+        }
+        Ok(changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutant_fits_the_sources_and_changes_them() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for mutant in load(&root.join("sim/mutants")).unwrap() {
+            for (file, text) in mutant.apply(&root).unwrap() {
+                let before = fs::read_to_string(root.join(&file)).unwrap();
+                assert_ne!(before, text, "{} changes nothing in {file}", mutant.id);
+            }
+            for check in &mutant.expect {
+                let file = root.join(format!("sim/src/check/{check}.rs"));
+                assert!(
+                    file.exists() || check == "assertion" || check == "codec",
+                    "{} expects {check}, which is no check",
+                    mutant.id
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_edit_that_fits_twice_or_never_is_refused() {
+        let mutant = |find: &str| Mutant {
+            id: "X".to_owned(),
+            summary: String::new(),
+            source: String::new(),
+            expect: Vec::new(),
+            faults: Vec::new(),
+            equivalent: false,
+            edit: vec![Edit {
+                file: "Cargo.toml".to_owned(),
+                find: find.to_owned(),
+                replace: String::new(),
+            }],
+        };
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        assert!(mutant("resolver = \"3\"").apply(&root).is_ok());
+        assert!(mutant("workspace").apply(&root).is_err());
+        assert!(mutant("no such line").apply(&root).is_err());
+    }
+}
