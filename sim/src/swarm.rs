@@ -39,6 +39,24 @@ pub fn plan(seed: u64) -> Plan {
     }
 }
 
+/// The plan of `seed`, cut down to what an ordinary test has time for: the same faults, but only
+/// those of the first rounds.
+#[must_use]
+pub fn short(seed: u64) -> Plan {
+    let mut plan = plan(seed);
+    plan.heal_at_us = plan
+        .heal_at_us
+        .min(plan.cluster.heartbeat_us * SHORT_ROUNDS);
+    plan.faults.retain(|fault| fault.at_us < plan.heal_at_us);
+    plan.workload.operations_max = plan.workload.operations_max.min(SHORT_OPERATIONS);
+    plan
+}
+
+/// Heartbeat rounds of the fault phase of a short run.
+const SHORT_ROUNDS: u64 = 30;
+/// Operations in the fault phase of a short run.
+const SHORT_OPERATIONS: u64 = 150;
+
 fn cluster(dice: &mut Dice, heartbeat_us: u64) -> ClusterPlan {
     const SHAPES: [&[u32]; 12] = [
         &[1, 1, 1],

@@ -1,0 +1,53 @@
+//! Seeds as an ordinary test: short runs must hold everything, and a run is a function of its plan.
+//! Long sweeps are `cargo chaos`'s.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use chil_sim::run::Watch;
+use chil_sim::sweep::guarded;
+use chil_sim::{plan::Plan, swarm};
+
+#[test]
+fn two_hundred_short_seeds_hold_everything() {
+    let mut slots = 0;
+    for seed in 0..200 {
+        let watch = Watch {
+            check_every: 1,
+            sink: None,
+        };
+        let outcome = guarded(&swarm::short(seed), watch);
+        assert_eq!(
+            outcome.violation, None,
+            "seed {seed}: {:?}",
+            outcome.violation
+        );
+        slots += outcome.stats.slots;
+    }
+    assert!(slots > 200, "200 runs decided only {slots} slots");
+}
+
+#[test]
+fn a_plan_gives_the_same_run_twice_whoever_watches() {
+    for seed in 300..310 {
+        let plan = swarm::short(seed);
+        let plain = guarded(&plan, Watch::default());
+        let lines = Rc::new(RefCell::new(0));
+        let seen = Rc::clone(&lines);
+        let watched = Watch {
+            check_every: 1,
+            sink: Some(Box::new(move |_| *seen.borrow_mut() += 1)),
+        };
+        assert_eq!(guarded(&plan, watched), plain, "seed {seed}");
+        assert!(*lines.borrow() > 100, "a timeline has lines");
+        let text = serde_json::to_string(&plan).unwrap();
+        let again: Plan = serde_json::from_str(&text).unwrap();
+        assert_eq!(guarded(&again, Watch::default()).hash, plain.hash);
+    }
+}
+
+#[test]
+fn different_seeds_give_different_runs() {
+    let hash = |seed| guarded(&swarm::short(seed), Watch::default()).hash;
+    assert_ne!(hash(1), hash(2));
+}
