@@ -5,7 +5,7 @@
 //! | module | responsible for |
 //! |---|---|
 //! | `disk`, `real` | what is needed of a disk; a real directory |
-//! | `identity` | whose directory it is, and whether it is in use |
+//! | `identity`, `form`, `directory` | whose directory it is; putting it into use; its files |
 //! | `meta` | the metadata block in two copies |
 //! | `codec`, `segment`, `wal` | frames, the files they are in, writing them |
 //! | `recover` | reading the log back; torn or corrupt |
@@ -15,8 +15,10 @@
 mod at_rest;
 mod block;
 mod codec;
+mod directory;
 pub mod disk;
 mod error;
+mod form;
 mod identity;
 mod meta;
 mod real;
@@ -31,11 +33,11 @@ use chil_core::{DiskId, LogChange, Lsn, Meta, Persist, Record, Recovered, Slot};
 
 pub use disk::{Disk, DiskFile};
 pub use error::StorageError;
+pub use form::Unformed;
 pub use real::{RealDisk, RealFile};
 
 use error::Context;
 use identity::Identity;
-use segment::Named;
 
 /// How a store lays out its files. May differ from start to start.
 #[derive(Clone, Debug)]
@@ -85,13 +87,6 @@ pub enum Opened<D: Disk> {
     Formed(Store<D>, Recovered),
 }
 
-/// A directory that has an identity but no cluster yet.
-pub struct Unformed<D: Disk> {
-    disk: D,
-    identity: Identity,
-    options: StoreOptions,
-}
-
 impl<D: Disk> Store<D> {
     /// Opens the directory for the node called `name`. An empty directory gets the identity
     /// `fresh`, which is durable when this returns: it must survive a crash during forming.
@@ -127,7 +122,7 @@ impl<D: Disk> Store<D> {
             });
         }
         if !identity.formed {
-            clear_attempt(&mut disk)?;
+            directory::clear_attempt(&mut disk)?;
             return Ok(Opened::Unformed(Unformed {
                 disk,
                 identity,
@@ -143,7 +138,7 @@ impl<D: Disk> Store<D> {
         identity: &Identity,
         options: &StoreOptions,
     ) -> Result<(Self, Recovered), StorageError> {
-        let last_seq = last_segment(&mut disk)?;
+        let last_seq = directory::last_segment(&mut disk)?;
         let found = meta::Found::load(&mut disk)?;
         let (meta_lsn, generation) = (found.block.lsn, found.generation());
         if found.block.meta.disk != identity.disk {
@@ -167,7 +162,7 @@ impl<D: Disk> Store<D> {
         // Only now, with everything found sound, is anything changed.
         let copies = found.repair(&mut disk)?;
         let end = replayed.settle(&mut disk, meta_lsn, generation)?;
-        remove_temporaries(&mut disk)?;
+        directory::remove_temporaries(&mut disk)?;
         let recovered = replayed.state;
         let store = Self {
             disk,
@@ -308,95 +303,6 @@ impl<D: Disk> Store<D> {
     }
 }
 
-impl<D: Disk> Unformed<D> {
-    fn begin(
-        mut disk: D,
-        name: &str,
-        fresh: DiskId,
-        options: StoreOptions,
-    ) -> Result<Self, StorageError> {
-        let names = disk.list().context(&disk, "", "list")?;
-        if let Some(data) = names.iter().find(|name| is_data(name)) {
-            let detail = format!("the file is missing, although there is '{data}'");
-            return Err(StorageError::corrupt(&disk, identity::FILE, 0, &detail));
-        }
-        let identity = Identity {
-            name: name.to_string(),
-            disk: fresh,
-            formed: false,
-        };
-        identity.write(&mut disk)?;
-        Ok(Self {
-            disk,
-            identity,
-            options,
-        })
-    }
-
-    /// The directory's identity.
-    #[must_use]
-    pub fn disk_id(&self) -> DiskId {
-        self.identity.disk
-    }
-
-    /// Makes the directory member of a cluster: `meta` is durable when this returns.
-    ///
-    /// # Errors
-    /// See [`StorageError`].
-    ///
-    /// # Panics
-    /// If `meta` is for another directory: see [`Unformed::disk_id`].
-    pub fn form(self, meta: &Meta) -> Result<(Store<D>, Recovered), StorageError> {
-        let Self {
-            mut disk,
-            mut identity,
-            options,
-        } = self;
-        assert_eq!(
-            meta.disk, identity.disk,
-            "metadata for another directory than this one"
-        );
-        let recovered = Recovered::formatted(meta.clone());
-        let mut wal = wal::Wal::create(&mut disk, identity.disk, options.segment_bytes)?;
-        // The log begins with its first `acc`: no later metadata can change what it was.
-        let first = LogChange {
-            keep: Slot::ZERO,
-            entries: Vec::new(),
-            acc: recovered.acc,
-            commit: recovered.commit,
-            commit_in: recovered.commit_in,
-        };
-        wal.append(&mut disk, &first)?;
-        wal.sync(&disk)?;
-        let block = meta::Block {
-            lsn: Lsn::default(),
-            frames: wal.synced(),
-            meta: meta.clone(),
-        };
-        let copies = meta::Copies::create(&mut disk, &block)?;
-        wal.set_generation(copies.generation());
-        disk.sync_dir()
-            .context(&disk, meta::FILES[0], "make durable")?;
-        identity.formed = true;
-        identity.write(&mut disk)?;
-        let store = Store {
-            disk,
-            copies,
-            wal,
-            last: recovered.last(),
-            commit: recovered.commit,
-            unattested: true,
-            failed: false,
-        };
-        Ok((store, recovered))
-    }
-
-    /// Gives the disk back.
-    pub fn into_disk(self) -> D {
-        self.disk
-    }
-}
-
 impl<D: Disk> fmt::Debug for Store<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
@@ -407,67 +313,4 @@ impl<D: Disk> fmt::Debug for Store<D> {
             .field("failed", &self.failed)
             .finish_non_exhaustive()
     }
-}
-
-impl<D: Disk> fmt::Debug for Unformed<D> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unformed")
-            .field("dir", &self.disk.describe(""))
-            .field("identity", &self.identity)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Whether a file holds data of a formed directory.
-fn is_data(name: &str) -> bool {
-    meta::FILES.contains(&name) || matches!(Named::of(name), Named::Segment(_))
-}
-
-/// The number of the last segment.
-fn last_segment<D: Disk>(disk: &mut D) -> Result<u64, StorageError> {
-    let names = disk.list().context(disk, "", "list")?;
-    let mut seqs: Vec<u64> = names
-        .iter()
-        .filter_map(|name| match Named::of(name) {
-            Named::Segment(seq) => Some(seq),
-            Named::Temporary | Named::Other => None,
-        })
-        .collect();
-    seqs.sort_unstable();
-    let present = (1..).zip(&seqs).take_while(|(n, seq)| n == *seq).count() as u64;
-    if present == 0 || present < seqs.len() as u64 {
-        let name = segment::file_name(present + 1);
-        return Err(StorageError::corrupt(disk, &name, 0, "the file is missing"));
-    }
-    Ok(present)
-}
-
-/// Removes what an attempt to form left behind when it was interrupted.
-fn clear_attempt<D: Disk>(disk: &mut D) -> Result<(), StorageError> {
-    let names = disk.list().context(disk, "", "list")?;
-    let mut removed = false;
-    for name in names {
-        if is_data(&name) || is_temporary(&name) {
-            disk.remove(&name).context(disk, &name, "remove")?;
-            removed = true;
-        }
-    }
-    if removed {
-        disk.sync_dir().context(disk, "", "sync")?;
-    }
-    Ok(())
-}
-
-/// Removes files that were being prepared when the process ended.
-fn remove_temporaries<D: Disk>(disk: &mut D) -> Result<(), StorageError> {
-    for name in disk.list().context(disk, "", "list")? {
-        if is_temporary(&name) {
-            disk.remove(&name).context(disk, &name, "remove")?;
-        }
-    }
-    Ok(())
-}
-
-fn is_temporary(name: &str) -> bool {
-    name == identity::TEMPORARY || Named::of(name) == Named::Temporary
 }

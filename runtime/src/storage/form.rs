@@ -1,0 +1,117 @@
+//! From an empty directory to a member's: first an identity, then, in one step, log and metadata.
+//! Knows nothing about how nodes agree on a first membership.
+
+use std::fmt;
+
+use chil_core::{DiskId, LogChange, Lsn, Meta, Recovered, Slot};
+
+use super::disk::Disk;
+use super::error::{Context, StorageError};
+use super::identity::{self, Identity};
+use super::{Store, StoreOptions, directory, meta, wal};
+
+/// A directory that has an identity but no cluster yet.
+pub struct Unformed<D: Disk> {
+    pub(super) disk: D,
+    pub(super) identity: Identity,
+    pub(super) options: StoreOptions,
+}
+
+impl<D: Disk> Unformed<D> {
+    /// Gives an empty directory its identity; durable when this returns.
+    pub(super) fn begin(
+        mut disk: D,
+        name: &str,
+        fresh: DiskId,
+        options: StoreOptions,
+    ) -> Result<Self, StorageError> {
+        let names = disk.list().context(&disk, "", "list")?;
+        if let Some(data) = names.iter().find(|name| directory::is_data(name)) {
+            let detail = format!("the file is missing, although there is '{data}'");
+            return Err(StorageError::corrupt(&disk, identity::FILE, 0, &detail));
+        }
+        let identity = Identity {
+            name: name.to_string(),
+            disk: fresh,
+            formed: false,
+        };
+        identity.write(&mut disk)?;
+        Ok(Self {
+            disk,
+            identity,
+            options,
+        })
+    }
+
+    /// The directory's identity.
+    #[must_use]
+    pub fn disk_id(&self) -> DiskId {
+        self.identity.disk
+    }
+
+    /// Makes the directory member of a cluster: `meta` is durable when this returns.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    ///
+    /// # Panics
+    /// If `meta` is for another directory: see [`Unformed::disk_id`].
+    pub fn form(self, meta: &Meta) -> Result<(Store<D>, Recovered), StorageError> {
+        let Self {
+            mut disk,
+            mut identity,
+            options,
+        } = self;
+        assert_eq!(
+            meta.disk, identity.disk,
+            "metadata for another directory than this one"
+        );
+        let recovered = Recovered::formatted(meta.clone());
+        let mut wal = wal::Wal::create(&mut disk, identity.disk, options.segment_bytes)?;
+        // The log begins with its first `acc`: no later metadata can change what it was.
+        let first = LogChange {
+            keep: Slot::ZERO,
+            entries: Vec::new(),
+            acc: recovered.acc,
+            commit: recovered.commit,
+            commit_in: recovered.commit_in,
+        };
+        wal.append(&mut disk, &first)?;
+        wal.sync(&disk)?;
+        let block = meta::Block {
+            lsn: Lsn::default(),
+            frames: wal.synced(),
+            meta: meta.clone(),
+        };
+        let copies = meta::Copies::create(&mut disk, &block)?;
+        wal.set_generation(copies.generation());
+        disk.sync_dir()
+            .context(&disk, meta::FILES[0], "make durable")?;
+        identity.formed = true;
+        identity.write(&mut disk)?;
+        let store = Store {
+            disk,
+            copies,
+            wal,
+            last: recovered.last(),
+            commit: recovered.commit,
+            unattested: true,
+            failed: false,
+        };
+        Ok((store, recovered))
+    }
+
+    /// Gives the disk back.
+    pub fn into_disk(self) -> D {
+        self.disk
+    }
+}
+
+impl<D: Disk> fmt::Debug for Unformed<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unformed")
+            .field("dir", &self.disk.describe(""))
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
