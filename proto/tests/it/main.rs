@@ -2,5 +2,7 @@
 //! Knows nothing about the encoder's inside.
 
 mod generated;
+mod golden;
+mod hostile;
 mod roundtrip;
 mod strategies;

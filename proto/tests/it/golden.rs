@@ -1,0 +1,413 @@
+//! Every message's bytes, pinned in `tests/golden`: a change there is a change of the format that
+//! running nodes speak. Run with `UPDATE_EXPECT=1` to write the files anew.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+use bytes::Bytes;
+use chil_core::command::Command;
+use chil_core::forming::{
+    Confirm, Confirmed, FormingMessage, Hello, HelloReply, HelloState, Listed,
+};
+use chil_core::message::{
+    Accept, Accepted, Fetch, Heartbeat, HeartbeatReply, Learn, Nack, NackReason, Prepare, Promise,
+};
+use chil_core::{
+    Ballot, Chain, ClientId, ClusterId, DiskId, Entry, EntryKind, Envelope, Epoch, Member,
+    Membership, Message, NodeId, Slot,
+};
+use chil_proto::{Frame, decode, encode, v1};
+use prost::Message as _;
+
+/// Compares with the file, sixteen bytes a line.
+fn check(name: &str, bytes: &[u8]) {
+    let mut text = String::new();
+    for line in bytes.chunks(16) {
+        for byte in line {
+            write!(text, "{byte:02x} ").expect("a string takes everything");
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(format!("{name}.hex"));
+    if env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, &text).expect("the golden file can be written");
+    }
+    let pinned = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        pinned == text,
+        "{name} is encoded as\n{text}but {} says\n{pinned}\
+         If the format was changed on purpose, run this test with UPDATE_EXPECT=1.",
+        path.display()
+    );
+}
+
+fn check_frame(name: &str, frame: Frame) {
+    let bytes = encode::frame(&frame);
+    check(name, &bytes);
+    assert_eq!(decode::frame(bytes), Ok(frame));
+}
+
+fn check_message(name: &str, body: Message) {
+    let envelope = Envelope {
+        cluster: ClusterId::new(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10),
+        from: NodeId::new(0x1111),
+        from_disk: DiskId::new(0x2222),
+        boot: 3,
+        run: 0x3333,
+        to: NodeId::new(0x4444),
+        to_boot: 300,
+        epoch: Epoch::FIRST,
+        body,
+    };
+    check_frame(name, Frame::Envelope(Box::new(envelope)));
+}
+
+fn ballot(n: u64) -> Ballot {
+    Ballot::new(Epoch::FIRST, n, NodeId::new(0x1111))
+}
+
+fn entries(prev: u64) -> Vec<Entry> {
+    let commands = [
+        Command::sessionless(Bytes::from_static(b"first")),
+        Command {
+            client: ClientId::new(7),
+            seq: 200,
+            ack_floor: 199,
+            payload: Bytes::new(),
+        },
+    ];
+    let mut chain = Chain::EMPTY;
+    let entries = (prev + 1..).zip(commands).map(|(slot, command)| {
+        let entry = Entry::new(
+            chain,
+            Slot::new(slot),
+            ballot(5),
+            EntryKind::Command(command),
+        );
+        chain = entry.chain();
+        entry
+    });
+    entries.collect()
+}
+
+#[test]
+fn messages_that_decide_are_pinned() {
+    check_message(
+        "prepare",
+        Message::Prepare(Prepare {
+            ballot: ballot(6),
+            acc: Ballot::bottom(Epoch::FIRST),
+            last: Slot::new(1000),
+            commit: Slot::ZERO,
+            chain_at_commit: Chain::EMPTY,
+        }),
+    );
+    check_message(
+        "promise",
+        Message::Promise(Promise {
+            ballot: ballot(6),
+            acc: ballot(5),
+            last: Slot::new(102),
+            chain_at_last: Chain::new(0x55),
+            commit: Slot::new(100),
+            from: Slot::new(100),
+            suffix: entries(100),
+            damaged: true,
+        }),
+    );
+    let accept = Accept {
+        ballot: ballot(6),
+        sync: None,
+        prev: Slot::new(100),
+        prev_chain: Chain::new(0x66),
+        entries: entries(100),
+        commit: Slot::new(99),
+        seq: 12,
+    };
+    check_message("accept", Message::Accept(accept.clone()));
+    // Present and zero is not absent: the first sync of an empty log.
+    let sync = Accept {
+        sync: Some(Slot::ZERO),
+        prev: Slot::ZERO,
+        entries: Vec::new(),
+        ..accept
+    };
+    check_message("accept_sync", Message::Accept(sync));
+    check_message(
+        "accepted",
+        Message::Accepted(Accepted {
+            ballot: ballot(6),
+            last: Slot::new(102),
+            seq: 12,
+        }),
+    );
+    for (name, reason) in [
+        ("nack_ballot", NackReason::Ballot),
+        ("nack_need_prepare", NackReason::NeedPrepare),
+        ("nack_need_sync", NackReason::NeedSync),
+        ("nack_gap", NackReason::Gap),
+        ("nack_damaged", NackReason::Damaged),
+    ] {
+        let nack = Nack {
+            ballot: ballot(6),
+            promised: ballot(7),
+            acc: ballot(5),
+            last: Slot::new(102),
+            commit: Slot::new(100),
+            reason,
+        };
+        check_message(name, Message::Nack(nack));
+    }
+}
+
+#[test]
+fn messages_of_catching_up_and_of_elections_are_pinned() {
+    check_message(
+        "learn",
+        Message::Learn(Learn {
+            decided_in: ballot(6),
+            prev: Slot::new(100),
+            prev_chain: Chain::new(0x77),
+            entries: entries(100),
+            commit: Slot::new(5000),
+        }),
+    );
+    check_message(
+        "fetch",
+        Message::Fetch(Fetch {
+            prev: Slot::ZERO,
+            to: Slot::new(u64::MAX / 2),
+        }),
+    );
+    check_message(
+        "heartbeat",
+        Message::Heartbeat(Heartbeat { round: 3 << 32 | 9 }),
+    );
+    check_message(
+        "heartbeat_reply",
+        Message::HeartbeatReply(HeartbeatReply {
+            round: 3 << 32 | 9,
+            ballot: Ballot::new(Epoch::FIRST, 0, NodeId::new(0x4444)),
+            leader: ballot(6),
+            happy: true,
+            able: true,
+            commit: Slot::new(100),
+        }),
+    );
+}
+
+#[test]
+fn messages_of_forming_are_pinned() {
+    let (name, addr) = ("node-1".to_owned(), "host-1:7000".to_owned());
+    let disk = DiskId::new(0x2222);
+    let candidate = ClusterId::new(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
+    let forming = |name: &str, message| check_frame(name, Frame::Forming(message));
+    forming(
+        "hello",
+        FormingMessage::Hello(Hello {
+            name: name.clone(),
+            disk,
+            addr: addr.clone(),
+            nonce: 0x99,
+            round: 4,
+        }),
+    );
+    let reply = |state| {
+        FormingMessage::HelloReply(HelloReply {
+            name: "node-1".to_owned(),
+            disk,
+            addr: "host-1:7000".to_owned(),
+            nonce: 0x99,
+            round: 4,
+            state,
+        })
+    };
+    let listed = |name: Option<&str>, addr: &str| Listed {
+        name: name.map(str::to_owned),
+        addr: addr.to_owned(),
+        weight: 1,
+    };
+    let list = vec![
+        listed(Some("node-1"), "host-1:7000"),
+        listed(None, "host-2:7000"),
+    ];
+    forming("hello_reply_forming", reply(HelloState::Forming { list }));
+    let members = ["node-1", "node-2"]
+        .into_iter()
+        .zip(1..)
+        .map(|(name, disk)| Member {
+            name: name.to_owned(),
+            disk: DiskId::new(disk),
+            addr: format!("{name}:7000"),
+            weight: 2,
+        });
+    let membership = Membership::new(Epoch::FIRST, members).expect("valid");
+    let cluster = membership.cluster_id();
+    forming(
+        "hello_reply_formed",
+        reply(HelloState::Formed {
+            cluster,
+            membership,
+        }),
+    );
+    let confirm = Confirm {
+        name: name.clone(),
+        disk,
+        addr,
+        candidate,
+        nonce: 0x77,
+    };
+    forming("confirm", FormingMessage::Confirm(confirm));
+    let confirmed = Confirmed {
+        name,
+        disk,
+        candidate,
+        nonce: 0x77,
+    };
+    forming("confirmed", FormingMessage::Confirmed(confirmed));
+}
+
+#[test]
+fn what_clients_say_and_hear_is_pinned() {
+    use v1::propose_response::Outcome;
+    let payload = Bytes::from_static(b"payload");
+    let cluster = Bytes::from_static(&[7; 16]);
+    let request = v1::ProposeRequest {
+        client: 1,
+        seq: 2,
+        ack_floor: 3,
+        payload: payload.clone(),
+        cluster: cluster.clone(),
+    };
+    let streamed = v1::ProposeStreamRequest {
+        id: 9,
+        request: Some(request),
+    };
+    check("propose_stream_request", &streamed.encode_to_vec());
+    let reason = "stopping".to_owned();
+    let not_leader = v1::NotLeader {
+        name: "node-2".to_owned(),
+        address: "host-2:7000".to_owned(),
+    };
+    for (name, outcome) in [
+        (
+            "committed",
+            Outcome::Committed(v1::Committed {
+                slot: 77,
+                reply: payload.clone(),
+            }),
+        ),
+        ("not_leader", Outcome::NotLeader(not_leader)),
+        (
+            "overloaded",
+            Outcome::Overloaded(v1::Overloaded { retry_after_ms: 50 }),
+        ),
+        (
+            "too_large",
+            Outcome::TooLarge(v1::TooLarge {
+                len: 2_000_000,
+                max: 1_048_576,
+            }),
+        ),
+        (
+            "unknown",
+            Outcome::Unknown(v1::OutcomeUnknown {
+                reason: reason.clone(),
+            }),
+        ),
+        (
+            "unavailable",
+            Outcome::Unavailable(v1::Unavailable { reason }),
+        ),
+        (
+            "wrong_cluster",
+            Outcome::WrongCluster(v1::WrongCluster {
+                cluster: cluster.clone(),
+            }),
+        ),
+    ] {
+        let result = Some(v1::ProposeResponse {
+            outcome: Some(outcome),
+        });
+        let response = v1::ProposeStreamResponse { id: 9, result };
+        check(
+            &format!("propose_stream_response_{name}"),
+            &response.encode_to_vec(),
+        );
+    }
+    let consistency = v1::Consistency::Stale.into();
+    let read = v1::ReadRequest {
+        query: payload.clone(),
+        consistency,
+        cluster,
+    };
+    check("read_request", &read.encode_to_vec());
+    let answer = v1::Answer {
+        answer: payload,
+        applied: 77,
+    };
+    let outcome = Some(v1::read_response::Outcome::Answer(answer));
+    check(
+        "read_response_answer",
+        &v1::ReadResponse { outcome }.encode_to_vec(),
+    );
+}
+
+#[test]
+fn a_status_is_pinned() {
+    let ballot = |n| {
+        let name = "node-1".to_owned();
+        Some(v1::BallotStatus {
+            epoch: 1,
+            n,
+            node: 0x1111,
+            name,
+        })
+    };
+    let (name, address) = ("node-1".to_owned(), "host-1:7000".to_owned());
+    let leader = v1::MemberStatus {
+        node: 0x1111,
+        name: name.clone(),
+        address: address.clone(),
+    };
+    let peer = v1::PeerStatus {
+        node: 0x2222,
+        name: "node-2".to_owned(),
+        address: "host-2:7000".to_owned(),
+        weight: 1,
+        up: true,
+        commit: 99,
+        matched: Some(0),
+    };
+    let status = v1::StatusResponse {
+        cluster: Bytes::from_static(&[7; 16]),
+        node: 0x1111,
+        name,
+        address,
+        disk: Bytes::from_static(&[8; 16]),
+        epoch: 1,
+        boot: 2,
+        role: v1::Role::Leading.into(),
+        ballot: ballot(3),
+        promised: ballot(4),
+        acc: ballot(5),
+        leader: Some(leader),
+        happy: true,
+        damaged: true,
+        applied: 98,
+        commit: 99,
+        last: 100,
+        durable: 101,
+        digest: Bytes::from_static(&[9; 16]),
+        peers: vec![peer],
+        started_unix_ms: 1_800_000_000_000,
+        version: "0.1.0".to_owned(),
+        weight: 1,
+        problems: vec!["none".to_owned()],
+    };
+    check("status_response", &status.encode_to_vec());
+}
