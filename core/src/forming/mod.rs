@@ -22,9 +22,9 @@
 //! that lost with a cluster of its own: all others confirmed it, then changed their minds, and
 //! their confirmations arrive late. It is alone there as long as nobody joins it on its word. So
 //! *a node takes over a formed cluster only when members with more than half of the weight,
-//! itself not counted, say that they have formed it* [D]: among those is one that is in both
-//! candidates, unless half of the weight exists twice. A single formed member is not believed
-//! alone; with all others' confirmations it is enough.
+//! itself not counted, say that they have formed it* (derived for chil): among those is one that
+//! is in both candidates, unless half of the weight exists twice. A single formed member is not
+//! believed alone; with all others' confirmations it is enough.
 
 mod answer;
 mod automaton;
