@@ -33,6 +33,19 @@ pub enum StartError {
     /// What the directory holds and the settings do not fit together.
     #[error("data directory: {0}")]
     Recover(#[from] RecoverError),
+    /// The data directory belongs to a cluster, but to another one than the settings describe.
+    #[error(
+        "{dir} belongs to a cluster of {members}, but the settings mean {meant}: name the \
+         directory of that cluster, or the peers of this one; nothing was changed"
+    )]
+    OtherCluster {
+        /// The directory.
+        dir: String,
+        /// The names of its cluster's members.
+        members: String,
+        /// What the settings describe, in words.
+        meant: String,
+    },
     /// The host's runtime went away while the node was starting.
     #[error("the tokio runtime was shut down while the node was starting")]
     Runtime,

@@ -11,6 +11,7 @@ pub mod config;
 mod error;
 mod form;
 mod handle;
+mod introduce;
 #[cfg(feature = "grpc")]
 mod life;
 mod net;

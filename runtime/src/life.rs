@@ -28,6 +28,7 @@ use crate::config::{Peer, check_address};
 use crate::error::{NodeError, StartError};
 use crate::form;
 use crate::handle::{Node, Shared};
+use crate::introduce::{Introduction, check_members};
 use crate::net::inbox::Inbox;
 use crate::net::peer::Links;
 use crate::net::server::{PeerServer, serve};
@@ -64,6 +65,7 @@ impl<S: StateMachine> NodeReady<S> {
         let address = node.address(local_addr).await?;
         let others = node.others(&address)?;
         node.check_security(local_addr.ip(), &others)?;
+        let dir = data_dir.display().to_string();
         let opened = open(data_dir, node.name.clone()).await?;
         let about = About {
             node: config.node,
@@ -74,6 +76,7 @@ impl<S: StateMachine> NodeReady<S> {
         };
         let home = match opened {
             Opened::Formed(store, recovered) => {
+                check_members(&dir, &recovered.meta, &others, node.single_node)?;
                 Home::Formed(Box::new(member(store, recovered, config.clone())?))
             }
             Opened::Unformed(unformed) => {
@@ -146,6 +149,13 @@ fn run<S: StateMachine>(
     };
     let retry_max = config.heartbeat_interval.times(RETRY_HEARTBEATS);
     let name = about.name.clone();
+    let introduction = match &home {
+        Home::Formed(member) => {
+            let (name, address) = (&about.name, &about.address);
+            Some(Introduction::new(name, address, &member.meta, others))
+        }
+        Home::Unformed(..) => None,
+    };
     let life = Life {
         links: Links::new(network.clone(), SystemClock, retry_max, random_u64()),
         about,
@@ -157,6 +167,7 @@ fn run<S: StateMachine>(
         leader: tell_leader,
         cluster,
         named: named(others),
+        introduction,
     };
     let running = tokio::spawn(life.run(home));
     tokio::spawn(async move {
@@ -210,6 +221,8 @@ struct Life<S> {
     cluster: Arc<OnceLock<ClusterId>>,
     /// Where the configuration says that members are, by name.
     named: BTreeMap<NodeId, String>,
+    /// Of a node that was a member before it was started; who has just formed a cluster knows it.
+    introduction: Option<Introduction>,
 }
 
 impl<S: StateMachine> Life<S> {
@@ -283,6 +296,8 @@ impl<S: StateMachine> Life<S> {
             stopped: self.stopped,
             book,
             leader: self.leader,
+            introduction: self.introduction,
+            refused: None,
             leader_may_differ: true,
             pending: Pending::default(),
             wake: chil_core::Time::ZERO,

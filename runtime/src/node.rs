@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chil_core::forming::FormingMessage;
 use chil_core::{
     DiskId, Envelope, Input, Lane, Lsn, Meta, NodeId, Notice, Output, Refusal, Replica, Span,
     StateMachine, Time, Token, forming,
@@ -18,6 +19,7 @@ use crate::apply::{Apply, Read, ReplyTo};
 use crate::book::Book;
 use crate::error::{NodeError, ProposeError, ReadError, Rejection};
 use crate::handle::Consistency;
+use crate::introduce::Introduction;
 use crate::net::inbox::Inbox;
 use crate::net::peer::Links;
 use crate::ports::{Clock, Network, Storage};
@@ -49,6 +51,8 @@ pub(crate) struct NodeLoop<S, D, N, C> {
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) stopped: Stopped,
     pub(crate) book: Book,
+    /// Runs while peers have not said yet that they belong to the same cluster.
+    pub(crate) introduction: Option<Introduction>,
     pub(crate) leader: watch::Sender<Option<MemberInfo>>,
     pub(crate) leader_may_differ: bool,
     pub(crate) pending: Pending,
@@ -56,6 +60,8 @@ pub(crate) struct NodeLoop<S, D, N, C> {
     pub(crate) wake: Time,
     /// Until when what is in flight may finish, once the node shuts down.
     pub(crate) drain_until: Option<Time>,
+    /// Why the node must not go on in its cluster.
+    pub(crate) refused: Option<String>,
 }
 
 /// What the core was handed and has not answered yet.
@@ -136,6 +142,9 @@ impl<S: StateMachine, D: Storage, N: Network, C: Clock> NodeLoop<S, D, N, C> {
                 return Ok(());
             }
             self.take_ready();
+            if let Some(refused) = self.refused.take() {
+                return Err(NodeError::Forming(refused));
+            }
             self.drain();
             if let Some(slot) = self.apply.run(&clock)? {
                 self.replica.handle(clock.now(), Input::Applied { slot });
@@ -160,6 +169,11 @@ impl<S: StateMachine, D: Storage, N: Network, C: Clock> NodeLoop<S, D, N, C> {
                 let book = &self.book;
                 let member = |address: &str| book.peers().any(|peer| peer == address);
                 self.links.close_idle(LINK_IDLE_MAX, member);
+                if let Some(introduction) = &mut self.introduction {
+                    for (address, hello) in introduction.questions(now) {
+                        self.links.send(&address, Lane::Bulk, Frame::Forming(hello));
+                    }
+                }
             }
             Event::Stop(Stop::Drain(until)) => self.drain_until = Some(until),
             Event::Stop(Stop::Run | Stop::Now) | Event::ApplyMore => {}
@@ -188,6 +202,11 @@ impl<S: StateMachine, D: Storage, N: Network, C: Clock> NodeLoop<S, D, N, C> {
     fn received(&mut self, now: Time, frame: Frame) {
         match frame {
             Frame::Envelope(envelope) => self.replica.handle(now, Input::Received(envelope)),
+            Frame::Forming(FormingMessage::HelloReply(reply)) => {
+                if let Some(introduction) = &mut self.introduction {
+                    self.refused = introduction.answered(&reply).err();
+                }
+            }
             Frame::Forming(message) => {
                 let answer = forming::answer_formed(&self.meta, &self.about.address, &message);
                 if let Some((address, answer)) = answer {

@@ -164,6 +164,7 @@ impl From<StartError> for Failure {
             StartError::Bind { .. }
             | StartError::Storage(_)
             | StartError::Recover(_)
+            | StartError::OtherCluster { .. }
             | StartError::Runtime => Exit::Failure,
         };
         Self::new(exit, error)

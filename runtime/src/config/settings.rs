@@ -10,6 +10,7 @@ use super::error::{Origin, Problem, SettingsError};
 use super::field::Field;
 use super::peer::{Peer, PeerList, check_address};
 use super::{Layers, WEIGHT_MAX};
+#[cfg(feature = "grpc")]
 use crate::{Node, NodeBuilder};
 
 /// Everything that one node needs to know, checked.
@@ -95,6 +96,7 @@ impl Settings {
     }
 
     /// A node with these settings; what is called on it wins over them.
+    #[cfg(feature = "grpc")]
     pub fn builder(&self) -> NodeBuilder {
         let protocol = self.protocol.clone();
         let builder = Node::builder(&self.node_id)

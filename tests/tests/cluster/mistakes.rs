@@ -5,13 +5,15 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Node, Outcome, chil, free_address, run};
+use crate::harness::{Cluster, Node, Outcome, chil, free_address, run};
 
-/// Runs a node that must not start, and gives what it said.
+/// Elections that do not slow the tests down.
+const FAST: &[&str] = &["--heartbeat-interval", "50ms"];
+
+/// Runs a node that must end by itself, and gives what it said.
 fn refused(node: &Node) -> Outcome {
     let outcome = run(node.command());
     assert_ne!(outcome.code, 0, "{outcome:?}");
-    assert!(!outcome.stdout.contains("ready"), "{outcome:?}");
     assert!(!outcome.stderr.contains("panicked"), "{outcome:?}");
     outcome
 }
@@ -123,6 +125,67 @@ fn the_directory_of_another_node_is_refused_and_left_alone() {
 
     node.start();
     assert_eq!(node.value("key").as_deref(), Some("value"));
+}
+
+#[test]
+fn the_directory_of_another_cluster_is_refused_and_left_alone() {
+    let other = tempfile::tempdir().unwrap();
+    let theirs = other.path().join("data");
+    let mut foreign = Node::single("node-1", &theirs);
+    foreign.put("key", "theirs");
+    foreign.terminate();
+
+    let mut cluster = Cluster::start(3, FAST);
+    cluster.nodes[1].put("key", "ours");
+    cluster.nodes[0].terminate();
+    let ours = std::mem::replace(&mut cluster.nodes[0].dir, theirs.clone());
+    let outcome = refused(&cluster.nodes[0]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains(&theirs.display().to_string()),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome.stderr.contains("belongs to a cluster of node-1"),
+        "{outcome:?}"
+    );
+    assert!(!outcome.stdout.contains("ready"), "{outcome:?}");
+
+    cluster.nodes[0].dir = ours;
+    cluster.nodes[0].start();
+    assert_eq!(cluster.nodes[0].value("key").as_deref(), Some("ours"));
+    foreign.start();
+    assert_eq!(foreign.value("key").as_deref(), Some("theirs"));
+}
+
+/// Names alone do not tell two clusters apart, for example those of staging and of production.
+#[test]
+fn a_directory_of_a_cluster_with_the_same_names_is_refused_and_left_alone() {
+    let mut ours = Cluster::start(3, FAST);
+    let mut theirs = Cluster::start(3, FAST);
+    ours.nodes[1].put("key", "ours");
+    theirs.nodes[1].put("key", "theirs");
+    ours.nodes[0].terminate();
+    theirs.nodes[0].terminate();
+    let right = std::mem::replace(&mut ours.nodes[0].dir, theirs.nodes[0].dir.clone());
+    let outcome = refused(&ours.nodes[0]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("the data directory belongs to cluster"),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome.stderr.contains("node-2") && outcome.stderr.contains("node-3"),
+        "{outcome:?}"
+    );
+
+    ours.nodes[0].dir = right;
+    ours.nodes[0].start();
+    theirs.nodes[0].start();
+    assert_eq!(ours.nodes[0].value("key").as_deref(), Some("ours"));
+    assert_eq!(theirs.nodes[0].value("key").as_deref(), Some("theirs"));
 }
 
 #[test]
