@@ -29,7 +29,6 @@ pub(crate) enum ReplyTo {
     /// To one caller.
     Once(oneshot::Sender<ProposeResult>),
     /// Into a pipelined stream, which has kept room for it.
-    #[cfg(feature = "grpc")]
     Stream {
         /// The client's name for the request.
         id: u64,
@@ -43,7 +42,6 @@ impl ReplyTo {
     pub(crate) fn send(self, result: ProposeResult) {
         match self {
             Self::Once(to) => drop(to.send(result)),
-            #[cfg(feature = "grpc")]
             Self::Stream { id, room } => drop(room.send((id, result))),
         }
     }

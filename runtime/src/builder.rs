@@ -157,7 +157,6 @@ impl NodeBuilder {
     }
 
     /// The address of the first peer that has one.
-    #[cfg(feature = "grpc")]
     pub(crate) fn first_peer(&self) -> Option<String> {
         let usable = |listed: &ListedPeer| listed.0.as_ref().ok().map(|p| p.address.clone());
         self.peers.iter().find_map(usable)

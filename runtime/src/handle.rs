@@ -90,7 +90,6 @@ impl Node<()> {
 }
 
 impl<S> Node<S> {
-    #[cfg(feature = "grpc")]
     pub(crate) fn new(shared: Shared) -> Self {
         Self {
             shared: Arc::new(shared),

@@ -1,36 +1,90 @@
 //! The production driver of `chil_core::Replica`: sockets, disk, and the handle that services use.
 //! Knows nothing about how decisions come about: that is the core's.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use chil::{Consistency, KeyValue, Node};
+//!
+//! # #[cfg(feature = "grpc")]
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = Node::builder("node-1")
+//!     .bind("127.0.0.1:7001")
+//!     .peers(["127.0.0.1:7002", "127.0.0.1:7003"])
+//!     .data_dir("/var/lib/chil/node-1")
+//!     .state_machine(KeyValue::default())
+//!     .start()
+//!     .await?;
+//! node.wait_for_leader().await;
+//! let committed = node.propose("verification_decision", "verified").await?;
+//! let value = node.read("verification_decision", Consistency::Linearizable).await?;
+//! println!("slot {}: {value:?}", committed.slot);
+//! node.shutdown(Duration::from_secs(5)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | responsible for |
+//! |---|---|
+//! | `builder`, `life` | what a host says about a node; the order in which its parts begin and end |
+//! | `handle`, `request` | what a host and the services ask of a running node |
+//! | `node`, `apply`, `form` | the loop around the replica; executing; forming a cluster first |
+//! | `net` | links between nodes, and the listening socket |
+//! | `api` | the gRPC services and the client library |
+//! | `ports`, `storage`, `clock` | what the loop needs from the world |
+//! | `config` | settings from files, the environment and flags |
+//!
+//! The library installs nothing that is global to the process, reads no environment unless it is
+//! asked to, and works on any tokio runtime, of one thread or of many: a node's tasks wake each
+//! other often, so one thread for all of a node gives the best latency.
+//!
+//! Without the feature `grpc` there are no sockets: only what a simulator needs remains.
 
 #[cfg(feature = "grpc")]
 mod api;
+#[cfg(feature = "grpc")]
 mod apply;
+#[cfg(feature = "grpc")]
 mod book;
+#[cfg(feature = "grpc")]
 mod builder;
+#[cfg(feature = "grpc")]
 mod clock;
 pub mod config;
+#[cfg(feature = "grpc")]
 mod error;
+#[cfg(feature = "grpc")]
 mod form;
+#[cfg(feature = "grpc")]
 mod handle;
 mod introduce;
 #[cfg(feature = "grpc")]
 mod life;
+#[cfg(feature = "grpc")]
 mod net;
+#[cfg(feature = "grpc")]
 mod node;
 pub mod ports;
+#[cfg(feature = "grpc")]
 mod request;
+#[cfg(feature = "grpc")]
 mod shutdown;
+#[cfg(feature = "grpc")]
 mod status;
 pub mod storage;
 
-#[cfg(feature = "grpc")]
-pub use api::client;
-pub use builder::{ListedPeer, NodeBuilder, NodeReady};
 pub use chil_core::kv::{self, KeyValue, Versioned};
 pub use chil_core::{Config as ProtocolConfig, Slot, Span, StateMachine};
-pub use chil_proto::v1 as proto;
-pub use clock::SystemClock;
 pub use config::Peer;
-pub use error::{NodeError, ProposeError, ReadError, Rejection, StartError};
-pub use handle::{Answer, Committed, Consistency, Executed, Node};
-pub use net::LinkStatus;
-pub use status::{MemberInfo, NodeStatus, Phase};
+
+#[cfg(feature = "grpc")]
+pub use {
+    api::client,
+    builder::{ListedPeer, NodeBuilder, NodeReady},
+    chil_proto::v1 as proto,
+    clock::SystemClock,
+    error::{NodeError, ProposeError, ReadError, Rejection, StartError},
+    handle::{Answer, Committed, Consistency, Executed, Node},
+    net::LinkStatus,
+    status::{MemberInfo, NodeStatus, Phase},
+};

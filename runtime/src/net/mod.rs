@@ -3,10 +3,10 @@
 
 pub(crate) mod inbox;
 pub(crate) mod peer;
+#[cfg(test)]
+mod peer_tests;
 mod queue;
-#[cfg(feature = "grpc")]
 pub(crate) mod server;
-#[cfg(feature = "grpc")]
 pub(crate) mod transport;
 
 pub use peer::LinkStatus;

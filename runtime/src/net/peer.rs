@@ -37,10 +37,12 @@ pub(crate) struct Links<N, C> {
     clock: C,
     retry_max: Span,
     seed: u64,
-    links: BTreeMap<(String, Lane), Link>,
+    /// By address; the links of one, in the order of [`Lane::ALL`].
+    links: BTreeMap<String, [Link; Lane::ALL.len()]>,
 }
 
 struct Link {
+    lane: Lane,
     queue: Arc<Queue>,
     connected: Arc<AtomicBool>,
     used: Time,
@@ -48,8 +50,8 @@ struct Link {
 }
 
 impl<N: Network, C: Clock> Links<N, C> {
-    /// Most links; above it the one that was not used for longest is closed.
-    const LINKS_MAX: usize = 512;
+    /// Most addresses; above it the one that was not used for longest is given up.
+    const ADDRESSES_MAX: usize = 192;
 
     /// No links yet. A lost connection is tried again after at most `retry_max` and a jitter.
     pub(crate) const fn new(network: N, clock: C, retry_max: Span, seed: u64) -> Self {
@@ -62,79 +64,83 @@ impl<N: Network, C: Clock> Links<N, C> {
         }
     }
 
-    /// Sends `frame` to `address`; opens the link if there is none. It may be lost.
+    /// Sends `frame` to `address`; opens the links to it if there are none. It may be lost.
     pub(crate) fn send(&mut self, address: &str, lane: Lane, frame: Frame) {
-        self.link(address, lane).queue.push(frame);
+        if !self.links.contains_key(address) {
+            self.open(address);
+        }
+        let links = self.links.get_mut(address).expect("opened above");
+        let link = links.iter_mut().find(|link| link.lane == lane);
+        let link = link.expect("an address has a link for every lane");
+        link.used = self.clock.now();
+        link.queue.push(frame);
     }
 
     /// Opens the links to `address` before there is something to say.
     pub(crate) fn open(&mut self, address: &str) {
-        for lane in Lane::ALL {
-            self.link(address, lane);
+        while self.links.len() >= Self::ADDRESSES_MAX {
+            let used = |links: &[Link; Lane::ALL.len()]| links.iter().map(|link| link.used).max();
+            let idle = self.links.iter().min_by_key(|(_, links)| used(links));
+            let Some(idle) = idle.map(|(address, _)| address.clone()) else {
+                break;
+            };
+            self.links.remove(&idle);
+        }
+        if !self.links.contains_key(address) {
+            let links = Lane::ALL.map(|lane| self.connect(address, lane));
+            self.links.insert(address.to_owned(), links);
         }
     }
 
     /// Closes the links that have not been used for `idle`, but for those to `wanted` addresses.
     pub(crate) fn close_idle(&mut self, idle: Span, wanted: impl Fn(&str) -> bool) {
         let now = self.clock.now();
+        let used = |link: &Link| now.since(link.used) < idle;
         self.links
-            .retain(|(address, _), link| now.since(link.used) < idle || wanted(address));
+            .retain(|address, links| links.iter().any(used) || wanted(address));
     }
 
     pub(crate) fn status(&self) -> Vec<LinkStatus> {
-        let status = |((address, lane), link): (&(String, Lane), &Link)| {
+        let status = |address: &String, link: &Link| {
             let counts = link.queue.counts();
             LinkStatus {
                 address: address.clone(),
-                lane: *lane,
+                lane: link.lane,
                 connected: link.connected.load(Ordering::Relaxed),
                 sent: counts.sent,
                 dropped: counts.dropped,
                 superseded: counts.superseded,
             }
         };
-        self.links.iter().map(status).collect()
+        let of_address = |(address, links): (&String, &[Link; Lane::ALL.len()])| {
+            links
+                .iter()
+                .map(|link| status(address, link))
+                .collect::<Vec<_>>()
+        };
+        self.links.iter().flat_map(of_address).collect()
     }
 
-    fn link(&mut self, address: &str, lane: Lane) -> &Link {
-        let now = self.clock.now();
-        let key = (address.to_owned(), lane);
-        if !self.links.contains_key(&key) {
-            self.make_room();
-            let queue = Arc::new(Queue::default());
-            let connected = Arc::new(AtomicBool::new(false));
-            self.seed = self.seed.wrapping_add(1);
-            let connector = Connector {
-                network: self.network.clone(),
-                clock: self.clock.clone(),
-                address: key.0.clone(),
-                lane,
-                queue: Arc::clone(&queue),
-                connected: Arc::clone(&connected),
-                retry_max: self.retry_max,
-                rng: ChaCha8Rng::seed_from_u64(self.seed),
-            };
-            let task = tokio::spawn(connector.run()).abort_handle();
-            let link = Link {
-                queue,
-                connected,
-                used: now,
-                task,
-            };
-            self.links.insert(key.clone(), link);
-        }
-        let link = self.links.get_mut(&key).expect("inserted above");
-        link.used = now;
-        link
-    }
-
-    fn make_room(&mut self) {
-        while self.links.len() >= Self::LINKS_MAX {
-            let idle = self.links.iter().min_by_key(|(_, link)| link.used);
-            let Some(key) = idle.map(|(key, _)| key.clone()) else {
-                return;
-            };
-            self.links.remove(&key);
+    fn connect(&mut self, address: &str, lane: Lane) -> Link {
+        let queue = Arc::new(Queue::default());
+        let connected = Arc::new(AtomicBool::new(false));
+        self.seed = self.seed.wrapping_add(1);
+        let connector = Connector {
+            network: self.network.clone(),
+            clock: self.clock.clone(),
+            address: address.to_owned(),
+            lane,
+            queue: Arc::clone(&queue),
+            connected: Arc::clone(&connected),
+            retry_max: self.retry_max,
+            rng: ChaCha8Rng::seed_from_u64(self.seed),
+        };
+        Link {
+            lane,
+            queue,
+            connected,
+            used: self.clock.now(),
+            task: tokio::spawn(connector.run()).abort_handle(),
         }
     }
 }

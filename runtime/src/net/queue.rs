@@ -141,3 +141,133 @@ fn cost(frame: &Frame) -> u64 {
     };
     Entry::OVERHEAD as u64 + entries.iter().map(Entry::cost).sum::<u64>()
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use chil_core::message::{Accept, Accepted, Heartbeat, HeartbeatReply};
+    use chil_core::{
+        Ballot, Chain, ClusterId, Command, DiskId, EntryKind, Envelope, Epoch, NodeId, Slot,
+    };
+
+    use super::*;
+
+    fn ballot(n: u64) -> Ballot {
+        Ballot::new(Epoch::FIRST, n, NodeId::new(1))
+    }
+
+    fn frame(body: Message) -> Frame {
+        Frame::Envelope(Box::new(Envelope {
+            cluster: ClusterId::new(1),
+            from: NodeId::new(1),
+            from_disk: DiskId::new(1),
+            boot: 1,
+            run: 1,
+            to: NodeId::new(2),
+            to_boot: 0,
+            epoch: Epoch::FIRST,
+            body,
+        }))
+    }
+
+    fn accepted(n: u64, last: u64, seq: u64) -> Frame {
+        frame(Message::Accepted(Accepted {
+            ballot: ballot(n),
+            last: Slot::new(last),
+            seq,
+        }))
+    }
+
+    fn heartbeat(round: u64) -> Frame {
+        frame(Message::Heartbeat(Heartbeat { round }))
+    }
+
+    fn reply(round: u64) -> Frame {
+        frame(Message::HeartbeatReply(HeartbeatReply {
+            round,
+            ballot: ballot(0),
+            leader: ballot(1),
+            happy: true,
+            able: true,
+            commit: Slot::ZERO,
+        }))
+    }
+
+    fn accept(seq: u64, payload: Option<usize>) -> Frame {
+        let entry = |len| {
+            let kind = EntryKind::Command(Command::sessionless(Bytes::from(vec![0; len])));
+            Entry::new(Chain::EMPTY, Slot::new(1), ballot(1), kind)
+        };
+        frame(Message::Accept(Accept {
+            ballot: ballot(1),
+            sync: None,
+            prev: Slot::ZERO,
+            prev_chain: Chain::EMPTY,
+            entries: payload.map(entry).into_iter().collect(),
+            commit: Slot::ZERO,
+            seq,
+        }))
+    }
+
+    /// What is left of `pushed`, and how many were superseded and dropped.
+    fn check(pushed: Vec<Frame>, left: &[Frame], superseded: u64, dropped: u64) {
+        let queue = Queue::default();
+        pushed.into_iter().for_each(|frame| queue.push(frame));
+        let mut frames = Vec::new();
+        while let Some(frame) = queue.pop() {
+            frames.push(frame);
+        }
+        assert_eq!(frames, left);
+        assert_eq!(queue.lock().bytes, 0);
+        let counts = queue.counts();
+        assert_eq!((counts.superseded, counts.dropped), (superseded, dropped));
+    }
+
+    #[test]
+    fn a_later_heartbeat_takes_the_place_of_an_earlier_one() {
+        let pushed = vec![heartbeat(1), reply(7), heartbeat(2), reply(8), heartbeat(3)];
+        check(pushed, &[reply(8), heartbeat(3)], 3, 0);
+        // A late answer to an earlier round says nothing about the later one.
+        check(vec![reply(8), reply(7)], &[reply(8), reply(7)], 0, 0);
+    }
+
+    #[test]
+    fn acknowledgements_are_cumulative_within_a_ballot() {
+        check(
+            vec![accepted(1, 5, 1), accepted(1, 9, 2)],
+            &[accepted(1, 9, 2)],
+            1,
+            0,
+        );
+        let two = [accepted(1, 5, 1), accepted(2, 9, 2)];
+        check(two.to_vec(), &two, 0, 0);
+    }
+
+    #[test]
+    fn only_news_of_a_commit_is_superseded_never_entries() {
+        check(
+            vec![accept(1, None), accept(2, None)],
+            &[accept(2, None)],
+            1,
+            0,
+        );
+        let entries = [accept(1, Some(10)), accept(2, None)];
+        check(entries.to_vec(), &entries, 0, 0);
+    }
+
+    #[test]
+    fn the_oldest_make_room_and_a_huge_one_still_fits() {
+        let half = usize::try_from(Queue::BYTES_MAX / 2).unwrap();
+        let frames = [
+            accept(1, Some(half)),
+            accept(2, Some(half)),
+            accept(3, Some(1)),
+        ];
+        check(frames.to_vec(), &frames[1..], 0, 1);
+        let huge = [accept(1, Some(1)), accept(2, Some(3 * half))];
+        check(huge.to_vec(), &huge[1..], 0, 1);
+        let many = (0..Queue::FRAMES_MAX as u64 + 2).map(|i| accept(i, Some(0)));
+        let many: Vec<_> = many.collect();
+        check(many.clone(), &many[2..], 0, 2);
+    }
+}
