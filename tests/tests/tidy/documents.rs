@@ -3,7 +3,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::{File, paths_below, report, root, rust_files};
+use crate::{File, MEMBERS, paths_below, report, root, rust_files};
 
 /// The documents for people.
 fn documents() -> Vec<File> {
@@ -105,6 +105,35 @@ fn every_link_leads_somewhere() {
     }
     assert!(links > 5, "only {links} links found: is the search broken?");
     report("links that lead nowhere:", &violations);
+}
+
+#[test]
+fn every_path_that_a_document_names_exists() {
+    let mut violations = Vec::new();
+    let mut paths = 0;
+    for document in documents() {
+        for (number, line) in prose(&document.text) {
+            // Every second piece stands between backticks.
+            for quoted in line.split('`').skip(1).step_by(2) {
+                let in_crate = |member: &&str| quoted.starts_with(&format!("{member}/"));
+                let is_path = MEMBERS.iter().any(|member| in_crate(&member))
+                    || quoted.starts_with("docs/")
+                    || quoted.starts_with(".ci/");
+                if !is_path || quoted.contains(char::is_whitespace) {
+                    continue;
+                }
+                paths += 1;
+                if !root().join(quoted).exists() {
+                    violations.push(format!("{}:{number}: {quoted}", document.path));
+                }
+            }
+        }
+    }
+    assert!(
+        paths > 10,
+        "only {paths} paths found: is the search broken?"
+    );
+    report("paths that are not there:", &violations);
 }
 
 #[test]
