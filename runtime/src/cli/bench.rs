@@ -71,6 +71,16 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Fa
 
 async fn bench(arguments: &Arguments) -> anyhow::Result<Vec<Measured>> {
     let cluster = LocalCluster::start(NODES, arguments.dir.as_deref(), false).await?;
+    match measure_all(arguments, &cluster).await {
+        Ok(measured) => Ok(measured),
+        Err(error) => Err(cluster.explain(error)),
+    }
+}
+
+async fn measure_all(
+    arguments: &Arguments,
+    cluster: &LocalCluster,
+) -> anyhow::Result<Vec<Measured>> {
     let mut measured = Vec::new();
     for &clients in &arguments.clients {
         let connections: Vec<Client> = (0..arguments.connections)

@@ -96,6 +96,20 @@ async fn demo(arguments: &Arguments, claims: Vec<Claim>, format: Format) -> anyh
     let size = usize::from(arguments.nodes);
     let keep = arguments.keep || arguments.dir.is_some();
     let mut cluster = LocalCluster::start(size, arguments.dir.as_deref(), keep).await?;
+    match story(&mut cluster, &claims, keep, &say).await {
+        Ok(report) => Ok(report),
+        Err(error) => Err(cluster.explain(error)),
+    }
+}
+
+/// What the demo shows, from the first election to the comparison of all states.
+async fn story(
+    cluster: &mut LocalCluster,
+    claims: &[Claim],
+    keep: bool,
+    say: &Narrator,
+) -> anyhow::Result<Report> {
+    let size = cluster.nodes().len();
     let client = Client::connect(
         cluster.addresses(),
         ClientOptions {
@@ -124,7 +138,7 @@ async fn demo(arguments: &Arguments, claims: Vec<Claim>, format: Format) -> anyh
         claims.len()
     ))?;
 
-    let proposed = propose_and_kill(&mut cluster, &client, &claims, &say).await?;
+    let proposed = propose_and_kill(cluster, &client, claims, say).await?;
 
     let began = Instant::now();
     cluster.restart(&proposed.killed).await?;
@@ -140,7 +154,7 @@ async fn demo(arguments: &Arguments, claims: Vec<Claim>, format: Format) -> anyh
         proposed.killed,
         span(catch_up)
     ))?;
-    let verified = verify(&client, &claims, &proposed.acknowledged).await?;
+    let verified = verify(&client, claims, &proposed.acknowledged).await?;
     // Once more behind the reads: a state that is equal by chance of timing would not stay so.
     let again = cluster
         .wait_until(&client, "comparing", PATIENCE, |views| {

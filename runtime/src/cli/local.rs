@@ -148,6 +148,23 @@ impl LocalCluster {
         bail!("{what} took longer than {} s: {last}", limit.as_secs())
     }
 
+    /// What the files say about a failure. They are kept then, so that it can be looked into.
+    pub(super) fn explain(mut self, error: anyhow::Error) -> anyhow::Error {
+        let mut text = format!("{error:#}");
+        for node in &mut self.nodes {
+            let ended = node.child.as_mut().and_then(|child| child.try_wait().ok()?);
+            if let Some(status) = ended {
+                text.push_str(&format!("\n{} ended by itself ({status}):\n", node.name));
+                text.push_str(&tail(&node.log));
+            }
+        }
+        let path = match self.dir {
+            Directory::Kept(path) => path,
+            Directory::Temporary(dir) => dir.keep(),
+        };
+        anyhow::anyhow!("{text}\nthe nodes' files are kept in {}", path.display())
+    }
+
     fn node(&mut self, name: &str) -> anyhow::Result<&mut LocalNode> {
         self.nodes
             .iter_mut()
