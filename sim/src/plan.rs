@@ -21,6 +21,9 @@ pub struct Plan {
     pub workload: WorkloadPlan,
     /// What goes wrong, in order of time.
     pub faults: Vec<Fault>,
+    /// Links (from, to) that stay cut when the faults end: the nodes that are up must be able to
+    /// decide all the same.
+    pub scars: Vec<(usize, usize)>,
     /// Nodes that are switched off when the faults end and never come back.
     pub gone: Vec<usize>,
     /// When the faults end and the healing begins, in simulated microseconds.
@@ -287,6 +290,25 @@ impl Plan {
         self.cluster.weights.len()
     }
 
+    /// Whether two nodes hear each other when the faults are over.
+    #[must_use]
+    pub fn linked_at_the_end(&self, a: usize, b: usize) -> bool {
+        let up = |node| !self.gone.contains(&node);
+        let scarred = self.scars.contains(&(a, b)) || self.scars.contains(&(b, a));
+        up(a) && up(b) && (a == b || !scarred)
+    }
+
+    /// Whether a node is then connected to a quorum, so that it could lead.
+    #[must_use]
+    pub fn can_lead_at_the_end(&self, node: usize) -> bool {
+        let weights = self.cluster.weights.iter().map(|w| u64::from(*w));
+        let total: u64 = weights.clone().sum();
+        let heard = weights.clone().enumerate();
+        let heard = heard.filter(|(other, _)| self.linked_at_the_end(node, *other));
+        let heard: u64 = heard.map(|(_, weight)| weight).sum();
+        weights.clone().nth(node).is_some_and(|own| own > 0) && heard * 2 > total
+    }
+
     /// Checks that every index and range makes sense: plans are also written by people.
     ///
     /// # Errors
@@ -296,6 +318,11 @@ impl Plan {
         let fail = |what: String| Err(PlanError(what));
         if !(1..=16).contains(&nodes) {
             return fail(format!("cluster.weights names {nodes} nodes, not 1 to 16"));
+        }
+        let known = |node: &usize| *node < nodes;
+        let scarred = self.scars.iter().all(|(a, b)| known(a) && known(b));
+        if !scarred || !self.gone.iter().all(known) {
+            return fail("`scars` or `gone` names no node".to_owned());
         }
         if self.clocks.len() != nodes {
             return fail(format!("{} clocks for {nodes} nodes", self.clocks.len()));
@@ -311,6 +338,9 @@ impl Plan {
             .sum();
         if present * 2 <= voters {
             return fail("`gone` leaves no quorum, so nothing could heal".to_owned());
+        }
+        if !(0..nodes).any(|node| self.can_lead_at_the_end(node)) {
+            return fail("`scars` leave nobody connected to a quorum".to_owned());
         }
         if self.workload.keys == 0 || self.cluster.heartbeat_us == 0 || self.events_max == 0 {
             return fail("workload.keys, heartbeat_us and events_max must not be 0".to_owned());

@@ -9,6 +9,9 @@ use crate::trace::Mark;
 use crate::workload::{State, node_of};
 use crate::world::{Event, World};
 
+/// A client that is sent on so often looks for the leader itself once.
+const HOPS_PER_SEARCH: u64 = 4;
+
 impl World {
     pub(crate) fn think(&mut self, client: usize) -> Verdict {
         if let Some(operation) = self.clients.begin(client, self.now) {
@@ -32,7 +35,10 @@ impl World {
     }
 
     fn try_elsewhere(&mut self, operation: usize, hint: Option<NodeId>) {
-        let hint = node_of(&self.ids, hint);
+        // Hints may be stale and point in a circle: now and then a client looks for itself.
+        let follows =
+            self.clients.operations[operation].hops % HOPS_PER_SEARCH != HOPS_PER_SEARCH - 1;
+        let hint = node_of(&self.ids, hint).filter(|_| follows);
         self.clients.redirect(operation, hint);
         let pause = if hint.is_some() { 0 } else { self.back_off() };
         self.try_operation(operation, pause);
@@ -71,6 +77,10 @@ impl World {
 
     pub(crate) fn timeout(&mut self, operation: usize) -> Verdict {
         let op = &self.clients.operations[operation];
+        if self.healing && op.began >= self.plan.heal_at_us * 1_000 {
+            // Now that all is well, clients wait for their answers: they must get them.
+            return Ok(());
+        }
         match op.state {
             State::Trying => self.clients.end(operation, State::Dropped),
             State::Given if op.command.is_none() => self.clients.end(operation, State::Dropped),

@@ -107,7 +107,8 @@ impl World {
         self.healing = true;
         self.trace.mix(Mark::Healing, self.now, 0, [0; 4]);
         self.trace.tell(self.now, "--", || "HEALING".to_owned());
-        self.network.heal();
+        let scars = self.plan.scars.clone();
+        self.network.heal(&scars);
         for node in 0..self.nodes.len() {
             let state = &mut self.nodes[node];
             state.slow = (0, 0);
@@ -143,18 +144,28 @@ impl World {
     /// By now all must be well. Returns what each node has promised.
     fn settled(&self) -> Result<Vec<(usize, Ballot, Slot)>, Violation> {
         let statuses = self.statuses();
-        everywhere(liveness::one_leads(&statuses))?;
+        self.leader(&statuses)?;
         Ok(statuses
             .iter()
             .map(|(node, status)| (*node, status.promised, status.commit))
             .collect())
     }
 
+    /// The one node that leads, which must be able to.
+    fn leader(&self, statuses: &[(usize, Status)]) -> Result<usize, Violation> {
+        everywhere(liveness::one_leads(statuses))?;
+        let leading = |(_, s): &&(usize, Status)| s.role == Role::Leading;
+        let leader = statuses.iter().find(leading).map_or(0, |(node, _)| *node);
+        let able = self.plan.can_lead_at_the_end(leader);
+        everywhere(liveness::leads_a_quorum(leader, able))?;
+        Ok(leader)
+    }
+
     /// The end of the run: one leader, the same as before, equal commits, every client answered,
     /// every acknowledged write executed on every node that is up.
     fn audit(&self, before: &[(usize, Ballot, Slot)], since: u64) -> Verdict {
         let statuses = self.statuses();
-        everywhere(liveness::one_leads(&statuses))?;
+        let leader = self.leader(&statuses)?;
         for ((node, promised, _), (_, status)) in before.iter().zip(&statuses) {
             let found = liveness::no_churn(*promised, status.promised);
             found.map_err(|what| Violation {
@@ -173,21 +184,23 @@ impl World {
             format!("operation {number} ({:?} at node {})", op.state, op.node)
         });
         everywhere(liveness::answered(open.len(), late.len(), &example))?;
+        // Who does not hear the leader learns from others, in its own time.
+        let reached: Vec<(usize, Status)> = statuses
+            .into_iter()
+            .filter(|(node, _)| self.plan.linked_at_the_end(leader, *node))
+            .collect();
         let wrote = late.iter().any(|(_, op)| op.command.is_some());
         let floor = before.iter().map(|(_, _, commit)| *commit).max();
         let floor = floor.filter(|_| wrote);
         let advanced = match floor {
-            Some(floor) => liveness::all_advance(&statuses, floor),
-            None => liveness::all_equal(&statuses),
+            Some(floor) => liveness::all_advance(&reached, floor),
+            None => liveness::all_equal(&reached),
         };
         everywhere(advanced)?;
-        for (node, state) in self.nodes.iter().enumerate() {
-            if state.replica.is_none() {
-                continue;
-            }
+        for (node, _) in reached {
             let acked = self.judge.reads.acked();
-            let found = acked_stays::check_end(acked, state.applier.applied());
-            found.map_err(|what| Violation {
+            let applied = self.nodes[node].applier.applied();
+            acked_stays::check_end(acked, applied).map_err(|what| Violation {
                 check: "acked_stays",
                 node: Some(node),
                 what,

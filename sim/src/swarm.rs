@@ -25,7 +25,12 @@ pub fn plan(seed: u64) -> Plan {
     let workload = workload(&mut dice, heartbeat_us, rounds, cluster.value_bytes_max);
     let faults = faults(&mut dice, nodes, heartbeat_us, heal_at_us, disk.files);
     let gone = gone(&mut dice, &cluster.weights);
-    Plan {
+    let scars = if nodes > 2 && dice.chance(200_000) {
+        links(&mut dice, nodes)
+    } else {
+        Vec::new()
+    };
+    let mut plan = Plan {
         seed,
         cluster,
         network,
@@ -33,10 +38,16 @@ pub fn plan(seed: u64) -> Plan {
         clocks,
         workload,
         faults,
+        scars,
         gone,
         heal_at_us,
         events_max: 2_000_000,
+    };
+    if plan.check().is_err() {
+        // Scars that leave nobody connected to a quorum: the whole cluster heals instead.
+        plan.scars.clear();
     }
+    plan
 }
 
 /// The plan of `seed`, cut down to what an ordinary test has time for: the same faults, but only
@@ -232,12 +243,16 @@ fn faults(
             node: d.target(),
             operations: d.dice.below(12),
         },
-        |d| FaultKind::Cut { links: d.links() },
+        |d| FaultKind::Cut {
+            links: links(d.dice, d.nodes),
+        },
         |d| FaultKind::Isolate {
             node: d.target(),
             inbound_only: d.dice.coin(),
         },
-        |d| FaultKind::Clog { links: d.links() },
+        |d| FaultKind::Clog {
+            links: links(d.dice, d.nodes),
+        },
         |d| FaultKind::SlowDisk {
             node: d.target(),
             extra_us: d.dice.magnitude(1_000, d.heartbeat_us * 25),
@@ -286,35 +301,34 @@ impl Draw<'_> {
             _ => Target::Node(self.dice.index(self.nodes)),
         }
     }
+}
 
-    /// A set of links that are down together: a split, a bridge, a star, or any.
-    fn links(&mut self) -> Vec<(usize, usize)> {
-        let nodes = self.nodes;
-        let all = (0..nodes).flat_map(|a| (0..nodes).map(move |b| (a, b)));
-        let shape = self.dice.below(5);
-        let hub = self.dice.index(nodes);
-        let side: Vec<bool> = (0..nodes).map(|_| self.dice.coin()).collect();
-        let in_first = |n: usize| side.get(n).copied().unwrap_or(false);
-        let mut links = Vec::new();
-        for (a, b) in all.filter(|(a, b)| a != b) {
-            let down = match shape {
-                // Two groups that do not hear each other.
-                0 => in_first(a) != in_first(b),
-                // Two groups and one node that hears both.
-                1 => a != hub && b != hub && in_first(a) != in_first(b),
-                // Everybody hears only the hub (Cloudflare 2020; OmniPaxos section 2, quorum loss).
-                2 => a != hub && b != hub,
-                // One direction between two groups.
-                3 => in_first(a) && !in_first(b),
-                // Any links in any direction.
-                _ => self.dice.chance(300_000),
-            };
-            if down {
-                links.push((a, b));
-            }
+/// A set of links that are down together: a split, a bridge, a star, or any.
+fn links(dice: &mut Dice, nodes: usize) -> Vec<(usize, usize)> {
+    let all = (0..nodes).flat_map(|a| (0..nodes).map(move |b| (a, b)));
+    let shape = dice.below(5);
+    let hub = dice.index(nodes);
+    let side: Vec<bool> = (0..nodes).map(|_| dice.coin()).collect();
+    let in_first = |n: usize| side.get(n).copied().unwrap_or(false);
+    let mut links = Vec::new();
+    for (a, b) in all.filter(|(a, b)| a != b) {
+        let down = match shape {
+            // Two groups that do not hear each other.
+            0 => in_first(a) != in_first(b),
+            // Two groups and one node that hears both.
+            1 => a != hub && b != hub && in_first(a) != in_first(b),
+            // Everybody hears only the hub (OmniPaxos section 2, quorum loss).
+            2 => a != hub && b != hub,
+            // One direction between two groups.
+            3 => in_first(a) && !in_first(b),
+            // Any links in any direction.
+            _ => dice.chance(300_000),
+        };
+        if down {
+            links.push((a, b));
         }
-        links
     }
+    links
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub(crate) struct Operation {
     pub(crate) began: u64,
     /// Where it is being tried.
     pub(crate) node: usize,
+    /// How often it was sent elsewhere.
+    pub(crate) hops: u64,
     /// What a read that is being tried has to see at least.
     pub(crate) floor: Slot,
     pub(crate) state: State,
@@ -89,6 +91,7 @@ impl Clients {
             command,
             began: now,
             node: self.leader[client],
+            hops: 0,
             floor: Slot::ZERO,
             state: State::Trying,
         });
@@ -128,9 +131,9 @@ impl Clients {
 
     /// The operation was not taken: whom to ask next.
     pub(crate) fn redirect(&mut self, operation: usize, hint: Option<usize>) {
-        let asked = self.operations[operation].node;
-        let next = hint.unwrap_or_else(|| (asked + 1 + self.dice.index(self.nodes)) % self.nodes);
         let operation = &mut self.operations[operation];
+        operation.hops += 1;
+        let next = hint.unwrap_or((operation.node + 1) % self.nodes);
         operation.node = next;
         operation.state = State::Trying;
         self.leader[operation.client] = next;

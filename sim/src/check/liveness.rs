@@ -37,6 +37,16 @@ pub(crate) fn one_leads(statuses: &[(usize, Status)]) -> Result<(), String> {
     ))
 }
 
+/// V1: whoever leads hears a quorum.
+pub(crate) fn leads_a_quorum(leader: usize, able: bool) -> Result<(), String> {
+    if able {
+        return Ok(());
+    }
+    Err(format!(
+        "node {leader} leads although it does not hear a quorum"
+    ))
+}
+
 /// V2: all nodes that are up know the same slots to be decided, and more than `before`.
 pub(crate) fn all_advance(statuses: &[(usize, Status)], before: Slot) -> Result<(), String> {
     let commits: Vec<Slot> = statuses.iter().map(|(_, status)| status.commit).collect();
@@ -115,6 +125,12 @@ mod tests {
         assert_eq!(one_leads(&one), Ok(()));
         assert!(one_leads(&[(0, led.clone()), (1, led)]).is_err());
         assert!(one_leads(&[(0, follows.clone()), (1, follows)]).is_err());
+    }
+
+    #[test]
+    fn a_leader_that_no_quorum_hears_is_found() {
+        assert_eq!(leads_a_quorum(0, true), Ok(()));
+        assert!(leads_a_quorum(0, false).is_err());
     }
 
     #[test]

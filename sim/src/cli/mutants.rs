@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, ensure};
 use xxhash_rust::xxh3::xxh3_64;
@@ -19,6 +19,54 @@ use crate::mutants::{Mutant, load};
 /// Hunts the mutants that were asked for.
 pub(super) fn run(args: &MutantArgs) -> anyhow::Result<ExitCode> {
     let root = root_above(&std::env::current_dir()?)?;
+    let mutants = chosen(args, &root)?;
+    let scratch = args
+        .scratch
+        .clone()
+        .unwrap_or_else(|| root.join("target/mutants"));
+    let results = Results::open(&scratch, args.again)?;
+    let sources = digest_of_sources(&root)?;
+    let queue = Mutex::new(mutants.iter());
+    let trouble = Mutex::new(0);
+    std::thread::scope(|scope| {
+        for worker in 0..args.workers.max(1) {
+            let copy = Copy::new(&root, &scratch.join(format!("w{worker}")));
+            let (queue, trouble, results, root) = (&queue, &trouble, &results, &root);
+            scope.spawn(move || {
+                while let Some(mutant) = next(queue) {
+                    let of = xxh3_64(format!("{mutant:?} {sources} {}", args.seeds).as_bytes());
+                    if results.get(&mutant.id, of).is_some() {
+                        continue;
+                    }
+                    let found = hunt(mutant, root, &copy, args.seeds, args.jobs);
+                    if let Err(error) = found.and_then(|catch| results.put(Catch { of, ..catch })) {
+                        complain(&error);
+                        *trouble.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                    }
+                }
+            });
+        }
+    });
+    let catches = results.all();
+    match args.output {
+        Format::Text => say(&table(&mutants, &catches))?,
+        Format::Json => say(&serde_json::to_string_pretty(&catches)?)?,
+    }
+    let trouble = trouble.into_inner().unwrap_or_else(PoisonError::into_inner);
+    ensure!(trouble == 0, "{trouble} mutants could not be tried");
+    let right = mutants.iter().all(|mutant| {
+        let killed = catches.get(&mutant.id).is_some_and(Catch::killed);
+        killed != mutant.equivalent
+    });
+    Ok(if right {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(super::VIOLATED)
+    })
+}
+
+/// The mutants that were asked for; all of them must fit the sources before any is built.
+fn chosen(args: &MutantArgs, root: &Path) -> anyhow::Result<Vec<Mutant>> {
     let dir = args
         .mutants
         .clone()
@@ -34,61 +82,13 @@ pub(super) fn run(args: &MutantArgs) -> anyhow::Result<ExitCode> {
         );
     }
     for mutant in &mutants {
-        mutant.apply(&root)?;
+        mutant.apply(root)?;
     }
-    let scratch = args
-        .scratch
-        .clone()
-        .unwrap_or_else(|| root.join("target/mutants"));
-    let results = Results::open(&scratch, args.again)?;
-    let sources = digest_of_sources(&root)?;
-    let queue = Mutex::new(mutants.iter());
-    let trouble = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for worker in 0..args.workers.max(1) {
-            let copy = Copy::new(&root, &scratch.join(format!("w{worker}")));
-            let (queue, trouble, results, root) = (&queue, &trouble, &results, &root);
-            scope.spawn(move || {
-                loop {
-                    let next = queue.lock().ok().and_then(|mut queue| queue.next());
-                    let Some(mutant) = next else { break };
-                    let of = xxh3_64(format!("{mutant:?} {sources} {}", args.seeds).as_bytes());
-                    let found = match results.get(&mutant.id, of) {
-                        Some(catch) => Ok(catch),
-                        None => hunt(mutant, root, &copy, args.seeds, args.jobs)
-                            .map(|catch| Catch { of, ..catch })
-                            .and_then(|catch| results.put(catch)),
-                    };
-                    if let Err(error) = found {
-                        complain(&error);
-                        if let Ok(mut trouble) = trouble.lock() {
-                            trouble.push(error);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    let catches = results.all();
-    match args.output {
-        Format::Text => say(&table(&mutants, &catches))?,
-        Format::Json => say(&serde_json::to_string_pretty(&catches)?)?,
-    }
-    let trouble = trouble.into_inner().unwrap_or_default();
-    ensure!(
-        trouble.is_empty(),
-        "{} mutants could not be tried",
-        trouble.len()
-    );
-    let right = mutants.iter().all(|mutant| {
-        let killed = catches.get(&mutant.id).is_some_and(Catch::killed);
-        killed != mutant.equivalent
-    });
-    Ok(if right {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(super::VIOLATED)
-    })
+    Ok(mutants)
+}
+
+fn next<'a>(queue: &Mutex<std::slice::Iter<'a, Mutant>>) -> Option<&'a Mutant> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
 /// Results so far, kept in a file so that a long hunt can go on where it was stopped.
@@ -114,24 +114,20 @@ impl Results {
     }
 
     fn get(&self, id: &str, of: u64) -> Option<Catch> {
-        let catches = self.catches.lock().ok()?;
+        let catches = self.catches.lock().unwrap_or_else(PoisonError::into_inner);
         catches.get(id).filter(|catch| catch.of == of).cloned()
     }
 
-    fn put(&self, catch: Catch) -> anyhow::Result<Catch> {
-        if let Ok(mut catches) = self.catches.lock() {
-            catches.insert(catch.id.clone(), catch.clone());
-            fs::write(&self.path, serde_json::to_string_pretty(&*catches)?)
-                .with_context(|| format!("cannot write {}", self.path.display()))?;
-        }
-        Ok(catch)
+    fn put(&self, catch: Catch) -> anyhow::Result<()> {
+        let mut catches = self.catches.lock().unwrap_or_else(PoisonError::into_inner);
+        catches.insert(catch.id.clone(), catch);
+        fs::write(&self.path, serde_json::to_string_pretty(&*catches)?)
+            .with_context(|| format!("cannot write {}", self.path.display()))
     }
 
     fn all(&self) -> BTreeMap<String, Catch> {
-        self.catches
-            .lock()
-            .map(|catches| catches.clone())
-            .unwrap_or_default()
+        let catches = self.catches.lock().unwrap_or_else(PoisonError::into_inner);
+        catches.clone()
     }
 }
 
