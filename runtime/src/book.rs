@@ -61,6 +61,16 @@ impl Book {
             .map_or_else(|| node.to_string(), |member| member.name.clone())
     }
 
+    /// `node` was found at `address`. Takes that over; returns whether it is news.
+    pub(crate) fn found(&mut self, node: NodeId, address: &str) -> bool {
+        let member = self.members.get_mut(&node);
+        let Some(member) = member.filter(|m| m.node != self.me && m.address != address) else {
+            return false;
+        };
+        address.clone_into(&mut member.address);
+        true
+    }
+
     /// The addresses of all members but this node.
     pub(crate) fn peers(&self) -> impl Iterator<Item = &str> {
         let others = self

@@ -110,24 +110,25 @@ impl Introduction {
     }
 
     /// Takes an answer in. One that nobody asked for, or that a forming node gave, says nothing.
+    /// Returns the address at which a member of this node's cluster has been found.
     ///
     /// # Errors
     /// In words, why this node must not go on.
-    pub(crate) fn answered(&mut self, reply: &HelloReply) -> Result<(), String> {
+    pub(crate) fn answered(&mut self, reply: &HelloReply) -> Result<Option<String>, String> {
         let HelloState::Formed { cluster, .. } = &reply.state else {
-            return Ok(());
+            return Ok(None);
         };
         let (mine, cluster) = (self.cluster, *cluster);
         let asked = self.peers.iter_mut().find(|peer| peer.nonce == reply.nonce);
         let Some(asked) = asked.filter(|peer| peer.answer.is_none()) else {
-            return Ok(());
+            return Ok(None);
         };
         asked.answer = Some(Answer {
             name: reply.name.clone(),
             cluster,
         });
         if cluster == mine {
-            return Ok(());
+            return Ok(Some(asked.address.clone()));
         }
         let text = format!(
             "'{}' at {} belongs to cluster {cluster}",
@@ -142,7 +143,7 @@ impl Introduction {
             .map(|answer| answer.name.as_str())
             .collect();
         if strangers.len() * 2 <= self.peers.len() {
-            return Ok(());
+            return Ok(None);
         }
         Err(format!(
             "the data directory belongs to cluster {mine}, but the listed peers ({}) belong to \
@@ -220,7 +221,7 @@ mod tests {
         assert!(introduction.questions(Time::ZERO).is_empty(), "not due yet");
         assert_eq!(
             introduction.answered(&reply(&questions[0].1, &ours)),
-            Ok(())
+            Ok(Some("b:1".to_owned()))
         );
         let again = introduction.questions(Time::ZERO + INTERVAL);
         assert_eq!(again.len(), 1);
@@ -233,10 +234,10 @@ mod tests {
         let mut introduction = Introduction::new("a", "a:1", &ours, &listed(&["b", "c"]));
         let questions = introduction.questions(Time::ZERO);
         let first = reply(&questions[0].1, &theirs);
-        assert_eq!(introduction.answered(&first), Ok(()));
+        assert_eq!(introduction.answered(&first), Ok(None));
         assert_eq!(
             introduction.answered(&first),
-            Ok(()),
+            Ok(None),
             "one peer counts once"
         );
         let second = introduction.answered(&reply(&questions[1].1, &theirs));
@@ -250,9 +251,9 @@ mod tests {
         let questions = introduction.questions(Time::ZERO);
         let mut stray = reply(&questions[0].1, &theirs);
         stray.nonce ^= 1;
-        assert_eq!(introduction.answered(&stray), Ok(()));
+        assert_eq!(introduction.answered(&stray), Ok(None));
         let mut forming = reply(&questions[0].1, &theirs);
         forming.state = HelloState::Forming { list: Vec::new() };
-        assert_eq!(introduction.answered(&forming), Ok(()));
+        assert_eq!(introduction.answered(&forming), Ok(None));
     }
 }

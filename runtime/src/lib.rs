@@ -26,7 +26,7 @@
 //!
 //! | module | responsible for |
 //! |---|---|
-//! | `builder`, `life` | what a host says about a node; the order in which its parts begin and end |
+//! | `builder`, `open`, `life` | what a host says about a node; its address and directory; the order in which its parts begin and end |
 //! | `handle`, `request` | what a host and the services ask of a running node |
 //! | `node`, `apply`, `form` | the loop around the replica; executing; forming a cluster first |
 //! | `net` | links between nodes, and the listening socket |
@@ -64,6 +64,8 @@ mod life;
 mod net;
 #[cfg(feature = "grpc")]
 mod node;
+#[cfg(feature = "grpc")]
+mod open;
 pub mod ports;
 #[cfg(feature = "grpc")]
 mod request;
@@ -72,6 +74,8 @@ mod shutdown;
 #[cfg(feature = "grpc")]
 mod status;
 pub mod storage;
+#[cfg(feature = "grpc")]
+mod telemetry;
 
 pub use chil_core::kv::{self, KeyValue, Versioned};
 pub use chil_core::{Config as ProtocolConfig, Slot, Span, StateMachine};

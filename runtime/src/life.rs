@@ -2,19 +2,16 @@
 //! Knows nothing about the protocol; each part is somebody else's, this is their order.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use chil_core::forming::Forming;
 use chil_core::membership::MembershipWarning;
-use chil_core::{
-    ClusterId, Config, DiskId, Meta, NodeId, RecoverError, Recovered, Replica, StateMachine,
-};
+use chil_core::{ClusterId, Config, Meta, NodeId, RecoverError, Recovered, Replica, StateMachine};
 use chil_proto::v1::admin_server::AdminServer;
 use chil_proto::v1::consensus_server::ConsensusServer;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
@@ -22,9 +19,9 @@ use tonic::service::Routes;
 use crate::api::{AdminService, ConsensusService};
 use crate::apply::{Apply, panic_text};
 use crate::book::Book;
-use crate::builder::{NodeBuilder, NodeReady, setting};
-use crate::clock::{SystemClock, random_u64, random_u128};
-use crate::config::{Peer, check_address};
+use crate::builder::{NodeReady, setting};
+use crate::clock::{SystemClock, random_u64};
+use crate::config::Peer;
 use crate::error::{NodeError, StartError};
 use crate::form;
 use crate::handle::{Node, Shared};
@@ -34,6 +31,7 @@ use crate::net::peer::Links;
 use crate::net::server::{PeerServer, serve};
 use crate::net::transport::{self, LinkHandler, TonicNetwork};
 use crate::node::{About, NodeLoop, Pending};
+use crate::open::{bind, disk_of, open, write_meta};
 use crate::ports::Clock;
 use crate::request::{Request, Requests};
 use crate::shutdown::{self, Stop, Stopped, Stopper};
@@ -343,73 +341,6 @@ impl Closing {
     }
 }
 
-async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Bind {
-        address: address.to_owned(),
-        source,
-    };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let local_addr = listener.local_addr().map_err(failed)?;
-    Ok((listener, local_addr))
-}
-
-/// Opens the directory off the runtime's threads: reading a long log takes its time.
-async fn open(path: PathBuf, name: String) -> Result<Opened<RealDisk>, StartError> {
-    let fresh = DiskId::new(random_u128());
-    let opening = tokio::task::spawn_blocking(move || {
-        let disk = RealDisk::open(path)?;
-        Store::open(disk, &name, fresh)
-    });
-    let opened = opening.await.map_err(|_| StartError::Runtime)?;
-    Ok(opened?)
-}
-
-async fn write_meta(
-    unformed: Unformed<RealDisk>,
-    meta: Meta,
-) -> Result<(Store<RealDisk>, Recovered), NodeError> {
-    let writing = tokio::task::spawn_blocking(move || unformed.form(&meta));
-    let written = writing.await.map_err(|_| NodeError::Runtime)?;
-    written.map_err(|error| NodeError::Storage(Arc::new(error)))
-}
-
-impl NodeBuilder {
-    /// Where others shall reach this node, which listens on `local`.
-    async fn address(&self, local: SocketAddr) -> Result<String, StartError> {
-        if let Some(address) = &self.advertise {
-            check_address(address).map_err(|error| setting("advertise", error.to_string()))?;
-            return Ok(address.clone());
-        }
-        if !local.ip().is_unspecified() {
-            // The name that was bound says more than the number that it stands for today.
-            return Ok(match self.bind.rsplit_once(':') {
-                Some((host, _)) => format!("{host}:{}", local.port()),
-                None => local.to_string(),
-            });
-        }
-        let towards = self
-            .first_peer()
-            .unwrap_or_else(|| "127.0.0.1:1".to_owned());
-        match address_towards(&towards, local).await {
-            Some(ip) => Ok(SocketAddr::new(ip, local.port()).to_string()),
-            None => Err(setting(
-                "advertise",
-                format!(
-                    "{local} is no address that others can use, and no route to {towards} was \
-                     found that would tell one: set the address that peers reach this node at"
-                ),
-            )),
-        }
-    }
-}
-
-/// The address of this host on the way to `peer`. Nothing is sent: only a route is looked up.
-async fn address_towards(peer: &str, local: SocketAddr) -> Option<IpAddr> {
-    let socket = UdpSocket::bind(SocketAddr::new(local.ip(), 0)).await.ok()?;
-    socket.connect(peer).await.ok()?;
-    Some(socket.local_addr().ok()?.ip())
-}
-
 fn named(others: &[Peer]) -> BTreeMap<NodeId, String> {
     let named = |peer: &Peer| {
         let node = NodeId::from_name(peer.name.as_deref()?)?;
@@ -426,13 +357,6 @@ fn warning_text(warning: &MembershipWarning) -> String {
         MembershipWarning::EvenWeight(total) => {
             format!("the weights add up to {total}: an even sum tolerates no more than one less")
         }
-    }
-}
-
-fn disk_of(opened: &Opened<RealDisk>) -> DiskId {
-    match opened {
-        Opened::Unformed(unformed) => unformed.disk_id(),
-        Opened::Formed(_, recovered) => recovered.meta.disk,
     }
 }
 

@@ -7,10 +7,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chil_core::forming::FormingMessage;
+use chil_core::forming::{FormingMessage, HelloReply};
 use chil_core::{
-    DiskId, Envelope, Input, Lane, Lsn, Meta, NodeId, Notice, Output, Refusal, Replica, Span,
-    StateMachine, Time, Token, forming,
+    DiskId, Envelope, Input, Lane, Lsn, Meta, NodeId, Output, Refusal, Replica, Span, StateMachine,
+    Time, Token, forming,
 };
 use chil_proto::Frame;
 use tokio::sync::{mpsc, watch};
@@ -26,6 +26,7 @@ use crate::ports::{Clock, Network, Storage};
 use crate::request::Request;
 use crate::shutdown::{Stop, Stopped};
 use crate::status::{MemberInfo, NodeStatus, Phase};
+use crate::telemetry;
 
 /// What never changes about a node while it runs.
 #[derive(Clone, Debug)]
@@ -203,9 +204,7 @@ impl<S: StateMachine, D: Storage, N: Network, C: Clock> NodeLoop<S, D, N, C> {
         match frame {
             Frame::Envelope(envelope) => self.replica.handle(now, Input::Received(envelope)),
             Frame::Forming(FormingMessage::HelloReply(reply)) => {
-                if let Some(introduction) = &mut self.introduction {
-                    self.refused = introduction.answered(&reply).err();
-                }
+                self.introduced(&reply);
             }
             Frame::Forming(message) => {
                 let answer = forming::answer_formed(&self.meta, &self.about.address, &message);
@@ -214,6 +213,24 @@ impl<S: StateMachine, D: Storage, N: Network, C: Clock> NodeLoop<S, D, N, C> {
                         .send(&address, Lane::Bulk, Frame::Forming(answer));
                 }
             }
+        }
+    }
+
+    /// A listed peer says who it is: perhaps a member that has moved, perhaps none.
+    fn introduced(&mut self, reply: &HelloReply) {
+        let Some(introduction) = &mut self.introduction else {
+            return;
+        };
+        match introduction.answered(reply) {
+            Ok(Some(address)) => {
+                let node = NodeId::from_name(&reply.name);
+                if node.is_some_and(|node| self.book.found(node, &address)) {
+                    tracing::info!(node = self.about.name, peer = reply.name, address, "moved");
+                    self.links.open(&address);
+                }
+            }
+            Ok(None) => {}
+            Err(reason) => self.refused = Some(reason),
         }
     }
 
@@ -263,7 +280,7 @@ impl<S: StateMachine, D: Storage, N: Network, C: Clock> NodeLoop<S, D, N, C> {
                 }
                 Output::Notice(notice) => {
                     self.leader_may_differ = true;
-                    self.tell(&notice);
+                    telemetry::tell(&self.about.name, &self.book, &notice);
                 }
                 Output::Wait(until) => {
                     self.wake = until;
@@ -345,44 +362,6 @@ impl<S: StateMachine, D: Storage, N: Network, C: Clock> NodeLoop<S, D, N, C> {
             applied: self.apply.applied(),
             digest: self.apply.digest(),
             links: self.links.status(),
-        }
-    }
-
-    fn tell(&self, notice: &Notice) {
-        let node = self.about.name.as_str();
-        match notice {
-            Notice::Leading {
-                ballot,
-                adopted_last,
-            } => tracing::info!(node, %ballot, from_slot = %adopted_last, "leads"),
-            Notice::Campaigning { ballot } => tracing::info!(node, %ballot, "campaigns"),
-            Notice::SteppedDown { ballot, reason } => {
-                tracing::warn!(node, %ballot, ?reason, "stepped down");
-            }
-            Notice::Following { ballot } => {
-                tracing::info!(node, leader = self.book.name(ballot.node), %ballot, "follows");
-            }
-            Notice::PeerDown { node: peer } => {
-                tracing::warn!(node, peer = self.book.name(*peer), "peer is down");
-            }
-            Notice::PeerUp { node: peer } => {
-                tracing::info!(node, peer = self.book.name(*peer), "peer is up");
-            }
-            Notice::Ignored {
-                from,
-                message,
-                reason,
-            } => {
-                let from = self.book.name(*from);
-                tracing::debug!(node, from, message, ?reason, "ignored a message");
-            }
-            Notice::Refused { by, reason } => {
-                tracing::debug!(node, by = self.book.name(*by), ?reason, "was refused");
-            }
-            Notice::CatchingUp { from, commit, to } => {
-                let from = self.book.name(*from);
-                tracing::info!(node, from, %commit, %to, "catches up");
-            }
         }
     }
 }

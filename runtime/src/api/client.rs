@@ -20,7 +20,8 @@ use tokio::time::{Instant, timeout_at};
 
 pub use chil_proto::v1::StatusResponse;
 
-use super::connection::{Driver, Job, Progress, QUEUED_MAX, status_text};
+use super::connection::{Driver, QUEUED_MAX, status_text};
+use super::job::{Job, Progress};
 use super::targets::Targets;
 use crate::clock::random_u64;
 pub use crate::handle::{Answer, Committed, Consistency, Executed};

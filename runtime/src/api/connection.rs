@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,11 +10,12 @@ use chil_proto::v1;
 use chil_proto::v1::propose_response::Outcome;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::client::ClientError;
+use super::job::{Job, Progress};
 use super::targets::Targets;
 use crate::handle::Executed;
 use chil_core::Slot;
@@ -29,36 +29,6 @@ const EVENTS_MAX: usize = 1_024;
 /// The first pause after a failure; it doubles from there to the last.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
-
-/// One command on its way.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) payload: Bytes,
-    pub(super) progress: Arc<Progress>,
-    pub(super) reply: oneshot::Sender<Result<Executed, ClientError>>,
-}
-
-/// Whether a command can have reached a node: shared with its caller, who may lose patience.
-#[derive(Debug, Default)]
-pub(super) struct Progress(AtomicU8);
-
-impl Progress {
-    const QUEUED: u8 = 0;
-    const SENT: u8 = 1;
-    const GIVEN_UP: u8 = 2;
-
-    fn step(&self, from: u8, to: u8) -> bool {
-        let step = self
-            .0
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
-        step.is_ok()
-    }
-
-    /// The caller leaves; whether the command is surely on no node, and will not get there.
-    pub(super) fn give_up(&self) -> bool {
-        self.step(Self::QUEUED, Self::GIVEN_UP)
-    }
-}
 
 /// What happens to a stream. `stream` tells the current one from those being left.
 enum Event {

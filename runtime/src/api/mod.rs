@@ -5,6 +5,7 @@ mod admin;
 pub mod client;
 mod connection;
 mod consensus;
+mod job;
 mod targets;
 
 pub(crate) use admin::AdminService;

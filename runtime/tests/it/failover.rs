@@ -98,3 +98,26 @@ async fn a_follower_says_who_leads() {
         .expect("it executes what is decided, too");
     assert_eq!(committed.version, committed.slot.get());
 }
+
+#[tokio::test]
+async fn a_member_that_moved_is_found_where_the_lists_now_say() {
+    let mut cluster = Cluster::start().await;
+    cluster.client().put("key", "value").await.unwrap();
+    for i in 0..3 {
+        cluster.kill(i);
+    }
+    cluster.addresses[2] = crate::cluster::free_addresses(1).remove(0);
+    // Without the first one, the two that have to find each other are all there is.
+    for i in 1..3 {
+        cluster.start_node(i).await;
+    }
+    let client = cluster.client();
+    client.put("key", "moved").await.unwrap();
+    let leader = cluster.leader_seen_by(1).await;
+    let members = cluster.node(leader).status().await.unwrap().members;
+    assert!(
+        members
+            .iter()
+            .any(|member| member.address == cluster.addresses[2])
+    );
+}
