@@ -57,6 +57,7 @@ mod error;
 mod form;
 #[cfg(feature = "grpc")]
 mod handle;
+#[cfg(feature = "grpc")]
 mod introduce;
 #[cfg(feature = "grpc")]
 mod life;
