@@ -3,7 +3,7 @@
 
 mod forming;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use chil_core::command::Command;
 use chil_core::message::{
     Accept, Accepted, Fetch, Heartbeat, HeartbeatReply, Learn, Nack, NackReason, Prepare, Promise,
@@ -12,7 +12,7 @@ use chil_core::{Ballot, Entry, EntryKind, Envelope, Message};
 
 use crate::Frame;
 use crate::v1;
-use crate::wire::{Encode, Sink};
+use crate::wire::{Encode, Sink, varint_len};
 
 /// The bytes of `frame`, as one message of a `Link` stream.
 #[must_use]
@@ -34,13 +34,11 @@ pub fn envelope(envelope: &Envelope) -> Bytes {
 /// A `Frame` with `body` as its only field.
 fn into_bytes(field: u32, body: &impl Encode) -> Bytes {
     let len = body.encoded_len();
-    let mut out = BytesMut::with_capacity(FRAME_OVERHEAD + len);
+    // Exactly as long as what is written: turning it into `Bytes` then moves nothing.
+    let mut out = Vec::with_capacity(1 + varint_len(len as u64) + len);
     out.message_of_len(field, body, len);
-    out.freeze()
+    Bytes::from(out)
 }
-
-/// One byte of tag and at most ten of length.
-const FRAME_OVERHEAD: usize = 11;
 
 struct Addressed<'a> {
     envelope: &'a Envelope,

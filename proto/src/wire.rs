@@ -4,8 +4,6 @@
 //! By hand because of two things that generated code cannot do: encode without building a second
 //! set of structs, and decode without believing a count before its content was checked.
 
-use bytes::{BufMut, BytesMut};
-
 use crate::decode::DecodeError;
 
 /// A message that can be written: one description yields both its bytes and their number.
@@ -120,23 +118,38 @@ pub(crate) const fn varint_len(value: u64) -> usize {
     bits.div_ceil(7)
 }
 
-impl Sink for BytesMut {
+impl Sink for Vec<u8> {
+    #[inline]
     fn varint(&mut self, mut value: u64) {
-        while value > 0x7f {
-            self.put_u8(value as u8 & 0x7f | 0x80);
-            value >>= 7;
+        if value < 0x80 {
+            self.push(value as u8);
+            return;
         }
-        self.put_u8(value as u8);
+        let mut bytes = [0; VARINT_BYTES_MAX];
+        let mut len = 0;
+        for byte in &mut bytes {
+            *byte = value as u8 & 0x7f | 0x80;
+            len += 1;
+            value >>= 7;
+            if value == 0 {
+                *byte &= 0x7f;
+                break;
+            }
+        }
+        self.extend_from_slice(bytes.get(..len).unwrap_or_default());
     }
 
+    #[inline]
     fn little_endian(&mut self, value: u64) {
-        self.put_u64_le(value);
+        self.extend_from_slice(&value.to_le_bytes());
     }
 
+    #[inline]
     fn slice(&mut self, bytes: &[u8]) {
-        self.put_slice(bytes);
+        self.extend_from_slice(bytes);
     }
 
+    #[inline]
     fn body(&mut self, body: &impl Encode, _len: usize) {
         body.put(self);
     }
@@ -162,6 +175,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field's number and content; `None` at the end of the message.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -185,6 +199,7 @@ impl<'a> Reader<'a> {
         Ok(Some((field, value)))
     }
 
+    #[inline]
     fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
         let (taken, rest) = self
             .rest
@@ -194,6 +209,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     fn fixed64(&mut self) -> Result<u64, DecodeError> {
         let (taken, rest) = self
             .rest
@@ -203,7 +219,18 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(*taken))
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, DecodeError> {
+        if let Some((&byte, rest)) = self.rest.split_first()
+            && byte < 0x80
+        {
+            self.rest = rest;
+            return Ok(u64::from(byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0;
         for i in 0..VARINT_BYTES_MAX {
             let (&byte, rest) = self.rest.split_first().ok_or(DecodeError::Truncated)?;

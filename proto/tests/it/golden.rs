@@ -272,8 +272,7 @@ fn messages_of_forming_are_pinned() {
 }
 
 #[test]
-fn what_clients_say_and_hear_is_pinned() {
-    use v1::propose_response::Outcome;
+fn what_clients_ask_is_pinned() {
     let payload = Bytes::from_static(b"payload");
     let cluster = Bytes::from_static(&[7; 16]);
     let request = v1::ProposeRequest {
@@ -288,6 +287,20 @@ fn what_clients_say_and_hear_is_pinned() {
         request: Some(request),
     };
     check("propose_stream_request", &streamed.encode_to_vec());
+    let consistency = v1::Consistency::Stale.into();
+    let read = v1::ReadRequest {
+        query: payload,
+        consistency,
+        cluster,
+    };
+    check("read_request", &read.encode_to_vec());
+}
+
+#[test]
+fn what_clients_hear_is_pinned() {
+    use v1::propose_response::Outcome;
+    let payload = Bytes::from_static(b"payload");
+    let cluster = Bytes::from_static(&[7; 16]);
     let reason = "stopping".to_owned();
     let not_leader = v1::NotLeader {
         name: "node-2".to_owned(),
@@ -325,9 +338,7 @@ fn what_clients_say_and_hear_is_pinned() {
         ),
         (
             "wrong_cluster",
-            Outcome::WrongCluster(v1::WrongCluster {
-                cluster: cluster.clone(),
-            }),
+            Outcome::WrongCluster(v1::WrongCluster { cluster }),
         ),
     ] {
         let result = Some(v1::ProposeResponse {
@@ -339,13 +350,6 @@ fn what_clients_say_and_hear_is_pinned() {
             &response.encode_to_vec(),
         );
     }
-    let consistency = v1::Consistency::Stale.into();
-    let read = v1::ReadRequest {
-        query: payload.clone(),
-        consistency,
-        cluster,
-    };
-    check("read_request", &read.encode_to_vec());
     let answer = v1::Answer {
         answer: payload,
         applied: 77,
