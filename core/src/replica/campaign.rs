@@ -38,7 +38,8 @@ impl Replica {
             ballot,
             own_promise: self.outbox.barrier(),
             promises: vec![None; self.peers.len()],
-            give_up_after: self.election.round() + u64::from(self.config.prepare_rounds_max),
+            give_up_after: self.election.round()
+                + self.election.patience(self.config.prepare_rounds_max),
         }));
         self.election.campaigning(ballot);
         self.outbox.notice(Notice::Campaigning { ballot });

@@ -17,6 +17,9 @@ use super::{Replica, Role};
 /// A round waits for a peer that is silent but not given up at most this many intervals.
 const ROUND_STRETCH_MAX: u64 = 3;
 
+/// After a failed attempt the others get this many intervals more to come to lead.
+const OTHERS_FIRST: u64 = 4;
+
 /// Everything that deciding who may try needs.
 #[derive(Clone, Debug)]
 pub(super) struct Election {
@@ -33,6 +36,8 @@ pub(super) struct Election {
     n_seen: u64,
     /// When to take over, and what was promised when that was planned.
     takeover: Option<(Time, Ballot)>,
+    /// Attempts in a row that came to nothing, although enough nodes answered heartbeats.
+    failures: u32,
     /// Members whose promises contradicted the others'.
     distrusted: Vec<usize>,
     /// The commit at the end of the last round, and for how many rounds it stayed the same.
@@ -51,6 +56,7 @@ impl Election {
             happy: false,
             n_seen: meta.promised.n,
             takeover: None,
+            failures: 0,
             distrusted: Vec::new(),
             commit_before: (Slot::ZERO, 0),
             rng: ChaCha8Rng::seed_from_u64(config.seed ^ meta.boot),
@@ -92,6 +98,22 @@ impl Election {
     /// This node no longer leads or tries.
     pub(super) const fn deposed(&mut self) {
         self.happy = false;
+    }
+
+    /// An attempt came to nothing: no quorum of promises, or none of syncs.
+    pub(super) const fn failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// An attempt succeeded.
+    pub(super) const fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    /// `rounds`, doubled for each failure in a row: answers that wait for slow disks must get
+    /// through some day, while dead connections should be given up soon.
+    pub(super) fn patience(&self, rounds: u32) -> u64 {
+        u64::from(rounds) << self.failures.min(4)
     }
 
     pub(super) fn distrust(&mut self, position: usize) {
@@ -335,7 +357,8 @@ impl Replica {
     }
 
     /// One step a rank, so that two nodes rarely collide; later for a node that lags behind, and
-    /// random within the step.
+    /// random within the step. Whoever failed lets all others go first: a node that only
+    /// heartbeats reach would else, again and again, be the first to try what it cannot do.
     fn takeover_delay(&mut self) -> Span {
         let step = self.config.heartbeat_interval.divided(4);
         let heard = self
@@ -346,7 +369,13 @@ impl Replica {
         let lag = heard.distance(self.log.last()) / self.config.lag_limit;
         let ranks = (self.me as u64).saturating_add(lag.saturating_mul(self.peers.len() as u64));
         let jitter = self.election.rng.next_u64() % step.nanos().max(1);
-        step.times(ranks) + Span::from_nanos(jitter)
+        let others_first = if self.election.failures > 0 {
+            let interval = self.config.heartbeat_interval;
+            interval.times(OTHERS_FIRST) + step.times(self.peers.len() as u64)
+        } else {
+            Span::ZERO
+        };
+        others_first + step.times(ranks) + Span::from_nanos(jitter)
     }
 
     /// Whether this node could help a leader, or be one.

@@ -26,6 +26,8 @@ pub(super) struct Leading {
     pub(super) seq: u64,
     /// When peers that were sent nothing else are told of the latest commit.
     commit_news_at: Option<Time>,
+    /// Whether an accept quorum was synced: until then it waits for disks.
+    pub(super) settled: bool,
 }
 
 impl Leading {
@@ -43,6 +45,7 @@ impl Leading {
             matched: vec![Slot::ZERO; members],
             seq: 0,
             commit_news_at: None,
+            settled: false,
         }
     }
 
@@ -138,7 +141,32 @@ impl Replica {
             leading.matched_at(from, m.last);
             self.try_commit();
         }
+        self.settle();
         self.try_reads();
+    }
+
+    /// Notes that an accept quorum is synced, the leader's own log being its business.
+    fn settle(&mut self) {
+        let Role::Leading(leading) = &self.role else {
+            return;
+        };
+        if leading.settled {
+            return;
+        }
+        let mut voters = crate::quorum::Voters::NONE;
+        voters.insert(self.me);
+        for position in self.others() {
+            if leading.progress(position).stage == Stage::Synced {
+                voters.insert(position);
+            }
+        }
+        if self.weights.accept_quorum(voters).is_none() {
+            return;
+        }
+        if let Role::Leading(leading) = &mut self.role {
+            leading.settled = true;
+            self.election.succeeded();
+        }
     }
 
     pub(super) fn on_nack(&mut self, from: usize, m: &Nack) {
@@ -399,10 +427,13 @@ impl Replica {
         let Role::Leading(leading) = &self.role else {
             return true;
         };
-        let oldest = self
-            .election
-            .round()
-            .saturating_sub(u64::from(self.config.probe_rounds_max));
+        // Until a quorum holds its sync, a leader waits for disks, later only for the network.
+        let rounds = if leading.settled {
+            u64::from(self.config.probe_rounds_max)
+        } else {
+            self.election.patience(self.config.probe_rounds_max)
+        };
+        let oldest = self.election.round().saturating_sub(rounds);
         let mut voters = crate::quorum::Voters::NONE;
         voters.insert(self.me);
         for position in self.others() {

@@ -372,8 +372,15 @@ impl Replica {
         let ballot = self.own_ballot();
         match std::mem::replace(&mut self.role, Role::Follower) {
             Role::Follower => return,
-            Role::Preparing(_) => {}
-            Role::Leading(_) => {
+            Role::Preparing(_) => {
+                if reason == StepDown::PrepareTimeout {
+                    self.election.failed();
+                }
+            }
+            Role::Leading(leading) => {
+                if reason == StepDown::NoQuorum && !leading.settled {
+                    self.election.failed();
+                }
                 self.outbox.effect(Output::Deposed { ballot });
                 self.refuse_reads();
             }

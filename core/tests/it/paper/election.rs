@@ -1,7 +1,7 @@
 //! Ballot leader election (OmniPaxos, EuroSys '23, sections 2 and 5): who comes to lead, and
 //! when nobody may. Knows nothing about logs.
 
-use chil_core::{Ballot, Role, Slot, Span};
+use chil_core::{Ballot, Envelope, Lane, Role, Slot, Span};
 
 use super::{ballot, prepare};
 use crate::rig::{Rig, id};
@@ -231,4 +231,69 @@ fn a_leader_with_a_stalled_disk_steps_down() {
     assert_eq!(rig.status(leader).role, Role::Follower);
     let next = rig.leader().expect("another one leads");
     assert_ne!(next, leader);
+}
+
+/// A server that only heartbeats reach tries, fails, and then lets the others go first: else it
+/// would depose, again and again, whoever a majority has just elected.
+#[test]
+fn a_server_without_a_quorum_lane_does_not_keep_the_others_from_leading() {
+    for deaf in 1..=3 {
+        let mut rig = Rig::new(3);
+        let gets_through = |e: &Envelope| {
+            e.body.lane() == Lane::Heartbeat || (e.from != id(deaf) && e.to != id(deaf))
+        };
+        let until = rig.now + ROUND.times(100);
+        while rig.now < until {
+            rig.now += Span::from_millis(1);
+            rig.wire.retain(gets_through);
+            rig.deliver(|_| true);
+            for number in rig.numbers() {
+                rig.wake(number);
+                rig.persist(number);
+            }
+        }
+        let leader = rig.leader().expect("the other two are a majority");
+        let led = rig.status(leader);
+        assert_ne!(leader, deaf, "{}", rig.show());
+        assert!(led.happy && led.ballot.n <= 3, "{led:?}");
+    }
+}
+
+/// Disks that are slow, but within the limit, delay an election; they must not prevent it.
+#[test]
+fn slow_disks_do_not_prevent_an_election() {
+    for latency in [100, 400, 500, 700, 900] {
+        let mut rig = Rig::new(3);
+        run_on_slow_disks(&mut rig, Span::from_millis(latency), ROUND.times(200));
+        let leader = rig.leader();
+        let leader = leader.unwrap_or_else(|| panic!("{latency} ms: nobody leads"));
+        rig.propose(leader, "v");
+        run_on_slow_disks(&mut rig, Span::from_millis(latency), ROUND.times(30));
+        assert!(rig.has(leader, "v"), "{latency} ms: {}", rig.show());
+    }
+}
+
+/// Every sync takes `latency`, and covers what was submitted before it began.
+fn run_on_slow_disks(rig: &mut Rig, latency: Span, span: Span) {
+    let mut under_way = vec![None; rig.numbers().count()];
+    let until = rig.now + span;
+    while rig.now < until {
+        rig.now += Span::from_millis(1);
+        rig.deliver(|_| true);
+        for number in rig.numbers() {
+            rig.wake(number);
+            match under_way[number - 1] {
+                None if rig.pending(number) > 0 => {
+                    under_way[number - 1] = Some((rig.now + latency, rig.pending(number)));
+                }
+                Some((done, count)) if done <= rig.now => {
+                    for _ in 0..count {
+                        rig.persist_one(number);
+                    }
+                    under_way[number - 1] = None;
+                }
+                None | Some(_) => {}
+            }
+        }
+    }
 }

@@ -202,6 +202,11 @@ impl Rig {
         any
     }
 
+    /// How many `Persist`s the node waits for.
+    pub(crate) fn pending(&self, number: usize) -> usize {
+        self.nodes[number - 1].pending.len()
+    }
+
     /// Syncs the node's oldest `Persist`.
     pub(crate) fn persist_one(&mut self, number: usize) -> bool {
         let Some(persist) = self.nodes[number - 1].pending.pop_front() else {
