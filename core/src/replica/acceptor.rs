@@ -18,6 +18,11 @@ impl Replica {
             let nack = self.nack(m.ballot, NackReason::Ballot);
             return self.outbox.send(from, Message::Nack(nack));
         }
+        if m.ballot == self.meta.promised && self.outbox.holds_promise(from) {
+            // Its answer waits for the disk. A second one would say no more, and after a stall
+            // all of them would leave at once, each with its suffix.
+            return;
+        }
         let before = (self.acc, self.log.last(), self.log.chain());
         if m.ballot > self.meta.promised {
             self.promise(m.ballot, StepDown::HigherBallot);
@@ -180,7 +185,7 @@ impl Replica {
     /// The `Accepted` that is owed: what is durable in the promised ballot, once for all the
     /// `Accept`s of a batch.
     pub(super) fn poll_accepted(&mut self) -> Option<(usize, Message)> {
-        if !std::mem::take(&mut self.accepted_due) {
+        if !self.outbox.is_booted() || !std::mem::take(&mut self.accepted_due) {
             return None;
         }
         let mark = self.outbox.durable_mark();

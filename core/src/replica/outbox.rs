@@ -142,6 +142,12 @@ impl Outbox {
         self.held.push_back((self.barrier(), to, message));
     }
 
+    /// Whether a `Promise` to the member at `to` waits for the disk.
+    pub(super) fn holds_promise(&self, to: usize) -> bool {
+        let mut held = self.held.iter();
+        held.any(|(_, at, message)| *at == to && matches!(message, Message::Promise(_)))
+    }
+
     /// Forgets what waits for the disk: a higher ballot made it pointless.
     pub(super) fn drop_held(&mut self) {
         self.held.clear();

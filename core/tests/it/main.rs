@@ -6,3 +6,4 @@ mod paper;
 mod random;
 mod rig;
 mod transcripts;
+mod waiting;

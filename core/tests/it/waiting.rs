@@ -1,0 +1,63 @@
+//! Schedules after which nobody may be left waiting, nor be answered more than once.
+//! Knows nothing about the papers: these are about messages, disks and restarts gone wrong.
+
+use chil_core::message::{Accept, Prepare};
+use chil_core::{Ballot, Chain, Epoch, Message, Slot};
+
+use crate::rig::{Rig, id};
+
+fn ballot(n: u64, number: usize) -> Ballot {
+    Ballot::new(Epoch::FIRST, n, id(number))
+}
+
+fn prepare(ballot: Ballot) -> Message {
+    Message::Prepare(Prepare {
+        ballot,
+        acc: Ballot::bottom(Epoch::FIRST),
+        last: Slot::ZERO,
+        commit: Slot::ZERO,
+        chain_at_commit: Chain::EMPTY,
+    })
+}
+
+fn empty_sync(ballot: Ballot) -> Message {
+    Message::Accept(Accept {
+        ballot,
+        sync: Some(Slot::ZERO),
+        prev: Slot::ZERO,
+        prev_chain: Chain::EMPTY,
+        entries: Vec::new(),
+        commit: Slot::ZERO,
+        seq: 1,
+    })
+}
+
+/// However often a candidate asks while the disk hangs: it gets one answer, which may be long.
+#[test]
+fn a_repeated_question_gets_one_answer_when_the_disk_moves_again() {
+    let mut rig = Rig::new(3);
+    for _ in 0..20 {
+        rig.inject(3, 2, prepare(ballot(1, 3)));
+    }
+    rig.persist(2);
+    assert_eq!(rig.sent(2, 3).len(), 1);
+    rig.inject(3, 2, prepare(ballot(1, 3)));
+    assert_eq!(rig.sent(2, 3).len(), 1);
+}
+
+/// What an earlier life has accepted is not confirmed before the new one is on disk.
+#[test]
+fn nothing_is_confirmed_before_the_boot_is_kept() {
+    let mut rig = Rig::new(3);
+    let led = ballot(1, 3);
+    rig.inject(3, 2, prepare(led));
+    rig.inject(3, 2, empty_sync(led));
+    rig.persist(2);
+    rig.crash(2, 0);
+    rig.start(2);
+    rig.sent(2, 3);
+    rig.inject(3, 2, empty_sync(led));
+    assert_eq!(rig.sent(2, 3), []);
+    rig.persist(2);
+    assert_eq!(rig.sent(2, 3).len(), 1);
+}
