@@ -30,14 +30,18 @@ impl Replica {
         }
     }
 
-    /// Once a round: a node whose leader leaves it behind asks whoever knows more.
+    /// Once a round: a node whose leader leaves it behind asks whoever answered that it knows
+    /// more. What silent peers once knew does not help: they may be gone, or have forgotten it.
     pub(super) fn tend_catch_up(&mut self) {
         let commit = self.commit;
         let stuck = self.election.commit_is_stuck(commit);
         if !stuck || !matches!(self.role, Role::Follower) {
             return;
         }
-        let ahead = self.others().map(|p| (self.peer(p).commit, p)).max();
+        let answered = self
+            .others()
+            .filter_map(|p| Some((self.reply(p)?.commit, p)));
+        let ahead = answered.max();
         if let Some((theirs, from)) = ahead
             && theirs > commit
         {

@@ -408,7 +408,7 @@ impl Replica {
         }
     }
 
-    fn reply(&self, position: usize) -> Option<&HeartbeatReply> {
+    pub(super) fn reply(&self, position: usize) -> Option<&HeartbeatReply> {
         self.election.replies.get(position).and_then(Option::as_ref)
     }
 }

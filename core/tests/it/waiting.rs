@@ -2,9 +2,11 @@
 //! Knows nothing about the papers: these are about messages, disks and restarts gone wrong.
 
 use chil_core::message::{Accept, Prepare};
-use chil_core::{Ballot, Chain, Epoch, Message, Slot};
+use chil_core::{Ballot, Chain, Epoch, Lane, Message, Slot, Span};
 
 use crate::rig::{Rig, id};
+
+const ROUND: Span = Span::from_millis(100);
 
 fn ballot(n: u64, number: usize) -> Ballot {
     Ballot::new(Epoch::FIRST, n, id(number))
@@ -30,6 +32,38 @@ fn empty_sync(ballot: Ballot) -> Message {
         commit: Slot::ZERO,
         seq: 1,
     })
+}
+
+/// A node asks those for decided slots who answer it, not whoever once knew as much.
+#[test]
+fn decided_slots_are_asked_of_a_peer_that_answers() {
+    let mut rig = Rig::new(3);
+    let led = rig.run_until_led();
+    if led != 3 {
+        rig.elect(3);
+    }
+    rig.run(ROUND.times(5));
+    assert_eq!(rig.leader(), Some(3));
+    // Node 1 learns that something is decided, and loses its leader before it learns what.
+    rig.propose(3, "missed");
+    for _ in 0..300 {
+        rig.now += Span::from_millis(1);
+        rig.wire
+            .retain(|e| e.to != id(1) || e.body.lane() == Lane::Heartbeat);
+        rig.deliver(|_| true);
+        for number in rig.numbers() {
+            rig.wake(number);
+            rig.persist(number);
+        }
+    }
+    assert_eq!(
+        (rig.status(1).commit, rig.status(2).commit.get()),
+        (Slot::ZERO, 1)
+    );
+    rig.cut(1, 3);
+    rig.cut(3, 1);
+    rig.run(ROUND.times(20));
+    assert!(rig.has(1, "missed"), "{}", rig.show());
 }
 
 /// However often a candidate asks while the disk hangs: it gets one answer, which may be long.
