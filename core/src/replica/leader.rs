@@ -240,7 +240,6 @@ impl Replica {
         if !matches!(self.role, Role::Leading(_)) {
             return None;
         }
-        self.start_probe();
         self.others().find_map(|to| Some((to, self.next_for(to)?)))
     }
 

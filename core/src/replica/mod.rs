@@ -234,6 +234,8 @@ impl Replica {
 
     /// The next thing to do; [`Output::Wait`] when there is nothing more until an input.
     pub fn poll_output(&mut self) -> Output {
+        // First, since a node that is a quorum alone serves its reads with it.
+        self.start_probe();
         if let Some(effect) = self.outbox.poll_effect() {
             return effect;
         }

@@ -2,7 +2,7 @@
 //! Knows nothing about the papers: these are about messages, disks and restarts gone wrong.
 
 use chil_core::message::{Accept, Prepare};
-use chil_core::{Ballot, Chain, Epoch, Lane, Message, Slot, Span};
+use chil_core::{Ballot, Chain, Epoch, Lane, Message, Output, Slot, Span};
 
 use crate::rig::{Rig, id};
 
@@ -94,4 +94,16 @@ fn nothing_is_confirmed_before_the_boot_is_kept() {
     assert_eq!(rig.sent(2, 3), []);
     rig.persist(2);
     assert_eq!(rig.sent(2, 3).len(), 1);
+}
+
+/// A cluster of one confirms its reads itself, with the output that the read leads to.
+#[test]
+fn a_read_of_a_single_node_is_served_at_once() {
+    let mut rig = Rig::new(1);
+    rig.run_until_led();
+    rig.outputs(1);
+    rig.read(1);
+    let outputs = rig.outputs(1);
+    let ready = |output: &Output| matches!(output, Output::ReadReady { .. });
+    assert!(outputs.iter().any(ready), "{outputs:?}");
 }
