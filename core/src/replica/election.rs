@@ -220,10 +220,11 @@ impl Replica {
             // Only the present round counts: a link that works one way is no link.
             return self.ignore(from, "HeartbeatReply", IgnoreReason::Stale);
         }
-        if m.ballot.n > Ballot::N_MAX || m.ballot.node != self.id(from) {
+        let own = m.ballot;
+        if own.n > Ballot::N_MAX || own.node != self.id(from) || own.epoch != self.epoch() {
             return self.ignore(from, "HeartbeatReply", IgnoreReason::BadBallot);
         }
-        self.election.saw(m.ballot);
+        self.election.saw(own);
         let now = self.now;
         let config = &self.config;
         let peer = self

@@ -1,8 +1,8 @@
 //! Schedules after which nobody may be left waiting, nor be answered more than once.
 //! Knows nothing about the papers: these are about messages, disks and restarts gone wrong.
 
-use chil_core::message::{Accept, Prepare};
-use chil_core::{Ballot, Chain, Epoch, Lane, Message, Output, Slot, Span};
+use chil_core::message::{Accept, HeartbeatReply, Prepare};
+use chil_core::{Ballot, Chain, Epoch, Lane, Message, Output, Role, Slot, Span};
 
 use crate::rig::{Rig, id};
 
@@ -106,4 +106,39 @@ fn a_read_of_a_single_node_is_served_at_once() {
     let outputs = rig.outputs(1);
     let ready = |output: &Output| matches!(output, Output::ReadReady { .. });
     assert!(outputs.iter().any(ready), "{outputs:?}");
+}
+
+/// A ballot of an epoch that is not this one's is nobody's to follow.
+#[test]
+fn a_heartbeat_of_a_foreign_ballot_unseats_nobody() {
+    let mut rig = Rig::new(3);
+    let leader = rig.run_until_led();
+    let other = rig.numbers().find(|&n| n != leader).expect("three nodes");
+    let elected = rig.status(leader).ballot;
+    let round = loop {
+        rig.run(Span::from_millis(1));
+        let asked = rig.wire.iter().find_map(|e| match &e.body {
+            Message::Heartbeat(question) if e.from == id(leader) => Some(question.round),
+            _ => None,
+        });
+        if let Some(round) = asked {
+            break round;
+        }
+    };
+    let foreign = Ballot::new(Epoch::new(9), 9, id(other));
+    let reply = HeartbeatReply {
+        round,
+        ballot: foreign,
+        leader: foreign,
+        happy: true,
+        able: true,
+        commit: Slot::ZERO,
+    };
+    rig.cut(other, leader);
+    rig.inject(other, leader, Message::HeartbeatReply(reply));
+    rig.run(ROUND.times(2));
+    rig.heal();
+    rig.run(ROUND.times(5));
+    let status = rig.status(leader);
+    assert_eq!((status.role, status.ballot), (Role::Leading, elected));
 }
