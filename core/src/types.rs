@@ -237,11 +237,15 @@ impl fmt::Display for Slot {
 }
 
 /// Position of one `Persist` in the order of durability: a token that says "everything up to
-/// here". The high 32 bits are the boot count, so that no life of a process answers for another.
+/// here". The high bits are the boot count, so that no life of a process answers for another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Lsn(u64);
 
 impl Lsn {
+    /// A life that persists 10,000 times a second lasts three years with so many; were a life to
+    /// use them up, the next one would begin before its end, and the store would refuse to go on.
+    const BITS_IN_LIFE: u32 = 40;
+
     /// The position with this number.
     #[must_use]
     pub const fn new(lsn: u64) -> Self {
@@ -251,7 +255,13 @@ impl Lsn {
     /// The position before the first `Persist` of process life `boot`.
     #[must_use]
     pub const fn start_of(boot: u64) -> Self {
-        Self(boot << 32)
+        Self(boot << Self::BITS_IN_LIFE)
+    }
+
+    /// The process life that the position belongs to.
+    #[must_use]
+    pub const fn boot(self) -> u64 {
+        self.0 >> Self::BITS_IN_LIFE
     }
 
     /// The number itself.
@@ -269,7 +279,8 @@ impl Lsn {
 
 impl fmt::Display for Lsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.0 >> 32, self.0 & 0xffff_ffff)
+        let in_life = self.0 - Self::start_of(self.boot()).0;
+        write!(f, "{}:{in_life}", self.boot())
     }
 }
 
@@ -356,6 +367,14 @@ mod tests {
         ballots.sort();
         by_bytes.sort_by_key(|b| b.to_bytes());
         assert_eq!(ballots, by_bytes);
+    }
+
+    #[test]
+    fn no_life_reaches_the_positions_of_the_next() {
+        let busy = Lsn::new(Lsn::start_of(1).get() + 10_000 * 3600 * 24 * 365);
+        assert!(busy < Lsn::start_of(2));
+        assert_eq!((busy.boot(), Lsn::start_of(2).boot()), (1, 2));
+        assert_eq!(Lsn::start_of(7).next().to_string(), "7:1");
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Model {
         self.synced = n;
         self.state = recovered;
         // A new life numbers its persists higher than all before.
-        self.lsn = Lsn::start_of((self.lsn.get() >> 32) + 1);
+        self.lsn = Lsn::start_of(self.lsn.boot() + 1);
     }
 }
 
