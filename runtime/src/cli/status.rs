@@ -126,9 +126,13 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Fa
     let rows = join_all(addresses.into_iter().map(|address| async {
         match ask(&client, &address).await {
             Ok(view) => Row::Answered(Box::new(view)),
-            Err(error) => Row::Silent {
+            Err(ClientError::Unavailable { reason }) => Row::Silent {
                 address,
-                error: error.to_string(),
+                error: reason,
+            },
+            Err(error) => Row::Silent {
+                error: format!("{address}: {error}"),
+                address,
             },
         }
     }))
@@ -177,7 +181,7 @@ fn shown(rows: &[Row]) -> String {
                     text.push_str(&format!("{}: {problem}\n", view.name));
                 }
             }
-            Row::Silent { address, error } => text.push_str(&format!("{address}: {error}\n")),
+            Row::Silent { error, .. } => text.push_str(&format!("{error}\n")),
         }
     }
     text
