@@ -116,7 +116,7 @@ fn every_path_that_a_document_names_exists() {
             // Every second piece stands between backticks.
             for quoted in line.split('`').skip(1).step_by(2) {
                 let in_crate = |member: &&str| quoted.starts_with(&format!("{member}/"));
-                let is_path = MEMBERS.iter().any(|member| in_crate(&member))
+                let is_path = MEMBERS.iter().any(in_crate)
                     || quoted.starts_with("docs/")
                     || quoted.starts_with(".ci/");
                 if !is_path || quoted.contains(char::is_whitespace) {
