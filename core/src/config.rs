@@ -9,7 +9,8 @@ use crate::types::NodeId;
 ///
 /// Relations, checked by [`Config::check`]:
 /// `value_bytes_max + overhead <= in_flight_bytes_max <= message_bytes_max - in_flight slack`,
-/// `heartbeat_interval < resend_after <= disk_stall_limit`.
+/// `batch_bytes_max <= peer_window_bytes_max`, `batch_bytes_max <= message_bytes_max`,
+/// `heartbeat_interval <= resend_after <= disk_stall_limit`.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// This node.
@@ -164,6 +165,12 @@ impl Config {
                 self.peer_window_bytes_max,
             ),
             (
+                "batch_bytes_max",
+                self.batch_bytes_max,
+                "message_bytes_max",
+                self.message_bytes_max,
+            ),
+            (
                 "heartbeat_interval",
                 self.heartbeat_interval.nanos(),
                 "resend_after",
@@ -186,5 +193,21 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_must_fit_a_message() {
+        let mut config = Config::new(NodeId::new(1), 0, 0);
+        assert_eq!(config.check(), Ok(()));
+        config.batch_bytes_max = config.message_bytes_max + 1;
+        config.peer_window_bytes_max = config.batch_bytes_max;
+        let error = config.check().map_err(|e| e.to_string());
+        let expected = "batch_bytes_max (16777217) must not exceed message_bytes_max (16777216)";
+        assert_eq!(error, Err(expected.to_string()));
     }
 }
