@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chil::config::{Field, Layers, Settings};
+use chil::config::{FIELDS, Field, Layers, Settings};
 use chil::{KeyValue, StartError};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,15 +16,7 @@ use super::output::line;
 
 /// Run one node until SIGTERM or Ctrl-C.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Settings come from the file, then from the variables CONSENSUS_*, then from flags; what comes later
-wins. When the node listens, it prints one line: 'ready NAME ADDRESS'.
-
-Examples:
-  chil node --config node.yaml
-  CONSENSUS_NODE_ID=node-1 CONSENSUS_DATA_DIR=/var/lib/chil \\
-    CONSENSUS_PEERS=127.0.0.1:7002,127.0.0.1:7003 chil node --bind-address 127.0.0.1:7001
-  chil node --node-id solo --data-dir ./data --single-node")]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", every_setting()))]
 pub(crate) struct Arguments {
     /// YAML file with the settings; the variable CONSENSUS_CONFIG names it, too.
     #[arg(short, long, value_name = "FILE")]
@@ -63,6 +55,28 @@ pub(crate) struct Arguments {
     /// Stop when standard input is closed: the node then ends with the process that started it.
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
+}
+
+const EXAMPLES: &str = "\
+Settings come from the file, then from the variables CONSENSUS_*, then from flags; what comes later
+wins. When the node listens, it prints one line: 'ready NAME ADDRESS'.
+
+Examples:
+  chil node --config node.yaml
+  CONSENSUS_NODE_ID=node-1 CONSENSUS_DATA_DIR=/var/lib/chil \\
+    CONSENSUS_PEERS=127.0.0.1:7002,127.0.0.1:7003 chil node --bind-address 127.0.0.1:7001
+  chil node --node-id solo --data-dir ./data --single-node";
+
+/// What the file and the environment may say.
+fn every_setting() -> String {
+    let mut text = "Settings, with the variables that set them, too:\n".to_owned();
+    for known in FIELDS {
+        text.push_str(&format!(
+            "  {} ({})\n      {}\n",
+            known.key, known.env, known.help
+        ));
+    }
+    text
 }
 
 impl Arguments {

@@ -59,7 +59,7 @@ async fn wait_for_acks(told: &Told, more: u64) {
 
 #[tokio::test]
 async fn killing_any_node_20_times_under_load_loses_nothing_acknowledged() {
-    let mut cluster = Cluster::start(3, &["--heartbeat-interval", "50ms", "--log", "warn"]);
+    let mut cluster = Cluster::start(3, &["--log", "warn"]);
     let client = cluster.client();
     cluster.leader(&client).await;
     let told = Arc::new(Told::default());

@@ -93,7 +93,8 @@ fn commands_say_in_their_exit_code_how_they_ended() {
 
 #[test]
 fn a_proposal_that_may_still_be_decided_is_reported_as_unknown() {
-    let mut cluster = Cluster::start(3, &["--heartbeat-interval", "50ms"]);
+    // Slow heartbeats: the leader must not notice its loss before the proposal arrives.
+    let mut cluster = Cluster::start(3, &["--heartbeat-interval", "500ms"]);
     let leader = {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -167,6 +168,7 @@ fn status_shows_every_node_and_those_that_are_silent() {
 }
 
 /// Processes whose command line contains `needle`.
+#[cfg(target_os = "linux")]
 fn processes_with(needle: &str) -> usize {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     entries
@@ -199,9 +201,11 @@ fn the_demo_proves_what_it_promises() {
         assert_eq!(node["applied"], nodes[0]["applied"]);
     }
     assert!(dir.join("node-1.log").exists(), "--dir keeps the files");
+    #[cfg(target_os = "linux")]
     assert_eq!(processes_with(&dir.display().to_string()), 0);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn the_nodes_of_a_killed_demo_do_not_outlive_it() {
     let root = tempfile::tempdir().unwrap();
