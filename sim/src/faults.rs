@@ -90,7 +90,8 @@ impl World {
                 let node = self.target(*node);
                 self.nodes[node].clock.jump(now, down);
                 let deadline = self.nodes[node].deadline;
-                if self.nodes[node].replica.is_some() {
+                let state = &self.nodes[node];
+                if state.replica.is_some() || state.forming.is_some() {
                     self.arm(node, deadline);
                 }
                 Ok(())

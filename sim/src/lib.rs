@@ -10,6 +10,7 @@ mod clock;
 pub mod dice;
 pub mod disk;
 mod faults;
+mod forming;
 pub mod mutants;
 mod network;
 mod node;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use chil_core::forming::Forming;
 use chil_core::kv::KeyValue;
 use chil_core::{
     Applier, Ballot, ClusterId, Config, DiskId, Epoch, Member, Membership, Meta, NodeId, Replica,
@@ -20,6 +21,8 @@ pub(crate) struct Node {
     pub(crate) id: NodeId,
     /// `None` while it is down.
     pub(crate) replica: Option<Replica>,
+    /// While it has no cluster.
+    pub(crate) forming: Option<Forming>,
     pub(crate) applier: Applier<KeyValue>,
     pub(crate) store: NodeStore,
     pub(crate) clock: Clock,
@@ -42,14 +45,23 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Everything about a node that does not exist yet but for its directory.
+    /// Everything about a node that does not exist yet but for its directory, which is formed
+    /// already unless the plan wants the nodes to do that.
     pub(crate) fn new(plan: &Plan, index: usize, meta: &Meta) -> Result<Self, StoreFailure> {
         let name = name(index);
+        let mut store = NodeStore::blank(&name, meta, &plan.disk);
+        if !plan.cluster.forms {
+            store.recover()?;
+            store.form(meta)?;
+            // It is opened again when the node starts.
+            store.close();
+        }
         Ok(Self {
             id: meta.node,
             replica: None,
             applier: Applier::new(KeyValue::default()),
-            store: NodeStore::format(&name, meta, &plan.disk)?,
+            store,
+            forming: None,
             clock: Clock::new(&plan.clocks[index]),
             life: 0,
             deadline: Time::MAX,
@@ -67,6 +79,7 @@ impl Node {
     /// Forgets everything that is lost with a process.
     pub(crate) fn forget(&mut self) {
         self.replica = None;
+        self.forming = None;
         self.applier = Applier::new(KeyValue::default());
         self.life += 1;
         self.deadline = Time::MAX;
@@ -81,6 +94,11 @@ impl Node {
 /// What people call the node with this index.
 pub(crate) fn name(index: usize) -> String {
     format!("n{index}")
+}
+
+/// Where the node with this index can be reached.
+pub(crate) fn addr(index: usize) -> String {
+    format!("{}:7000", name(index))
 }
 
 /// The identity of the node with this index.
@@ -98,7 +116,7 @@ pub(crate) fn metas(plan: &Plan, dice: &mut Dice) -> Vec<Meta> {
             Member {
                 name: name(index),
                 disk: DiskId::new(disk),
-                addr: format!("{}:7000", name(index)),
+                addr: addr(index),
                 weight: *weight,
             },
         );

@@ -38,6 +38,8 @@ pub struct Plan {
 pub struct ClusterPlan {
     /// The weight of each member; their number is the size of the cluster.
     pub weights: Vec<u32>,
+    /// Whether the nodes begin with empty directories and form the cluster themselves.
+    pub forms: bool,
     /// `Config::heartbeat_interval`, in microseconds; what is measured in heartbeats follows.
     pub heartbeat_us: u64,
     /// How long drivers gather inputs before they drain a replica, in microseconds; 0 for never.
@@ -336,6 +338,9 @@ impl Plan {
             .filter_map(|i| self.cluster.weights.get(i))
             .map(|w| u64::from(*w))
             .sum();
+        if self.cluster.forms && !(self.gone.is_empty() && self.scars.is_empty()) {
+            return fail("a cluster forms only when everybody hears everybody".to_owned());
+        }
         if present * 2 <= voters {
             return fail("`gone` leaves no quorum, so nothing could heal".to_owned());
         }

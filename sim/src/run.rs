@@ -119,7 +119,7 @@ impl World {
                 continue;
             }
             let life = state.life;
-            if state.replica.is_none() {
+            if state.replica.is_none() && state.forming.is_none() {
                 self.schedule(self.now, Event::Start { node, life });
             }
         }

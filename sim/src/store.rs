@@ -2,7 +2,7 @@
 //! was made durable; and beside either what a crash may leave, to compare with.
 //! Knows nothing about when syncs happen: the world decides.
 
-use chil::storage::{Opened, StorageError, Store, StoreOptions};
+use chil::storage::{Opened, StorageError, Store, StoreOptions, Unformed};
 use chil_core::{DiskId, Meta, Persist, Record, Recovered};
 
 use crate::check::recovery_is_a_prefix;
@@ -20,6 +20,8 @@ pub(crate) struct NodeStore {
     /// Not yet written.
     queued: Vec<Persist>,
     busy: bool,
+    /// Whether the directory belongs to a cluster.
+    formed: bool,
     files: Option<Files>,
     /// How many records of the batch a crash has left, without files.
     kept: usize,
@@ -29,6 +31,7 @@ pub(crate) struct NodeStore {
 struct Files {
     disk: SimDisk,
     store: Option<Store<SimDisk>>,
+    unformed: Option<Unformed<SimDisk>>,
     name: String,
     fresh: DiskId,
     options: StoreOptions,
@@ -50,19 +53,20 @@ pub(crate) enum StoreFailure {
 
 /// What a node starts with.
 #[derive(Debug)]
-pub(crate) struct Start {
-    /// The durable state.
-    pub(crate) recovered: Recovered,
-    /// The records behind the last sync that turned out to be durable.
-    pub(crate) kept: Vec<Record>,
+pub(crate) enum Start {
+    /// A directory that belongs to no cluster yet.
+    Unformed,
+    /// A member's durable state, and the records behind the last sync that turned out to be in it.
+    Formed(Box<Recovered>, Vec<Record>),
 }
 
 impl NodeStore {
-    /// A freshly formatted directory.
-    pub(crate) fn format(name: &str, meta: &Meta, plan: &DiskPlan) -> Result<Self, StoreFailure> {
+    /// An empty directory, which will become that of `meta`.
+    pub(crate) fn blank(name: &str, meta: &Meta, plan: &DiskPlan) -> Self {
         let files = plan.files.then(|| Files {
             disk: SimDisk::new(),
             store: None,
+            unformed: None,
             name: name.to_owned(),
             fresh: meta.disk,
             options: StoreOptions {
@@ -70,29 +74,38 @@ impl NodeStore {
             },
             syncs: 0,
         });
-        let mut store = Self {
+        Self {
             synced: Recovered::formatted(meta.clone()),
             batch: Vec::new(),
             queued: Vec::new(),
             busy: false,
+            formed: false,
             files,
             kept: 0,
-        };
-        if let Some(files) = &mut store.files {
-            let Opened::Unformed(unformed) = files.open_store()? else {
-                return Err(StoreFailure::Wrong(
-                    "an empty disk is already formed".to_owned(),
-                ));
-            };
-            let (formed, recovered) = unformed.form(meta).map_err(|e| files.explain(&e))?;
-            if recovered != store.synced {
-                return Err(StoreFailure::Wrong(format!(
-                    "a fresh directory holds {recovered:?}"
-                )));
-            }
-            files.store = Some(formed);
         }
-        Ok(store)
+    }
+
+    /// The metadata that is durable, once the directory belongs to a cluster.
+    pub(crate) fn meta(&self) -> Option<&Meta> {
+        self.formed.then_some(&self.synced.meta)
+    }
+
+    /// Makes the directory, which [`NodeStore::recover`] found unformed, member of a cluster.
+    pub(crate) fn form(&mut self, meta: &Meta) -> Result<Recovered, StoreFailure> {
+        if *meta != self.synced.meta {
+            return Err(StoreFailure::Wrong(format!(
+                "forms a cluster with {meta:?} instead of {:?}",
+                self.synced.meta
+            )));
+        }
+        if let Some(files) = &mut self.files {
+            let unformed = files.unformed.take().expect("it was opened before");
+            let (store, recovered) = unformed.form(meta).map_err(|e| files.explain(&e))?;
+            files.store = Some(store);
+            check_fresh(&recovered, &self.synced)?;
+        }
+        self.formed = true;
+        Ok(self.synced.clone())
     }
 
     /// Takes a persist; it is written with the next batch.
@@ -127,12 +140,20 @@ impl NodeStore {
         self.synced.fold(record);
     }
 
+    /// Closes the files in good order.
+    pub(crate) fn close(&mut self) {
+        if let Some(files) = &mut self.files {
+            files.store = None;
+        }
+    }
+
     /// The node dies: decides what survives.
     pub(crate) fn crash(&mut self, mode: CrashMode, dice: &mut Dice) {
         self.queued.clear();
         self.busy = false;
         if let Some(files) = &mut self.files {
             files.store = None;
+            files.unformed = None;
             files.disk.crash(mode, dice);
             return;
         }
@@ -145,6 +166,9 @@ impl NodeStore {
 
     /// Starts again from what survived.
     pub(crate) fn recover(&mut self) -> Result<Start, StoreFailure> {
+        if !self.formed {
+            return self.recover_unformed();
+        }
         let pending: Vec<Record> = std::mem::take(&mut self.batch)
             .into_iter()
             .flat_map(|persist| persist.records)
@@ -156,7 +180,7 @@ impl NodeStore {
             for record in &kept {
                 recovered.fold(record);
             }
-            return Ok(Start { recovered, kept });
+            return Ok(Start::Formed(Box::new(recovered), kept));
         };
         match files.open() {
             Ok(recovered) => {
@@ -164,7 +188,7 @@ impl NodeStore {
                     .map_err(StoreFailure::Wrong)?;
                 let mut kept = pending;
                 kept.truncate(count);
-                Ok(Start { recovered, kept })
+                Ok(Start::Formed(Box::new(recovered), kept))
             }
             Err(failure) => {
                 // What was on its way may still turn up at the next attempt.
@@ -178,6 +202,26 @@ impl NodeStore {
         }
     }
 
+    /// Opens a directory that was not formed when it was last seen: a crash in the middle of
+    /// forming may have left it formed all the same.
+    fn recover_unformed(&mut self) -> Result<Start, StoreFailure> {
+        let Some(files) = &mut self.files else {
+            return Ok(Start::Unformed);
+        };
+        match files.open_store()? {
+            Opened::Unformed(unformed) => {
+                files.unformed = Some(unformed);
+                Ok(Start::Unformed)
+            }
+            Opened::Formed(store, recovered) => {
+                check_fresh(&recovered, &self.synced)?;
+                files.store = Some(store);
+                self.formed = true;
+                Ok(Start::Formed(Box::new(recovered), Vec::new()))
+            }
+        }
+    }
+
     /// Lets the power fail after so many more operations. Returns whether there are files.
     pub(crate) fn fail_after(&self, operations: u64) -> bool {
         if let Some(files) = &self.files {
@@ -185,6 +229,15 @@ impl NodeStore {
         }
         self.files.is_some()
     }
+}
+
+fn check_fresh(found: &Recovered, expected: &Recovered) -> Result<(), StoreFailure> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(StoreFailure::Wrong(format!(
+        "a directory that was just formed holds {found:?} instead of {expected:?}"
+    )))
 }
 
 impl Files {

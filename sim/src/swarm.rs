@@ -25,7 +25,8 @@ pub fn plan(seed: u64) -> Plan {
     let workload = workload(&mut dice, heartbeat_us, rounds, cluster.value_bytes_max);
     let faults = faults(&mut dice, nodes, heartbeat_us, heal_at_us, disk.files);
     let gone = gone(&mut dice, &cluster.weights);
-    let scars = if nodes > 2 && dice.chance(200_000) {
+    let gone = if cluster.forms { Vec::new() } else { gone };
+    let scars = if nodes > 2 && !cluster.forms && dice.chance(200_000) {
         links(&mut dice, nodes)
     } else {
         Vec::new()
@@ -102,6 +103,7 @@ fn cluster(dice: &mut Dice, heartbeat_us: u64) -> ClusterPlan {
     };
     ClusterPlan {
         weights,
+        forms: dice.chance(150_000),
         heartbeat_us,
         gather_us: if dice.chance(250_000) {
             dice.magnitude(1, heartbeat_us / 50)

@@ -34,6 +34,8 @@ pub(crate) enum Mark {
     Restart,
     Healing,
     Outcome,
+    Forming,
+    Formed,
 }
 
 impl Trace {

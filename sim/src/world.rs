@@ -5,7 +5,10 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use bytes::Bytes;
-use chil_core::{Envelope, Input, NodeId, Notice, Output, Replica, Time};
+use chil_core::forming::FormingInput;
+use chil_core::{
+    DiskId, Envelope, Input, NodeId, Notice, Output, Record, Recovered, Replica, Time,
+};
 use chil_proto::{Frame, decode, encode};
 
 use crate::check::{Judge, Verdict, Violation};
@@ -14,7 +17,7 @@ use crate::network::Network;
 use crate::node::{self, Node};
 use crate::plan::{CrashMode, Plan};
 use crate::stats::Stats;
-use crate::store::StoreFailure;
+use crate::store::{Start, StoreFailure};
 use crate::trace::{self, Mark, Sink, Trace};
 use crate::workload::Clients;
 
@@ -25,6 +28,7 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) nodes: Vec<Node>,
     pub(crate) ids: Vec<NodeId>,
+    pub(crate) disks: Vec<DiskId>,
     pub(crate) network: Network,
     pub(crate) clients: Clients,
     pub(crate) judge: Judge,
@@ -69,8 +73,8 @@ pub(crate) enum Event {
 /// A message on its way.
 #[derive(Debug)]
 pub(crate) enum Hop {
-    Message(Box<Envelope>),
-    Frame(Bytes),
+    Whole(Frame),
+    Encoded(Bytes),
 }
 
 #[derive(Debug)]
@@ -126,6 +130,7 @@ impl World {
             check_every: check_every.max(1),
             now: 0,
             plan: plan.clone(),
+            disks: metas.iter().map(|meta| meta.disk).collect(),
             nodes,
             ids,
         };
@@ -222,15 +227,21 @@ impl World {
     }
 
     fn arrive(&mut self, from: usize, to: usize, hop: Hop) -> Verdict {
-        if self.nodes[to].replica.is_none() || self.network.is_cut(from, to) {
+        let state = &self.nodes[to];
+        let is_down = state.replica.is_none() && state.forming.is_none();
+        if is_down || self.network.is_cut(from, to) {
             self.stats.lost += 1;
             return Ok(());
         }
-        let envelope = match hop {
-            Hop::Message(envelope) => envelope,
-            Hop::Frame(bytes) => decoded(from, bytes)?,
+        let frame = match hop {
+            Hop::Whole(frame) => frame,
+            Hop::Encoded(bytes) => decoded(from, bytes)?,
         };
         self.stats.events += 1;
+        let envelope = match frame {
+            Frame::Envelope(envelope) => envelope,
+            Frame::Forming(message) => return self.arrive_forming(from, to, message),
+        };
         let [a, b] = trace::numbers(&envelope.body);
         self.trace
             .mix(Mark::Received, self.now, to, [from as u64, a, b, 0]);
@@ -243,7 +254,8 @@ impl World {
 
     fn wake(&mut self, node: usize, life: u64) -> Verdict {
         let state = &mut self.nodes[node];
-        if state.life != life || state.wake_at > self.now || state.replica.is_none() {
+        let is_down = state.replica.is_none() && state.forming.is_none();
+        if state.life != life || state.wake_at > self.now || is_down {
             return Ok(());
         }
         state.wake_at = u64::MAX;
@@ -255,6 +267,9 @@ impl World {
         self.stats.events += 1;
         self.trace.mix(Mark::Wake, self.now, node, [0; 4]);
         self.tell(node, || "wakes".to_owned());
+        if self.nodes[node].forming.is_some() {
+            return self.give_forming(node, FormingInput::Wake);
+        }
         self.give(node, Input::Wake)
     }
 
@@ -399,24 +414,33 @@ impl World {
             self.stats.lost += 1;
             return Ok(());
         };
-        let from = node;
-        let hop = self.hop(envelope);
-        if let Some(second) = fate.second {
+        let frame = Frame::Envelope(envelope);
+        self.deliver(node, to, frame, first, fate.second);
+        Ok(())
+    }
+
+    /// Lets a frame arrive, once or twice.
+    pub(crate) fn deliver(
+        &mut self,
+        from: usize,
+        to: usize,
+        frame: Frame,
+        first: u64,
+        second: Option<u64>,
+    ) {
+        let hop = if self.plan.network.codec {
+            Hop::Encoded(encode::frame(&frame))
+        } else {
+            Hop::Whole(frame)
+        };
+        if let Some(second) = second {
             let hop = match &hop {
-                Hop::Message(envelope) => Hop::Message(envelope.clone()),
-                Hop::Frame(bytes) => Hop::Frame(bytes.clone()),
+                Hop::Whole(frame) => Hop::Whole(frame.clone()),
+                Hop::Encoded(bytes) => Hop::Encoded(bytes.clone()),
             };
             self.schedule(second, Event::Arrive { from, to, hop });
         }
         self.schedule(first, Event::Arrive { from, to, hop });
-        Ok(())
-    }
-
-    fn hop(&self, envelope: Box<Envelope>) -> Hop {
-        if self.plan.network.codec {
-            return Hop::Frame(encode::envelope(&envelope));
-        }
-        Hop::Message(envelope)
     }
 
     /// Schedules a node's wake-up, unless one comes early enough already.
@@ -433,7 +457,8 @@ impl World {
 
     /// Starts a node from what its disk holds.
     fn start(&mut self, node: usize, life: u64) -> Verdict {
-        if self.nodes[node].life != life || self.nodes[node].replica.is_some() {
+        let state = &self.nodes[node];
+        if state.life != life || state.replica.is_some() || state.forming.is_some() {
             return Ok(());
         }
         self.stats.events += 1;
@@ -445,23 +470,35 @@ impl World {
             }
             Err(failure) => return Err(store_violation(node, failure)),
         };
-        for record in &start.kept {
+        match start {
+            Start::Unformed => self.start_forming(node),
+            Start::Formed(recovered, kept) => self.start_replica(node, *recovered, &kept),
+        }
+    }
+
+    /// Starts a replica from its durable state, of which the `kept` records are news.
+    pub(crate) fn start_replica(
+        &mut self,
+        node: usize,
+        recovered: Recovered,
+        kept: &[Record],
+    ) -> Verdict {
+        for record in kept {
             self.judge.durable(node, record)?;
             self.nodes[node].store.fold(record);
         }
         self.judge.restarts(node);
-        let last = start.recovered.last();
-        let boot = start.recovered.meta.boot;
+        let last = recovered.last();
+        let boot = recovered.meta.boot;
         self.stats.restarts += u64::from(boot > 0);
-        let kept = start.kept.len() as u64;
-        self.trace
-            .mix(Mark::Restart, self.now, node, [boot, last.get(), kept, 0]);
+        let numbers = [boot, last.get(), kept.len() as u64, 0];
+        self.trace.mix(Mark::Restart, self.now, node, numbers);
         self.tell(node, || {
             format!("STARTS from boot {boot} with a log up to {last}")
         });
         let config = node::config(&self.plan.cluster, self.ids[node], &mut self.node_dice);
         let now = self.nodes[node].clock.read(self.now);
-        match Replica::recover(config, start.recovered, now) {
+        match Replica::recover(config, recovered, now) {
             Ok(replica) => {
                 self.nodes[node].replica = Some(replica);
                 self.drain(node)
@@ -514,7 +551,7 @@ impl World {
         self.give(node, Input::Persisted { lsn })
     }
 
-    fn store_failed(&mut self, node: usize, failure: StoreFailure) -> Verdict {
+    pub(crate) fn store_failed(&mut self, node: usize, failure: StoreFailure) -> Verdict {
         match failure {
             StoreFailure::Power => {
                 let down = self.plan.cluster.heartbeat_us * 1_000;
@@ -534,16 +571,11 @@ impl World {
 }
 
 /// What a node encoded is what any other decodes.
-fn decoded(from: usize, bytes: Bytes) -> Result<Box<Envelope>, Violation> {
-    let what = match decode::frame(bytes) {
-        Ok(Frame::Envelope(envelope)) => return Ok(envelope),
-        Ok(other) => format!("sends a message that is decoded as {other:?}"),
-        Err(error) => format!("sends a message that cannot be decoded: {error}"),
-    };
-    Err(Violation {
+fn decoded(from: usize, bytes: Bytes) -> Result<Frame, Violation> {
+    decode::frame(bytes).map_err(|error| Violation {
         check: "codec",
         node: Some(from),
-        what,
+        what: format!("sends a message that cannot be decoded: {error}"),
     })
 }
 
