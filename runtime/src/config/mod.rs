@@ -8,7 +8,7 @@
 //! consensus.fault_tolerance.heartbeat_interval in node.yaml line 7: '1' is no span of time: ...
 //! ```
 //!
-//! The file, with every setting there is but the peers' shorter forms:
+//! The file, with every setting but `single_node`, which excludes peers:
 //!
 //! ```yaml
 //! consensus:
@@ -224,6 +224,42 @@ mod tests {
             .unwrap();
         assert_eq!(settings.node_id, "env");
         assert_eq!(settings.data_dir, Path::new("/file"));
+    }
+
+    /// The example above shows every setting that can stand beside the others.
+    #[cfg(feature = "config-file")]
+    #[test]
+    fn the_documented_file_is_a_valid_one() {
+        let lines = include_str!("mod.rs")
+            .lines()
+            .skip_while(|line| *line != "//! ```yaml")
+            .skip(1)
+            .take_while(|line| *line != "//! ```");
+        let text: String = lines
+            .map(|line| {
+                format!(
+                    "{}\n",
+                    line.trim_start_matches("//!").strip_prefix(' ').unwrap()
+                )
+            })
+            .collect();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.yaml");
+        std::fs::write(&path, text).unwrap();
+        let layers = Layers::new().file(&path).unwrap();
+        let missing: Vec<&str> = FIELDS
+            .iter()
+            .filter(|known| layers.get(known.field).is_none())
+            .map(|known| known.key)
+            .collect();
+        let refused = [
+            Field::SingleNode.key(),
+            Field::TlsCert.key(),
+            Field::TlsKey.key(),
+            Field::TlsCa.key(),
+        ];
+        assert_eq!(missing, refused);
+        assert_eq!(layers.finish().unwrap().peers.len(), 2);
     }
 
     #[test]

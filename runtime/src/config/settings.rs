@@ -242,7 +242,14 @@ impl Check<'_> {
             retries: self.optional(Field::ProtocolRetries, |raw| raw.integer(0, 1_000)),
             suspect_threshold: self
                 .optional(Field::SuspectThreshold, |raw| raw.integer(PHI_MIN, PHI_MAX)),
-            heartbeat_interval: self.optional(Field::HeartbeatInterval, |raw| raw.duration()),
+            heartbeat_interval: self.optional(Field::HeartbeatInterval, |raw| {
+                let interval = raw.duration()?;
+                if (HEARTBEAT_MIN..=HEARTBEAT_MAX).contains(&interval) {
+                    Ok(interval)
+                } else {
+                    Err(format!("{} must lie between 1ms and 60s", raw.shown()))
+                }
+            }),
             value_bytes_max: self.optional(Field::ValueBytesMax, |raw| raw.bytes()),
             in_flight_entries_max: self
                 .optional(Field::InFlightEntriesMax, |raw| raw.integer(1, u32::MAX)),
@@ -347,6 +354,9 @@ const fn span(duration: Duration) -> Span {
 const BIND_ADDRESS_DEFAULT: &str = "127.0.0.1:7000";
 /// The core's default of ten rounds for a candidate, in timeouts of two rounds each.
 const RETRIES_DEFAULT: u32 = 4;
+/// Shorter rounds than the least deviation that is assumed between heartbeats mean nothing.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(1);
+const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
 const PHI_MIN: u32 = 1;
 const PHI_MAX: u32 = 16;
 
@@ -512,6 +522,10 @@ mod tests {
             "{message}"
         );
         assert!(message.contains("must not exceed"), "{message}");
+        for bad in ["999us", "61s"] {
+            let message = refused(minimal().set(Field::HeartbeatInterval, bad));
+            assert!(message.contains("between 1ms and 60s"), "{message}");
+        }
         let message = refused(minimal().set(Field::ProtocolTimeout, "1h"));
         assert!(message.contains("consensus.protocol.timeout"), "{message}");
         assert!(
