@@ -18,10 +18,32 @@ impl World {
             self.try_operation(operation, 0);
             let timeout = self.now + self.clients.timeout();
             self.schedule(timeout, Event::Timeout { operation });
+            self.think_later(client);
         }
+        Ok(())
+    }
+
+    fn think_later(&mut self, client: usize) {
         let next = self.now + self.clients.think();
         self.schedule(next, Event::Think { client });
-        Ok(())
+    }
+
+    /// Clients that were idle go on if they have something to do.
+    pub(crate) fn wake_clients(&mut self) {
+        for client in 0..self.clients.count() {
+            if self.clients.wakes(client) {
+                self.think_later(client);
+            }
+        }
+    }
+
+    /// An operation ends; its client may have waited for that.
+    fn finish(&mut self, operation: usize, state: State) {
+        self.clients.end(operation, state);
+        let client = self.clients.operations[operation].client;
+        if self.clients.wakes(client) {
+            self.think_later(client);
+        }
     }
 
     fn try_operation(&mut self, operation: usize, pause: u64) {
@@ -82,8 +104,8 @@ impl World {
             return Ok(());
         }
         match op.state {
-            State::Trying => self.clients.end(operation, State::Dropped),
-            State::Given if op.command.is_none() => self.clients.end(operation, State::Dropped),
+            State::Trying => self.finish(operation, State::Dropped),
+            State::Given if op.command.is_none() => self.finish(operation, State::Dropped),
             State::Given => self.unknown(operation),
             State::Done | State::Unknown | State::Dropped => {}
         }
@@ -93,7 +115,7 @@ impl World {
     fn unknown(&mut self, operation: usize) {
         if self.clients.operations[operation].state == State::Given {
             self.stats.unknown += 1;
-            self.clients.end(operation, State::Unknown);
+            self.finish(operation, State::Unknown);
         }
     }
 
@@ -202,7 +224,7 @@ impl World {
                 entry.slot()
             )
         });
-        self.clients.end(operation, State::Done);
+        self.finish(operation, State::Done);
         Ok(())
     }
 
@@ -245,7 +267,7 @@ impl World {
                     String::from_utf8_lossy(&key)
                 )
             });
-            self.clients.end(operation, State::Done);
+            self.finish(operation, State::Done);
         }
         Ok(())
     }

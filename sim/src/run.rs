@@ -125,6 +125,7 @@ impl World {
         }
         let span = (SETTLE_ROUNDS + SERVE_ROUNDS) * self.plan.cluster.heartbeat_us * 1_000;
         self.clients.refill(OPERATIONS_AFTER, span);
+        self.wake_clients();
         Ok(())
     }
 

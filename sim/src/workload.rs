@@ -17,6 +17,8 @@ pub(crate) struct Clients {
     /// For each client, whom it asks first.
     leader: Vec<usize>,
     in_flight: Vec<usize>,
+    /// Clients that wait for their window, or have nothing more to ask.
+    idle: Vec<bool>,
     pub(crate) operations: Vec<Operation>,
     /// How many operations may begin; raised for the healing phase.
     budget: u64,
@@ -62,6 +64,7 @@ impl Clients {
         Self {
             leader: (0..count).map(|_| dice.index(plan.nodes())).collect(),
             in_flight: vec![0; count],
+            idle: vec![false; count],
             operations: Vec::new(),
             budget: plan.workload.operations_max,
             closed: false,
@@ -75,9 +78,11 @@ impl Clients {
         self.in_flight.len()
     }
 
-    /// Begins an operation of `client` if its window allows. Returns which.
+    /// Begins an operation of `client` if its window allows, and returns which; else the client
+    /// is idle.
     pub(crate) fn begin(&mut self, client: usize, now: u64) -> Option<usize> {
-        if self.closed || self.budget == 0 || self.in_flight[client] >= self.plan.window {
+        if !self.may_begin(client) {
+            self.idle[client] = true;
             return None;
         }
         self.budget -= 1;
@@ -96,6 +101,17 @@ impl Clients {
             state: State::Trying,
         });
         Some(number)
+    }
+
+    fn may_begin(&self, client: usize) -> bool {
+        !self.closed && self.budget > 0 && self.in_flight[client] < self.plan.window
+    }
+
+    /// Whether a client that was idle has something to do again; it is not idle from then on.
+    pub(crate) fn wakes(&mut self, client: usize) -> bool {
+        let wakes = self.idle[client] && self.may_begin(client);
+        self.idle[client] &= !wakes;
+        wakes
     }
 
     fn command(&mut self, number: usize, key: &Bytes) -> Option<Bytes> {

@@ -73,7 +73,7 @@ pub(crate) enum Event {
 /// A message on its way.
 #[derive(Debug)]
 pub(crate) enum Hop {
-    Whole(Frame),
+    Whole(Box<Frame>),
     Encoded(Bytes),
 }
 
@@ -234,7 +234,7 @@ impl World {
             return Ok(());
         }
         let frame = match hop {
-            Hop::Whole(frame) => frame,
+            Hop::Whole(frame) => *frame,
             Hop::Encoded(bytes) => decoded(from, bytes)?,
         };
         self.stats.events += 1;
@@ -431,7 +431,7 @@ impl World {
         let hop = if self.plan.network.codec {
             Hop::Encoded(encode::frame(&frame))
         } else {
-            Hop::Whole(frame)
+            Hop::Whole(Box::new(frame))
         };
         if let Some(second) = second {
             let hop = match &hop {
