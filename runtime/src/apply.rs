@@ -1,10 +1,10 @@
 //! Executes decided commands in order, in slices, and answers those who wait for them.
 //! Knows nothing about how commands were decided, nor about tasks and channels but the reply's.
 //!
-//! It runs inside the node's loop: executing a command of the key-value machine costs less than
-//! handing it to another task would, and far less than waking another thread (3.6 and 68 us a
-//! round trip, by "measured floors"). So that a backlog never delays heartbeats, a slice ends
-//! after [`SLICE`], whatever is left; one command that takes long still does.
+//! It runs inside the node's loop: a command of the key-value machine takes about 1 us, chain
+//! check and all, while handing it to another task on the same thread and back takes 3.6 us, and
+//! waking another thread 68 us. So that a backlog never delays heartbeats, a slice ends after
+//! [`SLICE`], whatever is left; a single command that takes longer than that still does.
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
@@ -233,3 +233,121 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
 
 /// How long one slice of execution may keep the loop from its other events.
 const SLICE: Span = Span::from_millis(2);
+
+#[cfg(test)]
+mod tests {
+    use chil_core::{Chain, Command, EntryKind, Epoch, NodeId};
+    use tokio::sync::oneshot::Receiver;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    /// Replies to each command with the number of commands so far.
+    struct Counter(u64);
+
+    impl StateMachine for Counter {
+        fn apply(&mut self, _slot: Slot, _command: &Bytes) -> Bytes {
+            self.0 += 1;
+            Bytes::from(self.0.to_string())
+        }
+
+        fn query(&self, _query: &Bytes) -> Bytes {
+            Bytes::from(self.0.to_string())
+        }
+
+        fn digest(&self) -> u128 {
+            self.0.into()
+        }
+    }
+
+    fn ballot(n: u64) -> Ballot {
+        Ballot::new(Epoch::FIRST, n, NodeId::new(1))
+    }
+
+    /// A log of one entry for each origin.
+    fn log(origins: &[u64]) -> Vec<Entry> {
+        let mut chain = Chain::EMPTY;
+        let entry = |(i, origin): (usize, &u64)| {
+            let kind = EntryKind::Command(Command::sessionless(Bytes::new()));
+            let entry = Entry::new(chain, Slot::new(i as u64 + 1), ballot(*origin), kind);
+            chain = entry.chain();
+            entry
+        };
+        origins.iter().enumerate().map(entry).collect()
+    }
+
+    fn place(
+        apply: &mut Apply<Counter>,
+        n: u64,
+        first: u64,
+        count: usize,
+    ) -> Vec<Receiver<ProposeResult>> {
+        let (replies, outcomes): (Vec<_>, Vec<_>) = (0..count).map(|_| oneshot::channel()).unzip();
+        let replies = replies.into_iter().map(ReplyTo::Once);
+        apply.placed(ballot(n), Slot::new(first), replies);
+        outcomes
+    }
+
+    fn query(apply: &mut Apply<Counter>, index: u64) -> Receiver<ReadResult> {
+        let (reply, answer) = oneshot::channel();
+        let query = Bytes::new();
+        apply.read(Slot::new(index), Read { query, reply });
+        answer
+    }
+
+    #[test]
+    fn each_proposer_learns_the_outcome_of_its_own_slot() {
+        let mut apply = Apply::new(Counter(0));
+        let mut outcomes = place(&mut apply, 3, 2, 2);
+        // Slot 1 is somebody else's; slot 3 was taken by a later leader's command.
+        apply.decided(log(&[1, 3, 4]));
+        assert_eq!(apply.run(&SystemClock).unwrap(), Some(Slot::new(3)));
+        assert_eq!(
+            outcomes[0].try_recv().unwrap(),
+            Ok(Executed {
+                slot: Slot::new(2),
+                reply: Bytes::from_static(b"2")
+            })
+        );
+        let hint = None;
+        assert_eq!(
+            outcomes[1].try_recv().unwrap(),
+            Err(ProposeError::NotLeader { hint })
+        );
+        assert!(apply.is_idle() && !apply.is_behind());
+    }
+
+    #[test]
+    fn a_deposed_leader_knows_the_outcome_only_of_what_is_decided() {
+        let mut apply = Apply::new(Counter(0));
+        let mut outcomes = place(&mut apply, 3, 1, 3);
+        apply.decided(log(&[3]));
+        apply.deposed(ballot(3));
+        for outcome in &mut outcomes[1..] {
+            assert_eq!(outcome.try_recv().unwrap(), Err(ProposeError::Unknown));
+        }
+        apply.run(&SystemClock).unwrap();
+        assert!(outcomes[0].try_recv().unwrap().is_ok());
+        // The slots may be proposed again, in a later ballot.
+        let mut again = place(&mut apply, 5, 2, 1);
+        apply.decided(log(&[3, 5]).split_off(1));
+        apply.run(&SystemClock).unwrap();
+        assert!(again[0].try_recv().unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_read_waits_until_its_index_is_executed() {
+        let mut apply = Apply::new(Counter(0));
+        let mut later = query(&mut apply, 2);
+        assert!(later.try_recv().is_err());
+        apply.decided(log(&[1, 1, 1]));
+        apply.run(&SystemClock).unwrap();
+        let answer = later.try_recv().unwrap().unwrap();
+        assert_eq!(
+            (answer.answer, answer.applied),
+            (Bytes::from_static(b"3"), Slot::new(3))
+        );
+        let mut now = query(&mut apply, 3);
+        assert!(now.try_recv().unwrap().is_ok());
+    }
+}
