@@ -79,6 +79,10 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// What `message_bytes_max` must not exceed: every node takes in messages of this size,
+    /// whatever its own limits are, so that members may differ in theirs.
+    pub const MESSAGE_BYTES_CEILING: u64 = 48 << 20;
+
     /// A configuration that suits a local network, for `node`.
     #[must_use]
     pub const fn new(node: NodeId, run: u64, seed: u64) -> Self {
@@ -171,6 +175,12 @@ impl Config {
                 self.message_bytes_max,
             ),
             (
+                "message_bytes_max",
+                self.message_bytes_max,
+                "what every member takes in",
+                Self::MESSAGE_BYTES_CEILING,
+            ),
+            (
                 "heartbeat_interval",
                 self.heartbeat_interval.nanos(),
                 "resend_after",
@@ -209,5 +219,19 @@ mod tests {
         let error = config.check().map_err(|e| e.to_string());
         let expected = "batch_bytes_max (16777217) must not exceed message_bytes_max (16777216)";
         assert_eq!(error, Err(expected.to_string()));
+    }
+    #[test]
+    fn a_message_must_fit_what_every_member_takes_in() {
+        let mut config = Config::new(NodeId::new(1), 0, 0);
+        config.message_bytes_max = Config::MESSAGE_BYTES_CEILING;
+        assert_eq!(config.check(), Ok(()));
+        config.message_bytes_max += 1;
+        assert!(matches!(
+            config.check(),
+            Err(ConfigError::Order {
+                low: "message_bytes_max",
+                ..
+            })
+        ));
     }
 }

@@ -11,14 +11,16 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use chil_core::forming::FormingMessage;
-use chil_core::{Ballot, ClusterId, DiskId, Envelope, Epoch, NodeId};
+use chil_core::{Ballot, ClusterId, Config, DiskId, Envelope, Epoch, NodeId};
 
 use crate::Frame;
 use crate::wire::{Reader, Value};
 
-/// Longest frame that is read, in bytes. Far above what a node sends with any sensible
-/// configuration (see `message_bytes_max`), and far below what would hurt.
+/// Longest frame that is read, in bytes: the largest message that any configuration allows, with
+/// room for what stands beside its entries, and far below what would hurt.
 pub const FRAME_BYTES_MAX: usize = 64 << 20;
+
+const _: () = assert!(FRAME_BYTES_MAX as u64 > Config::MESSAGE_BYTES_CEILING + (1 << 20));
 
 /// Why bytes are no message. The connection they came from is not trusted any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use chil_core::forming::Forming;
 use chil_core::membership::MembershipWarning;
 use chil_core::{ClusterId, Config, Meta, NodeId, RecoverError, Recovered, Replica, StateMachine};
+use chil_proto::decode::FRAME_BYTES_MAX;
 use chil_proto::v1::admin_server::AdminServer;
 use chil_proto::v1::consensus_server::ConsensusServer;
 use tokio::net::TcpListener;
@@ -136,7 +137,7 @@ fn run<S: StateMachine>(
     let (tell_leader, leader) = watch::channel(None);
     let (tell_ended, ended) = watch::channel(None);
     let cluster = Arc::new(OnceLock::new());
-    let (network, links_in) = transport::network(with_slack(config.message_bytes_max));
+    let (network, links_in) = transport::network(FRAME_BYTES_MAX);
     let routes = routes(&requests, &cluster, &stopped, links_in, &config);
     let (cut, connected) = shutdown::signal();
     let closing = Closing {
