@@ -147,3 +147,21 @@ pub(crate) fn config(plan: &ClusterPlan, id: NodeId, dice: &mut Dice) -> Config 
     config.batch_bytes_max = plan.batch_bytes_max;
     config
 }
+
+/// Puts the nodes' names where the core, which knows only their numbers, prints those.
+pub(crate) struct Names(Vec<(String, String)>);
+
+impl Names {
+    pub(crate) fn new(nodes: usize) -> Self {
+        let pairs = (0..nodes).map(|index| (id(index).to_string(), name(index)));
+        Self(pairs.collect())
+    }
+
+    pub(crate) fn put_into(&self, line: &str) -> String {
+        let mut line = line.to_owned();
+        for (number, name) in &self.0 {
+            line = line.replace(number, name);
+        }
+        line
+    }
+}

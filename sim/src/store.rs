@@ -39,6 +39,9 @@ struct Files {
     syncs: u64,
 }
 
+/// A crash in the middle of a sync lets at most so many operations of it succeed.
+const OPERATIONS_PER_SYNC: u64 = 6;
+
 /// A disk counts as idle for a moment after every so many syncs.
 const SYNCS_PER_IDLE: u64 = 4;
 
@@ -150,13 +153,17 @@ impl NodeStore {
     /// The node dies: decides what survives.
     pub(crate) fn crash(&mut self, mode: CrashMode, dice: &mut Dice) {
         self.queued.clear();
-        self.busy = false;
         if let Some(files) = &mut self.files {
+            if self.busy {
+                files.interrupt(mode, dice);
+            }
+            self.busy = false;
             files.store = None;
             files.unformed = None;
             files.disk.crash(mode, dice);
             return;
         }
+        self.busy = false;
         let written = self.batch.iter().map(|p| p.records.len()).sum::<usize>();
         self.kept = match mode {
             CrashMode::Power => dice.index(written + 1),
@@ -291,6 +298,19 @@ impl Files {
             Opened::Unformed(_) => Err(StoreFailure::Wrong(
                 "its disk forgets that it belongs to a cluster".to_owned(),
             )),
+        }
+    }
+
+    /// A crash comes while a sync is under way: it got as far as the dice say.
+    fn interrupt(&mut self, mode: CrashMode, dice: &mut Dice) {
+        let done = dice.below(OPERATIONS_PER_SYNC);
+        let Some(store) = self.store.as_mut().filter(|_| mode == CrashMode::Power) else {
+            return;
+        };
+        if !self.disk.has_failed() {
+            self.disk.fail_after(done);
+            // Whether it fails or has nothing left to do: what is on the disk is what counts.
+            let _ = store.sync();
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use crate::check::Violation;
+use crate::node::Names;
 use crate::plan::Plan;
 use crate::run::{Outcome, Watch, run};
 use crate::stats::Stats;
@@ -27,7 +28,7 @@ pub fn guarded(plan: &Plan, watch: Watch) -> Outcome {
     PLACE.with_borrow_mut(|place| *place = Some(String::new()));
     let caught = catch_unwind(AssertUnwindSafe(|| run(plan, watch)));
     let place = PLACE.with_borrow_mut(Option::take).unwrap_or_default();
-    caught.unwrap_or_else(|panic| Outcome {
+    let mut outcome = caught.unwrap_or_else(|panic| Outcome {
         hash: 0,
         stats: Stats {
             seeds: 1,
@@ -38,7 +39,11 @@ pub fn guarded(plan: &Plan, watch: Watch) -> Outcome {
             node: None,
             what: format!("{} (at {place})", message(&*panic)),
         }),
-    })
+    });
+    if let Some(violation) = &mut outcome.violation {
+        violation.what = Names::new(plan.nodes()).put_into(&violation.what);
+    }
+    outcome
 }
 
 /// Keeps the panics of guarded runs off the screen; all others are shown as ever.

@@ -9,10 +9,11 @@ use std::rc::Rc;
 use anyhow::Context as _;
 
 use super::{ReplayArgs, VIOLATED};
+use crate::node::Names;
 use crate::plan::Plan;
 use crate::run::Watch;
+use crate::swarm;
 use crate::sweep::guarded;
-use crate::{node, swarm};
 
 /// Replays what was asked for.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
@@ -41,7 +42,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let stats = &outcome.stats;
     let mut out = out.borrow_mut();
     let verdict = match &outcome.violation {
-        Some(violation) => Names::new(plan.nodes()).put_into(&format!("VIOLATED {violation}")),
+        Some(violation) => format!("VIOLATED {violation}"),
         None => "nothing was violated".to_owned(),
     };
     let summary = format!(
@@ -59,22 +60,4 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         Some(_) => ExitCode::from(VIOLATED),
         None => ExitCode::SUCCESS,
     })
-}
-
-/// Puts the nodes' names where the core, which knows only their numbers, prints those.
-struct Names(Vec<(String, String)>);
-
-impl Names {
-    fn new(nodes: usize) -> Self {
-        let pairs = (0..nodes).map(|index| (node::id(index).to_string(), node::name(index)));
-        Self(pairs.collect())
-    }
-
-    fn put_into(&self, line: &str) -> String {
-        let mut line = line.to_owned();
-        for (number, name) in &self.0 {
-            line = line.replace(number, name);
-        }
-        line
-    }
 }
