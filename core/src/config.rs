@@ -145,11 +145,26 @@ impl Config {
                 return Err(ConfigError::Zero(name));
             }
         }
+        for (low, low_value, high, high_value) in self.relations() {
+            if low_value > high_value {
+                return Err(ConfigError::Order {
+                    low,
+                    low_value,
+                    high,
+                    high_value,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What must not exceed what, with the values.
+    fn relations(&self) -> [(&'static str, u64, &'static str, u64); 7] {
         let largest_entry = self.value_bytes_max.saturating_add(Entry::OVERHEAD as u64);
         // What a promise or a sync carries whole is undecided somewhere: at most one leader's
         // window and one command, since the window counts what was adopted, too.
         let undecided_max = self.in_flight_bytes_max.saturating_add(largest_entry);
-        for (low, low_value, high, high_value) in [
+        [
             (
                 "value_bytes_max + overhead",
                 largest_entry,
@@ -192,17 +207,7 @@ impl Config {
                 "disk_stall_limit",
                 self.disk_stall_limit.nanos(),
             ),
-        ] {
-            if low_value > high_value {
-                return Err(ConfigError::Order {
-                    low,
-                    low_value,
-                    high,
-                    high_value,
-                });
-            }
-        }
-        Ok(())
+        ]
     }
 }
 

@@ -14,6 +14,7 @@ mod forming;
 pub mod mutants;
 mod network;
 mod node;
+mod outputs;
 pub mod plan;
 mod requests;
 pub mod run;

@@ -58,7 +58,11 @@ fn a_long_sweep_goes_on_where_it_was() {
         json["stats"].clone()
     };
     assert!(saved.contains("\"next\":2"), "{saved}");
-    assert_eq!(seeds(&first), seeds(&again), "nothing is run or counted twice");
+    assert_eq!(
+        seeds(&first),
+        seeds(&again),
+        "nothing is run or counted twice"
+    );
     assert_eq!(other.status.code(), Some(1), "another sweep's progress");
 }
 
