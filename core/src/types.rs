@@ -5,7 +5,8 @@
 //! [`Slot::next`], [`Epoch::next`] and [`Lsn::next`] panic when 64 bits are used up, which no run
 //! of a cluster can reach. [`Slot::prev`] of [`Slot::ZERO`] and [`Slot::distance`] saturate at
 //! zero. A [`Ballot`] number above [`Ballot::N_MAX`] is refused where it enters (the decoding
-//! gate), so that `n + 1` cannot overflow here.
+//! gate), so that `n + 1` cannot overflow here; the replica believes less (see
+//! [`Ballot::N_LEAP_MAX`]), so that a number to go on with is always left.
 
 use std::fmt;
 
@@ -151,6 +152,12 @@ pub struct Ballot {
 impl Ballot {
     /// Largest number that is believed: above it a peer is broken or lying.
     pub const N_MAX: u64 = u64::MAX / 2;
+
+    /// Largest number that a replica believes at once, however far it is from what it knows.
+    pub const N_LEAP_MAX: u64 = Self::N_MAX - (1 << 32);
+
+    /// Above [`Ballot::N_LEAP_MAX`]: how far beyond what it knows a replica believes a number.
+    pub const N_STEP_MAX: u64 = 1 << 16;
 
     /// A ballot from its parts.
     #[must_use]

@@ -23,13 +23,13 @@ impl Replica {
             // all of them would leave at once, each with its suffix.
             return;
         }
+        let Some(promise) = self.make_promise(m) else {
+            return self.ignore(from, "Prepare", IgnoreReason::Malformed);
+        };
         let before = (self.acc, self.log.last(), self.log.chain());
         if m.ballot > self.meta.promised {
             self.promise(m.ballot, StepDown::HigherBallot);
         }
-        let Some(promise) = self.make_promise(m) else {
-            return self.ignore(from, "Prepare", IgnoreReason::Malformed);
-        };
         // It reports the log in memory, so it waits for all of that: an `Accepted` for a part of
         // it may still be on its way out.
         self.outbox.send_durable(from, Message::Promise(promise));
@@ -213,7 +213,16 @@ impl Replica {
         ballot.epoch == self.epoch()
             && ballot.node == self.id(from)
             && ballot.n > 0
-            && ballot.n <= Ballot::N_MAX
+            && self.is_believable(ballot)
+    }
+
+    /// Whether attempts can have come so far. Up to [`Ballot::N_LEAP_MAX`] any number is believed
+    /// at once; above, only a few steps beyond what is known already. So nobody can make up a
+    /// number that leaves none to exceed it with.
+    pub(super) fn is_believable(&self, ballot: Ballot) -> bool {
+        let known = self.meta.promised.n.max(self.election.n_seen());
+        let highest = known.max(Ballot::N_LEAP_MAX) + Ballot::N_STEP_MAX;
+        ballot.n <= highest.min(Ballot::N_MAX)
     }
 }
 

@@ -31,8 +31,9 @@ impl Replica {
             "a node without weight must not lead"
         );
         let before = self.meta.promised;
-        let n = before.n.max(self.election.n_seen()) + 1;
-        let ballot = Ballot::new(self.epoch(), n, self.meta.node);
+        let ballot = self
+            .next_ballot()
+            .expect("whoever plans to try has checked that a number is left");
         self.promise(ballot, StepDown::HigherBallot);
         self.role = Role::Preparing(Box::new(Preparing {
             ballot,
@@ -51,6 +52,13 @@ impl Replica {
             self.meta.promised == ballot && ballot > before,
             "{ballot} after {before}"
         );
+    }
+
+    /// A ballot of this node above everything ever promised or seen here; `None` above the last
+    /// number that anybody believes.
+    pub(super) fn next_ballot(&self) -> Option<Ballot> {
+        let n = self.meta.promised.n.max(self.election.n_seen()) + 1;
+        (n <= Ballot::N_MAX).then(|| Ballot::new(self.epoch(), n, self.meta.node))
     }
 
     pub(super) fn make_prepare(&self, ballot: Ballot) -> Message {

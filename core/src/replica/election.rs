@@ -17,6 +17,10 @@ use super::{Replica, Role};
 /// A round waits for a peer that is silent but not given up at most this many intervals.
 const ROUND_STRETCH_MAX: u64 = 3;
 
+/// A node that lags waits this many turns of all members at most: what a peer says to be decided
+/// may be wrong.
+const LAG_TURNS_MAX: u64 = 8;
+
 /// After a failed attempt the others get this many intervals more to come to lead.
 const OTHERS_FIRST: u64 = 4;
 
@@ -83,9 +87,7 @@ impl Election {
 
     /// Remembers a ballot number, so that the next attempt exceeds it.
     pub(super) fn saw(&mut self, ballot: Ballot) {
-        if ballot.n <= Ballot::N_MAX {
-            self.n_seen = self.n_seen.max(ballot.n);
-        }
+        self.n_seen = self.n_seen.max(ballot.n);
     }
 
     /// This node tries: it is content until it has failed.
@@ -148,7 +150,8 @@ impl Replica {
         {
             self.election.takeover = None;
             let unchanged = promised == self.meta.promised;
-            if unchanged && matches!(self.role, Role::Follower) && self.is_able() {
+            let may_try = self.is_able() && self.next_ballot().is_some();
+            if unchanged && matches!(self.role, Role::Follower) && may_try {
                 self.campaign();
                 self.try_adopt();
             }
@@ -221,7 +224,7 @@ impl Replica {
             return self.ignore(from, "HeartbeatReply", IgnoreReason::Stale);
         }
         let own = m.ballot;
-        if own.n > Ballot::N_MAX || own.node != self.id(from) || own.epoch != self.epoch() {
+        if !self.is_believable(own) || own.node != self.id(from) || own.epoch != self.epoch() {
             return self.ignore(from, "HeartbeatReply", IgnoreReason::BadBallot);
         }
         self.election.saw(own);
@@ -232,7 +235,7 @@ impl Replica {
             .get_mut(from)
             .expect("positions come from the weights");
         peer.detector.arrived(now, config);
-        peer.commit = peer.commit.max(m.commit);
+        peer.commit = m.commit;
         if let Some(place) = self.election.replies.get_mut(from) {
             *place = Some(m);
         }
@@ -364,10 +367,11 @@ impl Replica {
         let step = self.config.heartbeat_interval.divided(4);
         let heard = self
             .others()
-            .map(|p| self.peer(p).commit)
+            .filter_map(|p| self.reply(p).map(|reply| reply.commit))
             .max()
             .unwrap_or_default();
         let lag = heard.distance(self.log.last()) / self.config.lag_limit;
+        let lag = lag.min(LAG_TURNS_MAX);
         let ranks = (self.me as u64).saturating_add(lag.saturating_mul(self.peers.len() as u64));
         let jitter = self.election.rng.next_u64() % step.nanos().max(1);
         let others_first = if self.election.failures > 0 {

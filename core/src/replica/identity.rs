@@ -90,6 +90,7 @@ impl Replica {
         }
         if envelope.boot > peer.boot {
             (peer.boot, peer.run) = (envelope.boot, envelope.run);
+            self.ask_next_life(position);
         }
         Ok(position)
     }

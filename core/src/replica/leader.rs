@@ -170,6 +170,9 @@ impl Replica {
     }
 
     pub(super) fn on_nack(&mut self, from: usize, m: &Nack) {
+        if !self.is_believable(m.promised) {
+            return self.ignore(from, "Nack", IgnoreReason::BadBallot);
+        }
         self.election.saw(m.promised);
         let by = self.id(from);
         self.outbox.notice(Notice::Refused {
@@ -213,6 +216,20 @@ impl Replica {
                 }
             }
             NackReason::Damaged | NackReason::Ballot => {}
+        }
+    }
+
+    /// The peer's next life began: what it promised in the last one is asked again.
+    pub(super) fn ask_next_life(&mut self, of: usize) {
+        let now = self.now;
+        let Role::Leading(leading) = &mut self.role else {
+            return;
+        };
+        let (ballot, progress) = (leading.ballot, leading.progress_mut(of));
+        if progress.restarted() {
+            progress.since = now;
+            let prepare = self.make_prepare(ballot);
+            self.outbox.send(of, prepare);
         }
     }
 

@@ -25,7 +25,7 @@ impl Replica {
 
     pub(super) fn on_learn(&mut self, from: usize, m: &Learn) {
         let d = m.decided_in;
-        let plausible = d.epoch == self.epoch() && d.n <= Ballot::N_MAX;
+        let plausible = d.epoch == self.epoch() && self.is_believable(d);
         if !plausible || !linked(m.prev, m.prev_chain, &m.entries) {
             return self.ignore(from, "Learn", IgnoreReason::Malformed);
         }
@@ -98,16 +98,22 @@ impl Replica {
     }
 
     fn after_learning(&mut self, from: usize, before: Slot, their_commit: Slot) {
-        let promised = self.meta.promised;
         if matches!(self.role, Role::Preparing(_)) {
-            self.try_adopt();
-        } else if self.id(from) == promised.node && self.acc < promised {
-            // The leader sends what comes next once it knows how far this was enough.
+            return self.try_adopt();
+        }
+        let (promised, sender) = (self.meta.promised, self.id(from));
+        // Only what brought something new is followed by a question for more: otherwise every
+        // duplicate would start another conversation.
+        let wants_more = before < self.commit && self.commit < their_commit;
+        let waits_for_sync = sender == promised.node && self.acc < promised;
+        let leads = self.election.working_leader(self.meta.node) == Some(sender);
+        if waits_for_sync && (leads || !wants_more) {
+            // The leader sends what comes next once it knows how far this was enough. Here a
+            // duplicate is answered, since the answer to the first may have been lost.
             let nack = self.nack(promised, NackReason::NeedSync);
             self.outbox.send(from, Message::Nack(nack));
-        } else if before < self.commit && self.commit < their_commit {
-            // Only what brought something new is followed by a question for more: otherwise
-            // every duplicate would start another conversation.
+        } else if wants_more {
+            // Whoever no longer leads sends more only when asked.
             self.fetch(from, their_commit);
         }
     }

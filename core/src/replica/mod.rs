@@ -377,6 +377,8 @@ impl Replica {
             Role::Preparing(_) => {
                 if reason == StepDown::PrepareTimeout {
                     self.election.failed();
+                    // Perhaps too few were left because a suspicion was wrong.
+                    self.election.trust_all();
                 }
             }
             Role::Leading(leading) => {

@@ -86,6 +86,18 @@ impl Progress {
         self.sent = self.sent.max(last);
     }
 
+    /// It has restarted. A position that its earlier life reported may be one that was never
+    /// written, so it no longer counts; what was acknowledged was written. False if nothing is
+    /// to be asked again.
+    pub(super) const fn restarted(&mut self) -> bool {
+        let forgets = matches!(self.stage, Stage::Behind(_));
+        if forgets {
+            self.stage = Stage::Unpromised;
+            self.answered();
+        }
+        forgets
+    }
+
     /// It refused and said where it stands instead. What it said before, or says twice, starts
     /// nothing: otherwise every duplicate would start another conversation.
     pub(super) fn moved(&mut self, nack: &Nack) {

@@ -2,8 +2,11 @@
 //! Knows nothing about storage or networks: `rig` stands for both, one step at a time.
 
 mod ghost;
+mod identity;
+mod limits;
 mod paper;
 mod random;
 mod rig;
 mod transcripts;
+mod trouble;
 mod waiting;

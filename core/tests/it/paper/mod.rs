@@ -13,16 +13,16 @@ use chil_core::{Ballot, Chain, Command, Entry, EntryKind, Epoch, Message, Slot};
 use crate::rig::{Rig, id, number};
 
 /// The ballot `n` of node `number`.
-fn ballot(n: u64, number: usize) -> Ballot {
+pub(crate) fn ballot(n: u64, number: usize) -> Ballot {
     Ballot::new(Epoch::FIRST, n, id(number))
 }
 
-fn slot(slot: u64) -> Slot {
+pub(crate) fn slot(slot: u64) -> Slot {
     Slot::new(slot)
 }
 
 /// A log with one entry a pair of ballot and text.
-fn log(entries: &[(Ballot, &str)]) -> Vec<Entry> {
+pub(crate) fn log(entries: &[(Ballot, &str)]) -> Vec<Entry> {
     let mut chain = Chain::EMPTY;
     let mut log = Vec::new();
     for (at, (origin, text)) in (1..).zip(entries) {
@@ -35,13 +35,13 @@ fn log(entries: &[(Ballot, &str)]) -> Vec<Entry> {
     log
 }
 
-fn end_of(log: &[Entry]) -> (Slot, Chain) {
+pub(crate) fn end_of(log: &[Entry]) -> (Slot, Chain) {
     log.last()
         .map_or((Slot::ZERO, Chain::EMPTY), |e| (e.slot(), e.chain()))
 }
 
 /// A `Prepare` of a candidate that has nothing.
-fn prepare(ballot: Ballot) -> Message {
+pub(crate) fn prepare(ballot: Ballot) -> Message {
     Message::Prepare(Prepare {
         ballot,
         acc: Ballot::bottom(Epoch::FIRST),
@@ -52,7 +52,7 @@ fn prepare(ballot: Ballot) -> Message {
 }
 
 /// A promise of `ballot` by a node with all of `log` accepted in `acc`.
-fn promise(ballot: Ballot, acc: Ballot, log: &[Entry]) -> Message {
+pub(crate) fn promise(ballot: Ballot, acc: Ballot, log: &[Entry]) -> Message {
     let (last, chain_at_last) = end_of(log);
     Message::Promise(Promise {
         ballot,
@@ -67,7 +67,7 @@ fn promise(ballot: Ballot, acc: Ballot, log: &[Entry]) -> Message {
 }
 
 /// The sync of `ballot` that carries all of `log`, from its beginning.
-fn sync(ballot: Ballot, log: &[Entry]) -> Message {
+pub(crate) fn sync(ballot: Ballot, log: &[Entry]) -> Message {
     Message::Accept(Accept {
         ballot,
         sync: Some(end_of(log).0),
@@ -80,7 +80,7 @@ fn sync(ballot: Ballot, log: &[Entry]) -> Message {
 }
 
 /// An `Accept` behind the sync: what `log` holds behind `prev`.
-fn accept(ballot: Ballot, log: &[Entry], prev: usize, commit: u64) -> Message {
+pub(crate) fn accept(ballot: Ballot, log: &[Entry], prev: usize, commit: u64) -> Message {
     let (prev, prev_chain) = end_of(&log[..prev]);
     Message::Accept(Accept {
         ballot,
@@ -94,7 +94,7 @@ fn accept(ballot: Ballot, log: &[Entry], prev: usize, commit: u64) -> Message {
 }
 
 /// The first `upto` entries of `log`, as decided by `decided_in`.
-fn learn(decided_in: Ballot, log: &[Entry], upto: usize) -> Message {
+pub(crate) fn learn(decided_in: Ballot, log: &[Entry], upto: usize) -> Message {
     Message::Learn(Learn {
         decided_in,
         prev: Slot::ZERO,
@@ -104,7 +104,7 @@ fn learn(decided_in: Ballot, log: &[Entry], upto: usize) -> Message {
     })
 }
 
-fn accepted(ballot: Ballot, last: u64, seq: u64) -> Message {
+pub(crate) fn accepted(ballot: Ballot, last: u64, seq: u64) -> Message {
     Message::Accepted(Accepted {
         ballot,
         last: slot(last),
@@ -113,7 +113,7 @@ fn accepted(ballot: Ballot, last: u64, seq: u64) -> Message {
 }
 
 /// The owner of `ballot` prepares and syncs it at `to`, whose disk is quick.
-fn follow(rig: &mut Rig, to: usize, ballot: Ballot, log: &[Entry]) {
+pub(crate) fn follow(rig: &mut Rig, to: usize, ballot: Ballot, log: &[Entry]) {
     let from = number(ballot.node);
     rig.inject(from, to, prepare(ballot));
     rig.persist(to);
@@ -124,7 +124,7 @@ fn follow(rig: &mut Rig, to: usize, ballot: Ballot, log: &[Entry]) {
 }
 
 /// The texts in a node's log.
-fn texts(rig: &Rig, number: usize) -> Vec<String> {
+pub(crate) fn texts(rig: &Rig, number: usize) -> Vec<String> {
     let log = rig.replica(number).log();
     let entries = log.entries(Slot::ZERO, log.last());
     let text = |entry: &Entry| {
@@ -134,7 +134,7 @@ fn texts(rig: &Rig, number: usize) -> Vec<String> {
     entries.iter().map(text).collect()
 }
 
-fn nacks(messages: &[Message]) -> Vec<NackReason> {
+pub(crate) fn nacks(messages: &[Message]) -> Vec<NackReason> {
     messages
         .iter()
         .filter_map(|message| match message {

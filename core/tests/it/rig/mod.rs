@@ -51,6 +51,11 @@ impl Rig {
 
     /// The same with these weights.
     pub(crate) fn weighted(weights: &[u32]) -> Self {
+        Self::configured(weights, |_| {})
+    }
+
+    /// The same, and everybody's limits adjusted.
+    pub(crate) fn configured(weights: &[u32], adjust: impl Fn(&mut Config)) -> Self {
         let members: BTreeMap<NodeId, Member> = (1..)
             .zip(weights)
             .map(|(number, &weight)| {
@@ -71,8 +76,10 @@ impl Rig {
         let node = |id: u64| {
             let (node, disk) = (NodeId::new(id), DiskId::new(u128::from(id)));
             let meta = Meta::format(ClusterId::new(1), node, disk, membership.clone());
+            let mut config = Config::new(node, 1, id);
+            adjust(&mut config);
             Node {
-                config: Config::new(node, 1, id),
+                config,
                 replica: None,
                 disk: Recovered::formatted(meta),
                 pending: VecDeque::new(),
@@ -120,6 +127,12 @@ impl Rig {
     /// What would survive a crash of the node now.
     pub(crate) fn disk(&self, number: usize) -> &Recovered {
         &self.nodes[number - 1].disk
+    }
+
+    /// The same, to be changed while the node is down.
+    pub(crate) fn disk_mut(&mut self, number: usize) -> &mut Recovered {
+        assert!(!self.is_up(number), "n{number} is up");
+        &mut self.nodes[number - 1].disk
     }
 
     /// Digest of the node's state machine, and the last slot that it executed.
@@ -246,9 +259,15 @@ impl Rig {
 
     /// Everything works while `span` passes: messages take a millisecond, disks no time.
     pub(crate) fn run(&mut self, span: Span) {
+        self.run_losing(span, |_| false);
+    }
+
+    /// The same, but what is `lost` never arrives.
+    pub(crate) fn run_losing(&mut self, span: Span, lost: impl Fn(&Envelope) -> bool) {
         let until = self.now + span;
         while self.now < until {
             self.now += Span::from_millis(1);
+            self.wire.retain(|envelope| !lost(envelope));
             self.deliver(|_| true);
             for number in self.numbers() {
                 self.wake(number);
@@ -329,7 +348,13 @@ impl Rig {
 
     /// The node gets `message`, as if `from` had sent it.
     pub(crate) fn inject(&mut self, from: usize, to: usize, message: Message) {
-        let envelope = Envelope {
+        let envelope = self.envelope(from, to, message);
+        self.handle(to, Input::Received(Box::new(envelope)));
+    }
+
+    /// `message` with the identity that `from` has now.
+    pub(crate) fn envelope(&self, from: usize, to: usize, message: Message) -> Envelope {
+        Envelope {
             cluster: ClusterId::new(1),
             from: id(from),
             from_disk: DiskId::new(from as u128),
@@ -339,8 +364,7 @@ impl Rig {
             to_boot: 0,
             epoch: Epoch::FIRST,
             body: message,
-        };
-        self.handle(to, Input::Received(Box::new(envelope)));
+        }
     }
 
     /// Takes what `from` sent to `to` off the wire, but heartbeats.
