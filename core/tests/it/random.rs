@@ -1,7 +1,7 @@
 //! Random sequences of events on a few replicas, with every invariant checked after each.
 //! Knows nothing about which sequences matter: proptest draws them and shrinks those that fail.
 
-use chil_core::{Envelope, Input, Role, Slot, Span};
+use chil_core::{Config, Entry, Envelope, Input, Role, Slot, Span};
 use proptest::prelude::*;
 
 use crate::rig::Rig;
@@ -17,6 +17,24 @@ fn weights() -> impl Strategy<Value = Vec<u32>> {
 }
 
 const NODES: usize = 5;
+
+/// How large messages, batches, what is in flight, and a peer's window may be: in half of all
+/// cases so small that little fits, and each in its own proportion.
+fn limits() -> impl Strategy<Value = Option<[u64; 4]>> {
+    let extra = prop_oneof![Just(0_u64), 0..1_000_u64];
+    let all = [extra.clone(), extra.clone(), extra.clone(), extra];
+    prop_oneof![Just(None), all.prop_map(Some)]
+}
+
+/// The least that [`Config::check`] allows, and that much more.
+fn limit(config: &mut Config, [message, batch, in_flight, window]: [u64; 4]) {
+    config.value_bytes_max = 64;
+    let entry = config.value_bytes_max + Entry::OVERHEAD as u64;
+    config.in_flight_bytes_max = entry + in_flight;
+    config.message_bytes_max = config.in_flight_bytes_max + entry + message;
+    config.batch_bytes_max = config.message_bytes_max.min(1 + batch);
+    config.peer_window_bytes_max = config.batch_bytes_max + window;
+}
 
 /// One thing that happens. Numbers that name nothing at the time do nothing.
 #[derive(Clone, Debug)]
@@ -129,9 +147,14 @@ proptest! {
     #[test]
     fn any_order_of_events_is_safe_and_heals(
         weights in weights(),
+        limits in limits(),
         steps in proptest::collection::vec(step(), 1..120),
     ) {
-        let mut rig = Rig::weighted(&weights);
+        let mut rig = Rig::configured(&weights, |config| {
+            if let Some(limits) = limits {
+                limit(config, limits);
+            }
+        });
         let mut proposed = 0;
         for step in &steps {
             take(&mut rig, step, &mut proposed);

@@ -216,6 +216,17 @@ pub(crate) fn reply_to(
             break round;
         }
     };
+    answer(rig, to, from, round, change);
+}
+
+/// `from` answers this round of `to`, with an answer that `change` made up.
+pub(crate) fn answer(
+    rig: &mut Rig,
+    to: usize,
+    from: usize,
+    round: u64,
+    change: impl Fn(&mut HeartbeatReply),
+) {
     let mut reply = HeartbeatReply {
         round,
         ballot: ballot(0, from),
