@@ -2,7 +2,7 @@
 //! restated with weights). Knows nothing about logs: safety never depends on it.
 
 use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng, SeedableRng};
+use rand_core::SeedableRng;
 
 use crate::config::Config;
 use crate::message::{Heartbeat, HeartbeatReply, Message};
@@ -16,13 +16,6 @@ use super::{Replica, Role};
 
 /// A round waits for a peer that is silent but not given up at most this many intervals.
 const ROUND_STRETCH_MAX: u64 = 3;
-
-/// A node that lags waits this many turns of all members at most: what a peer says to be decided
-/// may be wrong.
-const LAG_TURNS_MAX: u64 = 8;
-
-/// After a failed attempt the others get this many intervals more to come to lead.
-const OTHERS_FIRST: u64 = 4;
 
 /// Everything that deciding who may try needs.
 #[derive(Clone, Debug)]
@@ -39,14 +32,14 @@ pub(super) struct Election {
     /// Highest ballot number ever seen.
     n_seen: u64,
     /// When to take over, and what was promised when that was planned.
-    takeover: Option<(Time, Ballot)>,
+    pub(super) takeover: Option<(Time, Ballot)>,
     /// Attempts in a row that came to nothing, although enough nodes answered heartbeats.
-    failures: u32,
+    pub(super) failures: u32,
     /// Members whose promises contradicted the others'.
     distrusted: Vec<usize>,
     /// The commit at the end of the last round, and for how many rounds it stayed the same.
     commit_before: (Slot, u32),
-    rng: ChaCha8Rng,
+    pub(super) rng: ChaCha8Rng,
 }
 
 impl Election {
@@ -335,52 +328,6 @@ impl Replica {
         } else if !self.election.happy {
             self.step_down(StepDown::NoQuorum);
         }
-    }
-
-    /// Takes over if nobody it hears has a leader that works, and enough of them could help.
-    fn plan_takeover(&mut self) {
-        let mut helpers = Voters::NONE;
-        helpers.insert(self.me);
-        let mut anybody_happy = self.election.happy;
-        for position in self.others() {
-            if let Some(reply) = self.reply(position) {
-                anybody_happy |= reply.happy;
-                if reply.able {
-                    helpers.insert(position);
-                }
-            }
-        }
-        let connected = self.weights.prepare_quorum(helpers).is_some();
-        let follows = matches!(self.role, Role::Follower);
-        if anybody_happy || !connected || !follows || !self.is_able() || !self.outbox.is_booted() {
-            self.election.takeover = None;
-        } else if self.election.takeover.is_none() {
-            let at = self.now + self.takeover_delay();
-            self.election.takeover = Some((at, self.meta.promised));
-        }
-    }
-
-    /// One step a rank, so that two nodes rarely collide; later for a node that lags behind, and
-    /// random within the step. Whoever failed lets all others go first: a node that only
-    /// heartbeats reach would else, again and again, be the first to try what it cannot do.
-    fn takeover_delay(&mut self) -> Span {
-        let step = self.config.heartbeat_interval.divided(4);
-        let heard = self
-            .others()
-            .filter_map(|p| self.reply(p).map(|reply| reply.commit))
-            .max()
-            .unwrap_or_default();
-        let lag = heard.distance(self.log.last()) / self.config.lag_limit;
-        let lag = lag.min(LAG_TURNS_MAX);
-        let ranks = (self.me as u64).saturating_add(lag.saturating_mul(self.peers.len() as u64));
-        let jitter = self.election.rng.next_u64() % step.nanos().max(1);
-        let others_first = if self.election.failures > 0 {
-            let interval = self.config.heartbeat_interval;
-            interval.times(OTHERS_FIRST) + step.times(self.peers.len() as u64)
-        } else {
-            Span::ZERO
-        };
-        others_first + step.times(ranks) + Span::from_nanos(jitter)
     }
 
     /// Whether this node could help a leader, or be one.

@@ -12,6 +12,8 @@ mod learner;
 mod outbox;
 mod progress;
 mod reader;
+mod sending;
+mod takeover;
 
 use crate::config::{Config, ConfigError};
 use crate::input::Input;
