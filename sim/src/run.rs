@@ -30,7 +30,7 @@ pub struct Watch {
 impl Default for Watch {
     fn default() -> Self {
         Self {
-            check_every: 8,
+            check_every: 1,
             sink: None,
         }
     }

@@ -37,7 +37,7 @@ pub(crate) struct SweepArgs {
     #[arg(long)]
     jobs: Option<usize>,
     /// Look into the replicas' own state every so many events
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 1)]
     check_every: u64,
     /// Go on after a violation
     #[arg(long)]
