@@ -279,6 +279,9 @@ fn faults(
             });
         }
     }
+    if draw.dice.chance(400_000) {
+        draw.storm(&mut faults);
+    }
     faults.sort_by_key(|fault| fault.at_us);
     faults
 }
@@ -294,6 +297,40 @@ impl Draw<'_> {
     fn length(&mut self) -> u64 {
         self.dice
             .magnitude(self.heartbeat_us / 20, self.heartbeat_us * 30)
+    }
+
+    /// One leader after the other is taken away for about as long as its successor reigns, so that
+    /// leaders come back with what they alone have accepted.
+    fn storm(&mut self, faults: &mut Vec<Fault>) {
+        let period = self
+            .dice
+            .range(self.heartbeat_us * 2, self.heartbeat_us * 12);
+        let begin = self.dice.below(self.heal_at_us);
+        let kind = self.dice.below(4);
+        for strike in 0..self.dice.range(3, 12) {
+            let node = Target::Leader;
+            let kind = match kind {
+                0 => FaultKind::Isolate {
+                    node,
+                    inbound_only: false,
+                },
+                1 => FaultKind::Isolate {
+                    node,
+                    inbound_only: true,
+                },
+                2 => FaultKind::Pause { node },
+                _ => FaultKind::Crash {
+                    node,
+                    mode: CrashMode::Power,
+                },
+            };
+            faults.push(Fault {
+                at_us: begin + strike * period + self.dice.below(period / 2),
+                for_us: self.dice.range(period / 2, period * 2),
+                kind,
+            });
+        }
+        faults.retain(|fault| fault.at_us < self.heal_at_us);
     }
 
     fn target(&mut self) -> Target {

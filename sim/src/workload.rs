@@ -8,6 +8,9 @@ use chil_core::{NodeId, Slot};
 use crate::dice::{Concern, Dice};
 use crate::plan::Plan;
 
+/// Reads that go to any node, of a million.
+const WANDERING_READS_PPM: u32 = 250_000;
+
 /// All clients of a run and all their operations.
 #[derive(Debug)]
 pub(crate) struct Clients {
@@ -90,12 +93,20 @@ impl Clients {
         let number = self.operations.len();
         let key = Bytes::from(format!("k{}", self.dice.below(self.plan.keys)));
         let command = self.command(number, &key);
+        // Some readers ask whoever they like: a node that only believes that it leads must not
+        // answer them.
+        let wanders = command.is_none() && self.dice.chance(WANDERING_READS_PPM);
+        let node = if wanders {
+            self.dice.index(self.nodes)
+        } else {
+            self.leader[client]
+        };
         self.operations.push(Operation {
             client,
             key,
             command,
             began: now,
-            node: self.leader[client],
+            node,
             hops: 0,
             floor: Slot::ZERO,
             state: State::Trying,
