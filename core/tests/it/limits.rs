@@ -1,8 +1,8 @@
 //! What happens at the limits of messages, windows and queues: it takes longer, and still comes
 //! right. Knows nothing about the limits' values: here they are as small as they can be.
 
-use chil_core::message::Learn;
-use chil_core::{Config, Entry, Message, Output, Refusal, Role, Slot, Span};
+use chil_core::message::{Learn, NackReason};
+use chil_core::{Config, Entry, Envelope, Message, Output, Refusal, Role, Slot, Span};
 
 use crate::paper::{accepted, ballot, follow, learn, log, nacks, prepare, slot, texts};
 use crate::rig::{Rig, id};
@@ -147,7 +147,37 @@ fn the_next_piece_is_asked_for_at_once_and_once() {
     assert_eq!(texts(&rig, 2), ["a", "b", "c"]);
 }
 
-/// The same from end to end: whoever owns the promised ballot has lost its quorum, and nobody can
+/// A leader that works is not asked for the next piece, but told where its peer stands: it goes
+/// on from there by itself, and a question beside that would fetch everything twice.
+#[test]
+fn a_leader_that_works_is_told_instead_of_asked() {
+    let mut rig = Rig::new(3);
+    let lost =
+        |e: &Envelope| e.to == id(2) && matches!(e.body, Message::Accept(_) | Message::Learn(_));
+    rig.run_losing(ROUND.times(10), lost);
+    let leader = rig.leader().expect("two of three are synced");
+    assert_ne!(leader, 2);
+    for text in ["a", "b", "c"] {
+        rig.propose(leader, text);
+    }
+    rig.run_losing(ROUND.times(2), lost);
+    let (ours, theirs) = (rig.status(2), rig.status(leader));
+    assert!(ours.happy && ours.promised == theirs.ballot && ours.acc < ours.promised);
+    rig.sent(2, leader);
+    let all = rig.replica(leader).log().entries(slot(0), slot(3));
+    let Message::Learn(learned) = learn(theirs.ballot, &all, 1) else {
+        unreachable!("the helper makes Learns");
+    };
+    let commit = slot(3);
+    rig.inject(leader, 2, Message::Learn(Learn { commit, ..learned }));
+    let answers = rig.sent(2, leader);
+    assert_eq!(
+        (answers.len(), nacks(&answers)),
+        (1, vec![NackReason::NeedSync])
+    );
+}
+
+/// From end to end: whoever owns the promised ballot has lost its quorum, and nobody can
 /// lead, but what it knows to be decided arrives all the same, much faster than a piece a round.
 #[test]
 fn catching_up_from_a_deposed_leader_takes_no_round_a_piece() {

@@ -46,7 +46,7 @@ fn the_pause_before_sending_again_doubles() {
     let lost = |m: &Envelope| matches!(m.body, Message::Accept(_));
     let mut sent_at = Vec::new();
     let start = rig.now;
-    while rig.now < start + ROUND.times(60) {
+    while rig.now < start + ROUND.times(100) {
         let carries = accepts(&mut rig, 2).iter().any(|m| !m.entries.is_empty());
         if carries {
             sent_at.push(rig.now.since(start).nanos() / ROUND.nanos());
