@@ -66,8 +66,7 @@ impl Replica {
         if envelope.cluster != self.meta.cluster {
             return Err(IgnoreReason::WrongCluster);
         }
-        let to_this_life = envelope.to_boot == 0 || envelope.to_boot == self.meta.boot;
-        if envelope.to != self.meta.node || !to_this_life {
+        if envelope.to != self.meta.node {
             return Err(IgnoreReason::WrongAddressee);
         }
         let member = self.meta.membership.members.get(&envelope.from);
@@ -84,13 +83,24 @@ impl Replica {
         if envelope.epoch != self.epoch() {
             return Err(IgnoreReason::WrongEpoch);
         }
+        let to_this_life = envelope.to_boot == 0 || envelope.to_boot == self.meta.boot;
         let peer = self.peer_mut(position);
-        if envelope.boot < peer.boot || (envelope.boot == peer.boot && envelope.run != peer.run) {
+        let is_cloned =
+            envelope.boot < peer.boot || (envelope.boot == peer.boot && envelope.run != peer.run);
+        if is_cloned && to_this_life {
             return Err(IgnoreReason::ClonedDisk);
         }
+        // Who speaks to an earlier life of this node has a newer one itself, perhaps: that must be
+        // heard, or two nodes that each know only the other's earlier life stay deaf for ever:
+        //
+        //   n1 (boot 2)  knows n2 as boot 1  --- to_boot=1 -->  dropped by n2
+        //   n2 (boot 2)  knows n1 as boot 1  --- to_boot=1 -->  dropped by n1
         if envelope.boot > peer.boot {
             (peer.boot, peer.run) = (envelope.boot, envelope.run);
             self.ask_next_life(position);
+        }
+        if !to_this_life {
+            return Err(IgnoreReason::WrongAddressee);
         }
         Ok(position)
     }

@@ -1,7 +1,7 @@
 //! Lives of a node: which messages belong to the present one, and what an earlier one leaves.
 //! Knows nothing about what is decided meanwhile.
 
-use chil_core::message::NackReason;
+use chil_core::message::{Heartbeat, NackReason};
 use chil_core::output::IgnoreReason;
 use chil_core::{Input, Message, Notice, Output, Role, Span};
 
@@ -42,6 +42,31 @@ fn a_directory_that_was_copied_or_rolled_back_is_not_heard() {
     rig.run(ROUND.times(20));
     assert_eq!(rig.leader(), Some(leader));
     assert_eq!(rig.status(leader).ballot, led, "nobody was disturbed");
+}
+
+/// Both of two nodes have restarted, and each has heard only a late message of the other's earlier
+/// life: what they say is addressed to those lives. They must get over it, since the third is gone.
+#[test]
+fn two_nodes_that_know_only_each_others_earlier_life_hear_each_other_again() {
+    let mut rig = Rig::new(3);
+    rig.run_until_led();
+    let late = |rig: &Rig, from, to| {
+        let mut envelope = rig.envelope(from, to, Message::Heartbeat(Heartbeat { round: 1 }));
+        envelope.to_boot = 0;
+        envelope
+    };
+    let (of_first, of_second) = (late(&rig, 1, 2), late(&rig, 2, 1));
+    rig.crash(3, 0);
+    for (number, envelope) in [(1, of_second), (2, of_first)] {
+        rig.crash(number, 0);
+        rig.start(number);
+        rig.persist(number);
+        rig.wire.clear();
+        rig.handle(number, Input::Received(Box::new(envelope)));
+    }
+    rig.wire.clear();
+    rig.run(ROUND.times(20));
+    assert!(rig.leader().is_some(), "{}", rig.show());
 }
 
 /// A leader sends decided entries, which a peer has not written when it crashes: in its next
