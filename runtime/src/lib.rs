@@ -93,3 +93,8 @@ pub use {
     net::LinkStatus,
     status::{MemberInfo, NodeStatus, Phase},
 };
+
+/// Compiles what the README shows.
+#[cfg(all(doctest, feature = "grpc"))]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
