@@ -177,13 +177,21 @@ fn table(mutants: &[Mutant], catches: &BTreeMap<String, Catch>) -> String {
         };
         let median = catch.median().map_or_else(String::new, |m| m.to_string());
         let seeds: Vec<String> = catch.seeds.iter().map(ToString::to_string).collect();
+        let mark = |check: &String| {
+            if mutant.expect.contains(check) {
+                check.clone()
+            } else {
+                format!("{check} (unexpected)")
+            }
+        };
+        let checks: Vec<String> = catch.checks.iter().map(mark).collect();
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
             "{:<18} {result:<9} {median:>6}  {:<22} {:<26} {:>7.1}",
             mutant.id,
             seeds.join(" "),
-            catch.checks.join(" "),
+            checks.join(" "),
             catch.seconds
         );
     }
