@@ -26,9 +26,10 @@ pub(super) const QUEUED_MAX: usize = 1_024;
 const SENDING_MAX: usize = 256;
 /// Answers read and not yet looked at.
 const EVENTS_MAX: usize = 1_024;
-/// The first pause after a failure; it doubles from there to the last.
+/// The first pause after a failure; it doubles from there to the last, which is short against the
+/// time that an election takes: whoever waits longer finds the new leader late.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
-const PAUSE_MAX: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// What happens to a stream. `stream` tells the current one from those being left.
 enum Event {
