@@ -175,8 +175,9 @@ fn table(mutants: &[Mutant], catches: &BTreeMap<String, Catch>) -> String {
             (true, true) => "KILLED",
             (false, false) => "SURVIVED",
         };
-        let median = catch.median().map_or_else(String::new, |m| m.to_string());
-        let seeds: Vec<String> = catch.seeds.iter().map(ToString::to_string).collect();
+        let shown = |seeds: Option<u64>| seeds.map_or_else(|| "-".to_owned(), |s| s.to_string());
+        let median = shown(catch.median());
+        let seeds: Vec<String> = catch.seeds.iter().map(|s| shown(*s)).collect();
         let mark = |check: &String| {
             if mutant.expect.contains(check) {
                 check.clone()

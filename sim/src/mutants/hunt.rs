@@ -21,8 +21,8 @@ const RANGE_APART: u64 = 10_000_000;
 pub struct Catch {
     /// The mutant.
     pub id: String,
-    /// Seeds until a check fired, in each range; empty when it survived.
-    pub seeds: Vec<u64>,
+    /// Seeds until a check fired, in each range; `None` where it survived the budget.
+    pub seeds: Vec<Option<u64>>,
     /// The checks that fired, by range.
     pub checks: Vec<String>,
     /// What the first violation said.
@@ -40,16 +40,17 @@ pub struct Catch {
 impl Catch {
     /// Whether a check fired.
     #[must_use]
-    pub const fn killed(&self) -> bool {
-        !self.seeds.is_empty()
+    pub fn killed(&self) -> bool {
+        self.seeds.iter().any(Option::is_some)
     }
 
-    /// The median over the ranges.
+    /// The median over the ranges; `None` when that is above the budget.
     #[must_use]
     pub fn median(&self) -> Option<u64> {
-        let mut seeds = self.seeds.clone();
+        let mut seeds: Vec<u64> = self.seeds.iter().map(|s| s.unwrap_or(u64::MAX)).collect();
         seeds.sort_unstable();
-        seeds.get(seeds.len() / 2).copied()
+        let median = seeds.get(seeds.len() / 2).copied();
+        median.filter(|seeds| *seeds < u64::MAX)
     }
 }
 
@@ -94,11 +95,11 @@ pub fn hunt(
     for range in 0..RANGES {
         let from = range * RANGE_APART;
         let Some(failed) = sweep(&binary, from, from + budget, jobs)? else {
-            // Hard to find: the ranges that found it so far stand for themselves.
-            break;
+            catch.seeds.push(None);
+            continue;
         };
-        catch.seeds.push(failed.seed - from + 1);
-        if range == 0 {
+        catch.seeds.push(Some(failed.seed - from + 1));
+        if catch.seed.is_none() {
             catch.seed = Some(failed.seed);
             catch.what = failed.what;
         }
@@ -129,5 +130,29 @@ fn sweep(binary: &Path, from: u64, to: u64, jobs: usize) -> anyhow::Result<Optio
             "the mutant ended with {code:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_counts_the_ranges_that_a_mutant_survived() {
+        let catch = |seeds: &[Option<u64>]| Catch {
+            id: String::new(),
+            seeds: seeds.to_vec(),
+            checks: Vec::new(),
+            what: String::new(),
+            seed: None,
+            seconds: 0.0,
+            build_seconds: 0.0,
+            of: 0,
+        };
+        let often = catch(&[Some(3), None, Some(1), Some(9), None]);
+        assert_eq!((often.killed(), often.median()), (true, Some(9)));
+        let rarely = catch(&[None, None, Some(1), None, None]);
+        assert_eq!((rarely.killed(), rarely.median()), (true, None));
+        assert!(!catch(&[None; 5]).killed());
     }
 }
