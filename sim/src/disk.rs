@@ -75,6 +75,11 @@ impl SimDisk {
         self.0.borrow_mut().budget = Some(operations);
     }
 
+    /// Takes back what [`SimDisk::fail_after`] asked for, unless it has happened.
+    pub fn disarm(&self) {
+        self.0.borrow_mut().budget = None;
+    }
+
     /// Whether the power failed as [`SimDisk::fail_after`] asked for.
     #[must_use]
     pub fn has_failed(&self) -> bool {

@@ -20,7 +20,9 @@ impl World {
         self.trace.mix(Mark::Fault, self.now, 0, numbers);
         if begins {
             self.stats.faults[fault.kind.index()] += 1;
-            let end = self.now + fault.for_us * 1_000;
+            // No fault outlasts the fault phase.
+            let over = self.plan.heal_at_us * 1_000;
+            let end = over.min(self.now + fault.for_us * 1_000);
             if fault.kind.has_end() {
                 let begins = false;
                 self.schedule(end, Event::Fault { index, begins });

@@ -111,6 +111,7 @@ impl Network {
         for link in &mut self.links {
             link.cuts = 0;
             link.held_until = 0;
+            link.latest = [0; Lane::ALL.len()];
         }
         for (from, to) in scars {
             self.cut(*from, *to);

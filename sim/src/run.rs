@@ -11,7 +11,7 @@ use crate::workload::State;
 use crate::world::{Event, World};
 
 /// Rounds after the healing within which one node leads and all others have caught up.
-const SETTLE_ROUNDS: u64 = 40;
+const SETTLE_ROUNDS: u64 = 30;
 /// Rounds in which clients then still ask.
 const SERVE_ROUNDS: u64 = 6;
 /// Rounds after which everything must be answered and equal everywhere.
@@ -112,6 +112,7 @@ impl World {
         for node in 0..self.nodes.len() {
             let state = &mut self.nodes[node];
             state.slow = (0, 0);
+            state.store.disarm();
             state.paused_until = 0;
             if self.plan.gone.contains(&node) {
                 self.crash(node, CrashMode::Power, 0)?;

@@ -209,6 +209,13 @@ impl NodeStore {
         }
     }
 
+    /// Takes back what [`NodeStore::fail_after`] asked for, unless it has happened.
+    pub(crate) fn disarm(&self) {
+        if let Some(files) = &self.files {
+            files.disk.disarm();
+        }
+    }
+
     /// Opens a directory that was not formed when it was last seen: a crash in the middle of
     /// forming may have left it formed all the same.
     fn recover_unformed(&mut self) -> Result<Start, StoreFailure> {

@@ -366,7 +366,8 @@ impl World {
                 let disk = &self.plan.disk;
                 let (low, high) = (disk.latency_min_us * 1_000, disk.latency_max_us * 1_000);
                 let (extra, until) = self.nodes[node].slow;
-                let extra = if until > self.now { extra } else { 0 };
+                // A slow disk takes no longer than the fault lasts.
+                let extra = extra.min(until.saturating_sub(self.now));
                 let at = self.now + self.disk_dice.range(low, high) + extra;
                 let life = self.nodes[node].life;
                 self.schedule(at, Event::Synced { node, life });
