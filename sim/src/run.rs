@@ -16,8 +16,9 @@ const SETTLE_ROUNDS: u64 = 30;
 const SERVE_ROUNDS: u64 = 6;
 /// Rounds after which everything must be answered and equal everywhere.
 const REST_ROUNDS: u64 = 8;
-/// Operations that clients begin after the healing.
-const OPERATIONS_AFTER: u64 = 60;
+/// Operations that clients begin after the healing: fewer than one a round, which a cluster whose
+/// window holds a single command on slow disks can still decide.
+const OPERATIONS_AFTER: u64 = 30;
 
 /// How a run is watched. Nothing of it changes the run.
 pub struct Watch {
@@ -125,6 +126,7 @@ impl World {
             }
         }
         let span = (SETTLE_ROUNDS + SERVE_ROUNDS) * self.plan.cluster.heartbeat_us * 1_000;
+        self.clients.give_up();
         self.clients.refill(OPERATIONS_AFTER, span);
         self.wake_clients();
         Ok(())

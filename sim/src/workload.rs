@@ -185,6 +185,15 @@ impl Clients {
         self.plan.think_max_us = pace.max(1);
     }
 
+    /// Clients drop what no node has taken so far.
+    pub(crate) fn give_up(&mut self) {
+        for operation in 0..self.operations.len() {
+            if self.operations[operation].state == State::Trying {
+                self.end(operation, State::Dropped);
+            }
+        }
+    }
+
     /// No operation begins any more.
     pub(crate) const fn close(&mut self) {
         self.closed = true;
