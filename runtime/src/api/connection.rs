@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::client::ClientError;
-use super::job::{Job, Progress};
+use super::job::Job;
 use super::targets::Targets;
 use crate::handle::Executed;
 use chil_core::Slot;
@@ -201,12 +201,13 @@ impl Driver {
                 let least = Duration::from_millis(overloaded.retry_after_ms.min(1_000));
                 self.rest(least);
             }
-            Some(Outcome::TooLarge(v1::TooLarge { len, max })) => reject(
-                job,
-                format!("the command has {len} bytes, but at most {max} are allowed"),
-            ),
+            Some(Outcome::TooLarge(v1::TooLarge { len, max })) => {
+                job.reject(format!(
+                    "the command has {len} bytes, but at most {max} are allowed"
+                ));
+            }
             Some(Outcome::WrongCluster(_)) => {
-                reject(job, format!("{} belongs to another cluster", self.address));
+                job.reject(format!("{} belongs to another cluster", self.address));
             }
             Some(Outcome::Unknown(unknown)) => self.ambiguous(job, &unknown.reason),
             // A newer server's outcome: nothing is known about it here.
@@ -251,15 +252,16 @@ impl Driver {
         }
     }
 
-    /// Puts a command that was surely not executed back into the queue.
+    /// Puts a command back into the queue, unless its caller has left.
     fn again(&mut self, job: Job) {
-        if job.progress.step(Progress::SENT, Progress::QUEUED) {
+        if job.restart() {
             self.queue.push_back(job);
         }
     }
 
     fn ambiguous(&mut self, job: Job, reason: &str) {
         if self.retry_unknown {
+            job.doubt();
             self.again(job);
         } else {
             let reason = reason.to_owned();
@@ -278,10 +280,6 @@ impl Driver {
     }
 }
 
-fn reject(job: Job, reason: String) {
-    drop(job.reply.send(Err(ClientError::Rejected { reason })));
-}
-
 /// Takes the next command whose caller still waits, and notes it as sent.
 fn start(
     queue: &mut VecDeque<Job>,
@@ -291,7 +289,7 @@ fn start(
 ) -> Option<(u64, Bytes)> {
     loop {
         let job = queue.pop_front()?;
-        if job.progress.step(Progress::QUEUED, Progress::SENT) {
+        if job.start() {
             *next_id += 1;
             let payload = job.payload.clone();
             in_flight.insert(*next_id, (stream, job));
@@ -372,4 +370,31 @@ async fn reserve(
     }
     // Nothing to send, or the stream is ending, and its event will say so.
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::api::job::Progress;
+
+    #[test]
+    fn what_may_have_been_executed_and_is_sent_again_stays_in_doubt() {
+        let (_jobs, queued) = mpsc::channel(1);
+        let targets = Arc::new(Targets::new(Vec::new()));
+        let mut driver = Driver::new(queued, targets, true, 1);
+        let progress = Arc::new(Progress::default());
+        let (reply, _outcome) = oneshot::channel();
+        let job = Job {
+            payload: Bytes::new(),
+            progress: Arc::clone(&progress),
+            reply,
+        };
+        driver.queue.push_back(job);
+        start(&mut driver.queue, &mut driver.in_flight, &mut 0, 1).expect("it is queued");
+        driver.ended(1, "the stream broke");
+        assert_eq!(driver.queue.len(), 1);
+        assert!(!progress.give_up(), "the first sending may be executed");
+    }
 }
