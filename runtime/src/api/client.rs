@@ -222,7 +222,11 @@ impl Client {
                 let outcome = response.into_inner().outcome;
                 outcome.ok_or_else(|| Ok("the answer is not understood".to_owned()))
             }
-            Err(status) if status.code() == tonic::Code::Internal => {
+            // With a cause it is the connection's end, which some call internal, too.
+            Err(status)
+                if status.code() == tonic::Code::Internal
+                    && std::error::Error::source(&status).is_none() =>
+            {
                 Err(Err(ClientError::Rejected {
                     reason: status.message().to_owned(),
                 }))
