@@ -232,7 +232,11 @@ pub(crate) fn committed(executed: &Executed) -> Result<Committed, ProposeError> 
         Ok(KvReply::Malformed) => Err(not_understood(
             "not a command of the key-value machine".into(),
         )),
-        Err(error) => Err(not_understood(format!("its reply: {error}"))),
+        // Executed it was, by another machine or by a newer one: who knows to what effect.
+        Err(error) => {
+            tracing::error!(slot = %executed.slot, %error, "a reply is not understood");
+            Err(ProposeError::Unknown)
+        }
     }
 }
 
@@ -251,5 +255,25 @@ impl<S> std::fmt::Debug for Node<S> {
             .field("name", &self.shared.name)
             .field("local_addr", &self.shared.local_addr)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(reply: Bytes) -> Result<Committed, ProposeError> {
+        let slot = Slot::new(1);
+        committed(&Executed { slot, reply })
+    }
+
+    #[test]
+    fn a_reply_that_is_not_understood_says_nothing_of_what_was_executed() {
+        let foreign = Bytes::from_static(b"another machine's");
+        assert_eq!(outcome(foreign), Err(ProposeError::Unknown));
+        assert!(matches!(
+            outcome(KvReply::Malformed.encode()),
+            Err(ProposeError::Rejected(Rejection::NotUnderstood(_)))
+        ));
     }
 }

@@ -24,6 +24,7 @@ use super::connection::{Driver, QUEUED_MAX, status_text};
 use super::job::{Job, Progress};
 use super::targets::Targets;
 use crate::clock::random_u64;
+use crate::error::ProposeError;
 pub use crate::handle::{Answer, Committed, Consistency, Executed};
 
 /// How a client behaves.
@@ -301,8 +302,13 @@ impl Client {
 
     async fn write(&self, command: KvCommand) -> Result<Committed, ClientError> {
         let executed = self.submit(command.encode()).await?;
-        crate::handle::committed(&executed).map_err(|error| ClientError::Rejected {
-            reason: error.to_string(),
+        crate::handle::committed(&executed).map_err(|error| match error {
+            ProposeError::Unknown => ClientError::Unknown {
+                reason: "it was executed, but its reply is not the key-value machine's".to_owned(),
+            },
+            error => ClientError::Rejected {
+                reason: error.to_string(),
+            },
         })
     }
 }
