@@ -192,7 +192,7 @@ impl Replica {
         let Role::Leading(leading) = &mut self.role else {
             return;
         };
-        let (ballot, matched) = (leading.ballot, leading.matched(from));
+        let (ballot, seq, matched) = (leading.ballot, leading.seq, leading.matched(from));
         let progress = leading.progress_mut(from);
         match m.reason {
             // Once synced, always synced: the sync was durable before it was confirmed. These are
@@ -212,7 +212,7 @@ impl Replica {
             NackReason::Gap => {
                 progress.answered_in = round;
                 if m.last >= matched {
-                    progress.rewind(m.last, now, patience);
+                    progress.rewind(m.last, seq, now, patience);
                 }
             }
             NackReason::Damaged | NackReason::Ballot => {}

@@ -2,7 +2,7 @@
 //! Knows nothing about the other peers, and nothing about what is decided.
 
 use crate::message::Nack;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::types::{Ballot, Slot};
 
 /// Where a peer said that its log stands, before it was synced.
@@ -44,8 +44,17 @@ pub(super) struct Progress {
     pub(super) since: Time,
     /// How often in a row it was sent again without an answer; doubles the wait.
     pub(super) retries: u32,
-    /// Where a gap last sent it back to, and when: its twins in flight do not count again.
-    rewound: (Slot, Time),
+    /// Where a gap last sent it back to: its twins in flight do not count again.
+    rewound: Option<Rewound>,
+}
+
+/// A gap that was acted on.
+#[derive(Clone, Copy, Debug)]
+struct Rewound {
+    to: Slot,
+    /// The number of the last `Accept` before.
+    seq: u64,
+    at: Time,
 }
 
 impl Progress {
@@ -60,7 +69,7 @@ impl Progress {
             probe_due: false,
             since: Time::ZERO,
             retries: 0,
-            rewound: (Slot::ZERO, Time::ZERO),
+            rewound: None,
         }
     }
 
@@ -126,12 +135,26 @@ impl Progress {
     }
 
     /// Entries are missing behind `last`: goes on from there. False if that is known already.
-    pub(super) fn rewind(&mut self, last: Slot, now: Time, patience: crate::Span) -> bool {
-        let known = self.rewound.0 == last && now.since(self.rewound.1) < patience;
-        if known || last >= self.sent {
+    ///
+    /// Every rewind sends a whole window again, and on a network that reorders each of its
+    /// messages may report a gap of its own. So the next one waits until the peer has answered
+    /// something that was sent after the last one, or each window would bring forth several more;
+    /// and a lower gap is an older report. `seq` is the number of the last `Accept` so far.
+    pub(super) fn rewind(&mut self, last: Slot, seq: u64, now: Time, patience: Span) -> bool {
+        if last >= self.sent {
             return false;
         }
-        self.rewound = (last, now);
+        if let Some(before) = &self.rewound
+            && now.since(before.at) < patience
+            && (last < before.to || self.acked_seq <= before.seq)
+        {
+            return false;
+        }
+        self.rewound = Some(Rewound {
+            to: last,
+            seq,
+            at: now,
+        });
         self.sent = last;
         true
     }

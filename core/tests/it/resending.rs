@@ -92,6 +92,29 @@ fn a_gap_that_is_reported_twice_is_filled_once() {
     assert!(accepts(&mut rig, 2).iter().all(|m| m.entries.is_empty()));
 }
 
+/// A network that reorders makes one window report many gaps, in any order. They must not send the
+/// whole window again for each: every copy of it would report as many.
+#[test]
+fn many_gaps_of_one_window_send_it_again_once() {
+    let (mut rig, led) = led();
+    for text in ["a", "b", "c", "d"] {
+        rig.propose(1, text);
+    }
+    assert_eq!(accepts(&mut rig, 2).len(), 4);
+    for last in [0, 2, 1, 2, 0, 1, 2] {
+        rig.inject(2, 1, refusal(led, led, last, NackReason::Gap));
+    }
+    let again = accepts(&mut rig, 2);
+    assert_eq!((again.len(), again[0].prev), (1, slot(0)), "{again:?}");
+    // What it says after it has seen that is news, if it is not about an earlier moment.
+    rig.inject(2, 1, accepted(led, 1, again[0].seq));
+    for last in [1, 3, 2, 3, 1] {
+        rig.inject(2, 1, refusal(led, led, last, NackReason::Gap));
+    }
+    let again = accepts(&mut rig, 2);
+    assert_eq!((again.len(), again[0].prev), (1, slot(1)), "{again:?}");
+}
+
 /// A sync that is refused at the position that the peer itself reported begins at its commit
 /// next: what is decided surely agrees. Further copies of the refusal start nothing.
 #[test]
