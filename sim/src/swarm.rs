@@ -42,7 +42,7 @@ pub fn plan(seed: u64) -> Plan {
         scars,
         gone,
         heal_at_us,
-        events_max: 2_000_000,
+        events_max: 300_000,
     };
     if plan.check().is_err() {
         // Scars that leave nobody connected to a quorum: the whole cluster heals instead.
