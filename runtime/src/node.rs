@@ -24,7 +24,7 @@ use crate::net::inbox::Inbox;
 use crate::net::peer::Links;
 use crate::ports::{Clock, Network, Storage};
 use crate::request::Request;
-use crate::shutdown::{Stop, Stopped};
+use crate::shutdown::{self, Stop, Stopped};
 use crate::status::{MemberInfo, NodeStatus, Phase};
 use crate::telemetry;
 
@@ -106,7 +106,12 @@ impl<S: StateMachine, D: Storage, N: Network, C: Clock> NodeLoop<S, D, N, C> {
         }
         self.apply.give_up();
         self.leader.send_replace(None);
-        self.storage.close().await;
+        if !shutdown::close(self.storage, &self.clock).await {
+            tracing::warn!(
+                node = self.about.name,
+                "the disk hangs: its directory stays in use"
+            );
+        }
         outcome
     }
 

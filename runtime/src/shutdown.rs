@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use chil_core::Time;
+use chil_core::{Span, Time};
 use tokio::sync::watch;
 
 use crate::error::NodeError;
+use crate::ports::{Clock, Storage};
 
 /// How far a node has been told to end. It only ever rises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,5 +88,67 @@ pub(crate) async fn ended(mut ended: watch::Receiver<Ended>) -> Result<(), NodeE
     match ended.wait_for(Option::is_some).await {
         Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
         Err(_) => Err(NodeError::Runtime),
+    }
+}
+
+/// How long the end of a node waits for its disk. A sync that takes longer may never return, and
+/// whoever shuts a node down was promised a bounded time.
+const CLOSE_MAX: Span = Span::from_millis(2_000);
+
+/// Closes the storage, but does not wait for a disk that hangs: then the directory stays in use
+/// until the disk answers or the process ends. Whether it was closed.
+pub(crate) async fn close(storage: impl Storage, clock: &impl Clock) -> bool {
+    tokio::select! {
+        biased;
+        () = storage.close() => true,
+        () = clock.sleep(CLOSE_MAX) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future, pending, ready};
+
+    use chil_core::{Lsn, Persist};
+
+    use super::*;
+    use crate::storage::StorageError;
+
+    struct Disk {
+        hangs: bool,
+    }
+
+    impl Storage for Disk {
+        fn submit(&mut self, _: Persist) {}
+
+        async fn completed(&mut self) -> Result<Lsn, StorageError> {
+            pending().await
+        }
+
+        async fn close(self) {
+            if self.hangs {
+                pending().await
+            }
+        }
+    }
+
+    /// A clock that need not be waited for.
+    #[derive(Clone)]
+    struct Ahead;
+
+    impl Clock for Ahead {
+        fn now(&self) -> Time {
+            Time::ZERO
+        }
+
+        fn sleep_until(&self, _: Time) -> impl Future<Output = ()> + Send {
+            ready(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_does_not_hold_up_the_end() {
+        assert!(close(Disk { hangs: false }, &Ahead).await);
+        assert!(!close(Disk { hangs: true }, &Ahead).await);
     }
 }
