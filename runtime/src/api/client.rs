@@ -83,6 +83,8 @@ pub struct Client {
 /// The first pause between two attempts of a query; it doubles from there to the last.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
+/// A longer patience counts as this one: `Duration::MAX` for "no limit" would overflow the clock.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 impl Client {
     /// A client of the cluster that has nodes at `addresses` (`host:port`; one that is alive is
@@ -93,8 +95,10 @@ impl Client {
     #[must_use]
     pub fn connect(
         addresses: impl IntoIterator<Item = impl Into<String>>,
-        options: ClientOptions,
+        mut options: ClientOptions,
     ) -> Self {
+        options.timeout = options.timeout.min(TIMEOUT_MAX);
+        options.attempt_timeout = options.attempt_timeout.min(TIMEOUT_MAX);
         let addresses = addresses.into_iter().map(Into::into).collect();
         let targets = Arc::new(Targets::new(addresses));
         let (jobs, queued) = mpsc::channel(QUEUED_MAX);
@@ -310,5 +314,26 @@ impl Client {
                 reason: error.to_string(),
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_limit_of_time_is_a_limit_like_any() {
+        let options = ClientOptions {
+            timeout: Duration::MAX,
+            attempt_timeout: Duration::MAX,
+            ..ClientOptions::default()
+        };
+        // Nobody listens there: the client waits, and goes on trying.
+        let client = Client::connect(["127.0.0.1:1"], options);
+        let asked = client.query(Bytes::new(), Consistency::Stale);
+        let proposed = client.submit(Bytes::new());
+        let soon = Duration::from_millis(50);
+        assert!(tokio::time::timeout(soon, asked).await.is_err());
+        assert!(tokio::time::timeout(soon, proposed).await.is_err());
     }
 }
