@@ -75,6 +75,7 @@ impl Cluster {
             epoch: Epoch::FIRST,
             members,
             protocol: Membership::PROTOCOL,
+            lease: None,
         };
         let replica = |id: u64| {
             let (node, disk) = (NodeId::new(id), DiskId::new(u128::from(id)));
@@ -149,6 +150,11 @@ impl Cluster {
                 Output::Placed { .. }
                 | Output::Deposed { .. }
                 | Output::ReadReady { .. }
+                | Output::TransferEnded { .. }
+                | Output::ReadChunk { .. }
+                | Output::WriteChunk { .. }
+                | Output::FinishSnapshot { .. }
+                | Output::Install { .. }
                 | Output::Notice(_) => {}
             }
         }

@@ -41,6 +41,12 @@ impl Command {
 pub enum EntryKind {
     /// A client's command, for the state machine.
     Command(Command),
+    /// Opens a session, whose [`ClientId`] is the slot that this stands in. The same nonce opens
+    /// one session only, however often it is decided.
+    Register {
+        /// Drawn at random by the client, once for each session that it wants.
+        nonce: u128,
+    },
 }
 
 impl EntryKind {
@@ -49,6 +55,7 @@ impl EntryKind {
     pub const fn payload_len(&self) -> usize {
         match self {
             Self::Command(command) => command.payload.len(),
+            Self::Register { .. } => 0,
         }
     }
 }
@@ -78,18 +85,25 @@ impl Chain {
     /// XXH3-128: it finds mistakes and rot, not adversaries; peers are authenticated elsewhere.
     #[must_use]
     pub fn link(self, slot: Slot, origin: Ballot, kind: &EntryKind) -> Self {
-        let EntryKind::Command(command) = kind;
         let mut header = [0_u8; 97];
         let mut out = header.as_mut_slice();
         out.put_u128(self.0);
         out.put_u64(slot.get());
         out.put_slice(&origin.to_bytes());
-        out.put_u8(1);
-        out.put_u64(command.client.get());
-        out.put_u64(command.seq);
-        out.put_u64(command.ack_floor);
-        out.put_u64(command.payload.len() as u64);
-        out.put_u128(xxh3_128(&command.payload));
+        match kind {
+            EntryKind::Command(command) => {
+                out.put_u8(1);
+                out.put_u64(command.client.get());
+                out.put_u64(command.seq);
+                out.put_u64(command.ack_floor);
+                out.put_u64(command.payload.len() as u64);
+                out.put_u128(xxh3_128(&command.payload));
+            }
+            EntryKind::Register { nonce } => {
+                out.put_u8(2);
+                out.put_u128(*nonce);
+            }
+        }
         Self(xxh3_128(&header))
     }
 }

@@ -10,6 +10,7 @@ use crate::types::NodeId;
 /// Relations, checked by [`Config::check`]:
 /// `value_bytes_max + overhead <= in_flight_bytes_max <= message_bytes_max - in_flight slack`,
 /// `batch_bytes_max <= peer_window_bytes_max`, `batch_bytes_max <= message_bytes_max`,
+/// `log_tail_bytes <= log_keep_bytes_max`,
 /// `heartbeat_interval <= resend_after <= disk_stall_limit`.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -53,6 +54,22 @@ pub struct Config {
     pub message_bytes_max: u64,
     /// Most reads that wait for a probe.
     pub reads_queued_max: usize,
+    /// How much this node is wanted as leader: a leader hands over to a peer of higher priority.
+    pub priority: u32,
+    /// Bytes of decided entries that every node keeps behind its snapshot, for peers that were
+    /// away for a moment.
+    pub log_tail_bytes: u64,
+    /// Bytes of decided entries that a leader keeps at most for peers that are slow, or that are
+    /// being sent a snapshot.
+    pub log_keep_bytes_max: u64,
+    /// Bytes of a snapshot in one message.
+    pub chunk_bytes_max: u64,
+    /// Parts of a snapshot that are asked for ahead of their arrival.
+    pub chunks_in_flight_max: u64,
+    /// Rounds after which a transfer of leadership counts as failed.
+    pub transfer_rounds_max: u32,
+    /// Sessions that may be opened in a second.
+    pub registers_per_second_max: u32,
 }
 
 /// Why a [`Config`] cannot be used: each names the field to change.
@@ -108,6 +125,13 @@ impl Config {
             batch_bytes_max: 1 << 20,
             message_bytes_max: 16 << 20,
             reads_queued_max: 65_536,
+            priority: 0,
+            log_tail_bytes: 4 << 20,
+            log_keep_bytes_max: 64 << 20,
+            chunk_bytes_max: 256 << 10,
+            chunks_in_flight_max: 8,
+            transfer_rounds_max: 5,
+            registers_per_second_max: 1_000,
         }
     }
 
@@ -140,6 +164,13 @@ impl Config {
             ("in_flight_entries_max", self.in_flight_entries_max),
             ("batch_bytes_max", self.batch_bytes_max),
             ("reads_queued_max", self.reads_queued_max as u64),
+            ("chunk_bytes_max", self.chunk_bytes_max),
+            ("chunks_in_flight_max", self.chunks_in_flight_max),
+            ("transfer_rounds_max", u64::from(self.transfer_rounds_max)),
+            (
+                "registers_per_second_max",
+                u64::from(self.registers_per_second_max),
+            ),
         ] {
             if value == 0 {
                 return Err(ConfigError::Zero(name));
@@ -159,7 +190,7 @@ impl Config {
     }
 
     /// What must not exceed what, with the values.
-    fn relations(&self) -> [(&'static str, u64, &'static str, u64); 7] {
+    fn relations(&self) -> [(&'static str, u64, &'static str, u64); 9] {
         let largest_entry = self.value_bytes_max.saturating_add(Entry::OVERHEAD as u64);
         // What a promise or a sync carries whole is undecided somewhere: at most one leader's
         // window and one command, since the window counts what was adopted, too.
@@ -188,6 +219,18 @@ impl Config {
                 self.batch_bytes_max,
                 "message_bytes_max",
                 self.message_bytes_max,
+            ),
+            (
+                "chunk_bytes_max",
+                self.chunk_bytes_max,
+                "what every member takes in",
+                Self::MESSAGE_BYTES_CEILING,
+            ),
+            (
+                "log_tail_bytes",
+                self.log_tail_bytes,
+                "log_keep_bytes_max",
+                self.log_keep_bytes_max,
             ),
             (
                 "message_bytes_max",

@@ -35,7 +35,11 @@
 //!             Output::Send(envelope) => unreachable!("nobody to send {} to", envelope.body),
 //!             Output::Wait(until) => break until,
 //!             Output::Placed { .. } | Output::Refused { .. } | Output::Deposed { .. } => {}
-//!             Output::ReadReady { .. } | Output::Notice(_) => {}
+//!             Output::ReadReady { .. } | Output::TransferEnded { .. } => {}
+//!             // These need a state machine, and a place for its snapshots.
+//!             Output::ReadChunk { .. } | Output::WriteChunk { .. } => {}
+//!             Output::FinishSnapshot { .. } | Output::Install { .. } => {}
+//!             Output::Notice(_) => {}
 //!         }
 //!     };
 //!     if replica.status().leader == Some(node) && !proposed {
@@ -59,6 +63,7 @@
 //! | [`message`] | what nodes say to each other, and what must be durable first |
 //! | [`record`] | what must survive a crash, and its fold |
 //! | [`input`], [`output`], [`status`] | the seam to the driver |
+//! | [`snapshot`] | which snapshot stands for the beginning of a log |
 //! | [`config`] | every limit and interval |
 //! | [`replica`] | the protocol: acceptor, candidate, leader, learner, reader, election |
 //! | [`detector`] | when a silent peer counts as down |
@@ -78,6 +83,7 @@ pub mod output;
 pub mod quorum;
 pub mod record;
 pub mod replica;
+pub mod snapshot;
 pub mod state_machine;
 pub mod status;
 pub mod time;
@@ -85,12 +91,13 @@ pub mod types;
 
 pub use command::{Chain, Command, Entry, EntryKind};
 pub use config::{Config, ConfigError};
-pub use input::Input;
-pub use membership::{Member, Membership, MembershipError};
+pub use input::{Input, ReadVia};
+pub use membership::{Lease, Member, Membership, MembershipError};
 pub use message::{Envelope, Lane, Message};
-pub use output::{Notice, Output, Refusal};
+pub use output::{Notice, Output, Refusal, TransferError};
 pub use record::{LogChange, Meta, Persist, Record, Recovered};
 pub use replica::{RecoverError, Replica};
+pub use snapshot::{PartialSnapshot, SnapshotId, SnapshotMark};
 pub use state_machine::{Applied, Applier, StateMachine};
 pub use status::{PeerStatus, Role, Status};
 pub use time::{Span, Time};

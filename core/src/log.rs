@@ -1,14 +1,20 @@
-//! The log in memory: contiguous entries from slot 1, their chain, and what ranges of them cost.
+//! The log in memory: contiguous entries behind a base, their chain, and what ranges of them cost.
 //! Knows nothing about ballots' meaning, about disks, or about what is decided.
+
+use std::collections::VecDeque;
 
 use crate::command::{Chain, Entry};
 use crate::types::Slot;
 
-/// A contiguous log. Always holds: `entries[i].slot() == i + 1`, and each entry follows the one
-/// before it.
+/// A contiguous log. Always holds: `items[i].entry.slot() == base + i + 1`, and each entry follows
+/// the one before it, the first the prefix that ends in `base` with chain `base_chain`.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
-    items: Vec<Item>,
+    base: Slot,
+    base_chain: Chain,
+    /// Cost of everything up to `base` that was ever held here.
+    base_cost: u64,
+    items: VecDeque<Item>,
 }
 
 #[derive(Clone, Debug)]
@@ -19,23 +25,40 @@ struct Item {
 }
 
 impl Log {
-    /// End of the log; [`Slot::ZERO`] when empty.
+    /// An empty log that goes on behind a prefix which ends in `base` with this chain.
     #[must_use]
-    pub fn last(&self) -> Slot {
-        Slot::new(self.items.len() as u64)
+    pub const fn behind(base: Slot, base_chain: Chain) -> Self {
+        Self {
+            base,
+            base_chain,
+            base_cost: 0,
+            items: VecDeque::new(),
+        }
     }
 
-    /// The entry in `slot`, if the log reaches that far.
+    /// The slot that the log begins behind: what lies before is not held any more.
+    #[must_use]
+    pub const fn base(&self) -> Slot {
+        self.base
+    }
+
+    /// End of the log; its base when empty.
+    #[must_use]
+    pub fn last(&self) -> Slot {
+        Slot::new(self.base.get() + self.items.len() as u64)
+    }
+
+    /// The entry in `slot`, if it is held.
     #[must_use]
     pub fn get(&self, slot: Slot) -> Option<&Entry> {
         self.item(slot).map(|item| &item.entry)
     }
 
-    /// Chain of the log at `slot`; `None` beyond its end.
+    /// Chain of the log at `slot`; `None` before its base and beyond its end.
     #[must_use]
     pub fn chain_at(&self, slot: Slot) -> Option<Chain> {
-        if slot == Slot::ZERO {
-            return Some(Chain::EMPTY);
+        if slot == self.base {
+            return Some(self.base_chain);
         }
         self.get(slot).map(Entry::chain)
     }
@@ -44,18 +67,27 @@ impl Log {
     #[must_use]
     pub fn chain(&self) -> Chain {
         self.items
-            .last()
-            .map_or(Chain::EMPTY, |item| item.entry.chain())
+            .back()
+            .map_or(self.base_chain, |item| item.entry.chain())
     }
 
     /// The entries in `(after, to]`, as far as the log reaches.
+    ///
+    /// # Panics
+    /// If `after` lies before the base: a part of what is asked for is gone.
     #[must_use]
     pub fn entries(&self, after: Slot, to: Slot) -> Vec<Entry> {
-        let (from, to) = (index(after), index(to.min(self.last())));
+        assert!(
+            after >= self.base,
+            "entries behind {after} of a log that begins behind {}",
+            self.base
+        );
+        let (from, to) = (self.index(after), self.index(to.min(self.last())));
+        if to <= from {
+            return Vec::new();
+        }
         self.items
-            .get(from..to)
-            .unwrap_or(&[])
-            .iter()
+            .range(from..to)
             .map(|item| item.entry.clone())
             .collect()
     }
@@ -75,11 +107,22 @@ impl Log {
         if self.cost(after, to) <= budget {
             return to.max(after);
         }
-        let (from, until) = (index(after), index(to));
         let limit = self.cost_up_to(after).saturating_add(budget);
-        let range = self.items.get(from..until).unwrap_or(&[]);
-        let fitting = range.partition_point(|item| item.cost_sum <= limit);
-        Slot::new(after.get() + fitting.max(1).min(range.len()) as u64)
+        let end = self.last_within(limit).min(to);
+        end.max(after.next().min(to))
+    }
+
+    /// The first slot behind which the entries up to `to` cost no more than `budget`; at least
+    /// the base.
+    #[must_use]
+    pub fn start_within(&self, to: Slot, budget: u64) -> Slot {
+        let spare = self.cost_up_to(to).saturating_sub(budget);
+        if spare <= self.base_cost {
+            return self.base;
+        }
+        let fitting = self.items.partition_point(|item| item.cost_sum < spare);
+        let slot = Slot::new(self.base.get() + fitting as u64 + 1);
+        slot.min(to)
     }
 
     /// Appends an entry that was built on [`Log::chain`] by this node.
@@ -94,20 +137,51 @@ impl Log {
             self.last()
         );
         let cost_sum = self.cost_up_to(self.last()) + entry.cost();
-        self.items.push(Item { entry, cost_sum });
+        self.items.push_back(Item { entry, cost_sum });
     }
 
     /// Drops everything behind `keep`.
+    ///
+    /// # Panics
+    /// If `keep` lies before the base: what is dropped there for good must be decided.
     pub fn truncate(&mut self, keep: Slot) {
-        self.items.truncate(index(keep));
+        assert!(
+            keep >= self.base,
+            "cut at {keep} a log that begins behind {}",
+            self.base
+        );
+        self.items.truncate(self.index(keep));
+    }
+
+    /// Drops everything up to `to`, which becomes the base; nothing if that lies before it.
+    pub fn trim(&mut self, to: Slot) {
+        let to = to.min(self.last());
+        let Some(item) = self.item(to) else {
+            return;
+        };
+        let (chain, cost) = (item.entry.chain(), item.cost_sum);
+        self.items.drain(..self.index(to));
+        (self.base, self.base_chain, self.base_cost) = (to, chain, cost);
     }
 
     fn item(&self, slot: Slot) -> Option<&Item> {
-        self.items.get(index(slot).checked_sub(1)?)
+        let index = slot.get().checked_sub(self.base.get() + 1)?;
+        self.items.get(usize::try_from(index).ok()?)
     }
 
     fn cost_up_to(&self, slot: Slot) -> u64 {
-        self.item(slot).map_or(0, |item| item.cost_sum)
+        self.item(slot).map_or(self.base_cost, |item| item.cost_sum)
+    }
+
+    /// The last slot whose cost sum does not exceed `limit`.
+    fn last_within(&self, limit: u64) -> Slot {
+        let fitting = self.items.partition_point(|item| item.cost_sum <= limit);
+        Slot::new(self.base.get() + fitting as u64)
+    }
+
+    /// How many of the items lie at `slot` or before.
+    fn index(&self, slot: Slot) -> usize {
+        usize::try_from(slot.distance(self.base)).unwrap_or(usize::MAX)
     }
 }
 
@@ -122,10 +196,6 @@ pub fn linked(after: Slot, chain: Chain, entries: &[Entry]) -> bool {
         end = (entry.slot(), entry.chain());
     }
     true
-}
-
-fn index(slot: Slot) -> usize {
-    usize::try_from(slot.get()).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -183,5 +253,37 @@ mod tests {
             log.cost(Slot::ZERO, Slot::new(9)),
             3 + 2 * Entry::OVERHEAD as u64
         );
+    }
+
+    #[test]
+    fn a_trimmed_log_says_the_same_of_what_it_still_has() {
+        let whole = log(&[5, 6, 7, 8]);
+        let mut log = whole.clone();
+        log.trim(Slot::new(2));
+        assert_eq!((log.base(), log.last()), (Slot::new(2), Slot::new(4)));
+        assert_eq!(log.chain_at(Slot::new(2)), whole.chain_at(Slot::new(2)));
+        assert_eq!(log.chain_at(Slot::new(1)), None);
+        assert_eq!(log.chain(), whole.chain());
+        let (from, to) = (Slot::new(2), Slot::new(4));
+        assert_eq!(log.entries(from, to), whole.entries(from, to));
+        assert_eq!(log.cost(from, to), whole.cost(from, to));
+        assert_eq!(log.cost(Slot::ZERO, to), whole.cost(from, to));
+        assert_eq!(log.end_within(from, to, 1), Slot::new(3));
+        log.trim(Slot::new(1));
+        assert_eq!(log.base(), Slot::new(2));
+        log.trim(Slot::new(9));
+        assert_eq!((log.base(), log.chain()), (Slot::new(4), whole.chain()));
+    }
+
+    #[test]
+    fn a_tail_is_as_long_as_its_budget() {
+        let log = log(&[10, 10, 10]);
+        let one = 10 + Entry::OVERHEAD as u64;
+        let start = |budget| log.start_within(Slot::new(3), budget).get();
+        assert_eq!(start(0), 3);
+        assert_eq!(start(one - 1), 3);
+        assert_eq!(start(one), 2);
+        assert_eq!(start(2 * one), 1);
+        assert_eq!(start(u64::MAX), 0);
     }
 }

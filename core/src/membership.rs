@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::time::Span;
 use crate::types::{ClusterId, DiskId, Epoch, NodeId};
 
 /// One node of a membership.
@@ -30,6 +31,40 @@ pub struct Membership {
     pub members: BTreeMap<NodeId, Member>,
     /// Feature level that the cluster agreed to use.
     pub protocol: u32,
+    /// Whether leaders may serve reads from a lease. All members must agree on it, since a new
+    /// leader has to let the old one's lease end.
+    pub lease: Option<Lease>,
+}
+
+/// How long a leader may trust the answers of a quorum without asking again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// How long a new leader waits before it decides anything new, in microseconds of its clock.
+    pub duration_us: u64,
+    /// By how many millionths any clock may run fast or slow. With clocks worse than this, reads
+    /// from a lease may be stale; nothing else is at stake.
+    pub drift_ppm: u32,
+}
+
+impl Lease {
+    /// Half of the time: a clock that bad is none.
+    pub const DRIFT_PPM_MAX: u32 = 500_000;
+
+    /// How long a new leader waits, on its own clock.
+    #[must_use]
+    pub const fn wait(&self) -> Span {
+        Span::from_micros(self.duration_us)
+    }
+
+    /// How long a leader trusts an answer, on its own clock and from the instant that it *asked*:
+    /// `duration * (1 - drift) / (1 + drift)`, so that even with its clock as slow and the next
+    /// leader's as fast as allowed, its lease has ended when the other's wait has.
+    #[must_use]
+    pub fn trust(&self) -> Span {
+        let drift = u128::from(self.drift_ppm.min(Self::DRIFT_PPM_MAX));
+        let nanos = u128::from(self.wait().nanos()) * (1_000_000 - drift) / (1_000_000 + drift);
+        Span::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
 }
 
 /// Why a membership cannot be used. Nothing was changed.
@@ -100,6 +135,7 @@ impl Membership {
             epoch,
             members,
             protocol: Self::PROTOCOL,
+            lease: None,
         };
         if membership.members.len() > Self::MEMBERS_MAX {
             return Err(MembershipError::TooMany(membership.members.len()));
@@ -152,6 +188,11 @@ impl Membership {
             bytes.extend_from_slice(member.name.as_bytes());
             bytes.extend_from_slice(&member.disk.get().to_be_bytes());
             bytes.extend_from_slice(&member.weight.to_be_bytes());
+        }
+        if let Some(lease) = &self.lease {
+            bytes.extend_from_slice(b"lease");
+            bytes.extend_from_slice(&lease.duration_us.to_be_bytes());
+            bytes.extend_from_slice(&lease.drift_ppm.to_be_bytes());
         }
         ClusterId::new(xxh3_128(&bytes))
     }

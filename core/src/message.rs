@@ -3,7 +3,10 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use crate::command::{Chain, Entry};
+use crate::snapshot::SnapshotId;
 use crate::types::{Ballot, ClusterId, DiskId, Epoch, NodeId, Slot};
 
 /// A message with the identity of its sender and the addressee it is meant for.
@@ -68,6 +71,18 @@ pub enum Message {
     Heartbeat(Heartbeat),
     /// Its answer.
     HeartbeatReply(HeartbeatReply),
+    /// A snapshot stands for what was asked for.
+    Offer(Offer),
+    /// A request for a part of a snapshot.
+    FetchChunk(FetchChunk),
+    /// A part of a snapshot.
+    Chunk(Chunk),
+    /// A follower's question for its reads.
+    ReadIndex(ReadIndex),
+    /// Its answer.
+    ReadIndexReply(ReadIndexReply),
+    /// The leader's word that the addressee may take over at once.
+    TransferNow(TransferNow),
 }
 
 impl Message {
@@ -80,8 +95,15 @@ impl Message {
             | Self::Promise(_)
             | Self::Accept(_)
             | Self::Accepted(_)
-            | Self::Nack(_) => Lane::Quorum,
-            Self::Learn(_) | Self::Fetch(_) => Lane::Bulk,
+            | Self::Nack(_)
+            | Self::ReadIndex(_)
+            | Self::ReadIndexReply(_)
+            | Self::TransferNow(_) => Lane::Quorum,
+            Self::Learn(_)
+            | Self::Fetch(_)
+            | Self::Offer(_)
+            | Self::FetchChunk(_)
+            | Self::Chunk(_) => Lane::Bulk,
         }
     }
 
@@ -98,6 +120,12 @@ impl Message {
             Self::Fetch(_) => "Fetch",
             Self::Heartbeat(_) => "Heartbeat",
             Self::HeartbeatReply(_) => "HeartbeatReply",
+            Self::Offer(_) => "Offer",
+            Self::FetchChunk(_) => "FetchChunk",
+            Self::Chunk(_) => "Chunk",
+            Self::ReadIndex(_) => "ReadIndex",
+            Self::ReadIndexReply(_) => "ReadIndexReply",
+            Self::TransferNow(_) => "TransferNow",
         }
     }
 }
@@ -260,6 +288,73 @@ pub struct HeartbeatReply {
     pub able: bool,
     /// What it knows to be decided.
     pub commit: Slot,
+    /// How much it is wanted as leader: among nodes that could lead, the highest should.
+    pub priority: u32,
+}
+
+/// "What you need is not in my log any more, but in this snapshot": from a leader or from whoever
+/// was sent a [`Fetch`] or a [`FetchChunk`]. The addressee fetches it in parts if it is ahead of
+/// what it knows to be decided.
+///
+/// Durable first: the snapshot, under its own name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Which snapshot.
+    pub id: SnapshotId,
+    /// Highest ballot by which the sender learned that its slot is decided.
+    pub decided_in: Ballot,
+    /// What the sender knows to be decided.
+    pub commit: Slot,
+}
+
+/// "Send me this part of your snapshot": answered with a [`Chunk`], or with an [`Offer`] of what
+/// the addressee keeps instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchChunk {
+    /// Which snapshot; any node that keeps it has the same bytes.
+    pub id: SnapshotId,
+    /// From where.
+    pub offset: u64,
+    /// How many bytes at most.
+    pub len: u64,
+}
+
+/// A part of a snapshot: to whoever asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Which snapshot.
+    pub id: SnapshotId,
+    /// Where in it the bytes belong.
+    pub offset: u64,
+    /// The bytes; not empty.
+    pub bytes: Bytes,
+}
+
+/// "How far must I have executed to serve the reads that wait here?": from a follower to the
+/// leader that it follows, sent after the reads arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadIndex {
+    /// Number of the question, rising within a process life.
+    pub token: u64,
+}
+
+/// Answers [`ReadIndex`] once a probe that was sent after it is answered by an accept quorum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadIndexReply {
+    /// As in the question.
+    pub token: u64,
+    /// The slot to wait for; `None` from a node that does not lead: ask somebody else.
+    pub index: Option<Slot>,
+}
+
+/// "Your log is as long as mine: campaign now": from a leader that hands over, to its successor.
+/// The sender proposes nothing more in this ballot and has given up its lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferNow {
+    /// The sender's ballot.
+    pub ballot: Ballot,
+    /// The end of its log.
+    pub last: Slot,
 }
 
 impl fmt::Display for Message {
@@ -311,6 +406,18 @@ impl fmt::Display for Message {
                 write!(f, "{}", if m.happy { " happy" } else { " unhappy" })?;
                 if m.able { Ok(()) } else { write!(f, " unable") }
             }
+            Self::Offer(m) => write!(f, " {} in {} commit={}", m.id, m.decided_in, m.commit),
+            Self::FetchChunk(m) => write!(f, " {}+{} of {}", m.offset, m.len, m.id),
+            Self::Chunk(m) => write!(f, " {}+{} of {}", m.offset, m.bytes.len(), m.id),
+            Self::ReadIndex(m) => write!(f, " {}", m.token & 0xffff_ffff),
+            Self::ReadIndexReply(m) => {
+                write!(f, " {} ", m.token & 0xffff_ffff)?;
+                match m.index {
+                    Some(index) => write!(f, "index={index}"),
+                    None => write!(f, "does not lead"),
+                }
+            }
+            Self::TransferNow(m) => write!(f, " {} last={}", m.ballot, m.last),
         }
     }
 }

@@ -3,9 +3,12 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use crate::command::Entry;
 use crate::message::{Envelope, NackReason};
 use crate::record::Persist;
+use crate::snapshot::SnapshotId;
 use crate::time::Time;
 use crate::types::{Ballot, NodeId, Slot, Token};
 
@@ -51,6 +54,50 @@ pub enum Output {
         token: Token,
         /// The slot to wait for.
         index: Slot,
+        /// If set, the read rests on a lease: read the state, and only then look at the clock. At
+        /// this instant or later the answer must not be given; ask again with `ReadVia::Leader`.
+        until: Option<Time>,
+    },
+    /// A transfer of leadership has come to its end.
+    TransferEnded {
+        /// Which one.
+        token: Token,
+        /// Whether the target leads, as far as this node knows.
+        outcome: Result<(), TransferError>,
+    },
+    /// Read this part of a snapshot file for a peer; answer with `Input::ChunkRead`.
+    ReadChunk {
+        /// The peer that it is for.
+        to: NodeId,
+        /// Of which snapshot.
+        id: SnapshotId,
+        /// From where.
+        offset: u64,
+        /// How many bytes; the snapshot has them.
+        len: u64,
+    },
+    /// Write this part of a snapshot that is on its way; answer with `Input::ChunkWritten`. Parts
+    /// come in order, and the first of a snapshot replaces what was there of any other.
+    WriteChunk {
+        /// Of which snapshot.
+        id: SnapshotId,
+        /// Where it belongs: behind everything written so far.
+        offset: u64,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// All parts are written: compare the digest, make the file durable under its own name, and
+    /// answer with `Input::SnapshotReceived`.
+    FinishSnapshot {
+        /// Of which snapshot.
+        id: SnapshotId,
+    },
+    /// Replace the state machine's state, and the sessions, by this snapshot, which is durable;
+    /// what `Decided` handed out before and is not executed yet is in it. Answer with
+    /// `Input::Applied` of its slot.
+    Install {
+        /// Which one.
+        id: SnapshotId,
     },
     /// Something that people may want to know; needs no action.
     Notice(Notice),
@@ -80,6 +127,29 @@ pub enum Refusal {
     },
 }
 
+/// Why leadership was not handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum TransferError {
+    /// This node does not lead: ask `hint`, or any node a little later.
+    #[error("not the leader")]
+    NotLeader {
+        /// Who leads, as far as this node knows.
+        hint: Option<NodeId>,
+    },
+    /// The target is no member that could lead: unknown, this node itself, or of weight 0.
+    #[error("the target cannot lead")]
+    BadTarget,
+    /// Nobody suits: no other member answers heartbeats and is able to lead.
+    #[error("no other member is able to lead")]
+    NoTarget,
+    /// Another transfer is under way.
+    #[error("another transfer is under way")]
+    Busy,
+    /// The target did not come to lead in time; this node goes on, or somebody else leads.
+    #[error("the target did not take over in time")]
+    TimedOut,
+}
+
 /// Why a node stopped leading or preparing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StepDown {
@@ -93,6 +163,9 @@ pub enum StepDown {
     DiskStalled,
     /// The promises did not come together in time.
     PrepareTimeout,
+    /// Leadership was handed over, and the target did not take it in time: a higher ballot keeps
+    /// its late attempt out.
+    TransferTimeout,
     /// A peer knows of decisions that the promises do not contain: some disk lies.
     LyingDisk,
 }
@@ -182,6 +255,30 @@ pub enum Notice {
         /// What it wants to reach.
         to: Slot,
     },
+    /// The log up to here was dropped: a snapshot stands for it.
+    Trimmed {
+        /// The last slot dropped.
+        to: Slot,
+    },
+    /// A snapshot is being fetched, or goes on being fetched from another node.
+    FetchingSnapshot {
+        /// From this node.
+        from: NodeId,
+        /// Which one.
+        id: SnapshotId,
+        /// Bytes of it that are here already.
+        have: u64,
+    },
+    /// A snapshot replaces the state up to its slot.
+    Installed {
+        /// Which one.
+        id: SnapshotId,
+    },
+    /// This leader hands over.
+    Transferring {
+        /// To this node.
+        to: NodeId,
+    },
 }
 
 impl fmt::Display for Notice {
@@ -209,6 +306,12 @@ impl fmt::Display for Notice {
             Self::CatchingUp { from, commit, to } => {
                 write!(f, "fetches ({commit}, {to}] from {from}")
             }
+            Self::Trimmed { to } => write!(f, "drops the log up to {to}"),
+            Self::FetchingSnapshot { from, id, have } => {
+                write!(f, "fetches {id} from {from}, has {have}")
+            }
+            Self::Installed { id } => write!(f, "installs {id}"),
+            Self::Transferring { to } => write!(f, "hands over to {to}"),
         }
     }
 }
@@ -237,7 +340,29 @@ impl fmt::Display for Output {
                 [one] => write!(f, "decided {one}"),
                 [first, .., last] => write!(f, "decided {first} .. {last}"),
             },
-            Self::ReadReady { token, index } => write!(f, "read {token:?} ready at {index}"),
+            Self::ReadReady {
+                token,
+                index,
+                until,
+            } => {
+                write!(f, "read {token:?} ready at {index}")?;
+                until.map_or(Ok(()), |until| write!(f, " until {until}"))
+            }
+            Self::TransferEnded { token, outcome } => match outcome {
+                Ok(()) => write!(f, "transfer {token:?} done"),
+                Err(error) => write!(f, "transfer {token:?} failed: {error}"),
+            },
+            Self::ReadChunk {
+                to,
+                id,
+                offset,
+                len,
+            } => write!(f, "read {offset}+{len} of {id} for {to}"),
+            Self::WriteChunk { id, offset, bytes } => {
+                write!(f, "write {offset}+{} of {id}", bytes.len())
+            }
+            Self::FinishSnapshot { id } => write!(f, "finish {id}"),
+            Self::Install { id } => write!(f, "install {id}"),
             Self::Notice(notice) => write!(f, "notice: {notice}"),
             Self::Wait(until) => write!(f, "wait {until}"),
         }

@@ -6,8 +6,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::Entry;
+use crate::command::{Chain, Entry};
 use crate::membership::Membership;
+use crate::snapshot::{PartialSnapshot, SnapshotMark};
 use crate::types::{Ballot, ClusterId, DiskId, Lsn, NodeId, Slot};
 
 /// Records that become durable together, in the order of their `lsn`.
@@ -28,6 +29,10 @@ pub enum Record {
     Meta(Box<Meta>),
     /// Changes the log: cut, append and `acc` in one transaction, recovered whole or not at all.
     Log(LogChange),
+    /// Entries up to this slot are not needed any more: a durable snapshot stands for them, and
+    /// the `Log` before this in the same `Persist` states again what else the log said. A store
+    /// gives back their room when it suits; after a crash some may still be there.
+    Trim(Slot),
 }
 
 /// A transaction on the log.
@@ -70,6 +75,12 @@ pub struct Meta {
     pub promised: Ballot,
     /// Set when something durable was lost: nothing up to this ballot is acknowledged.
     pub damaged: Option<Ballot>,
+    /// The snapshot that stands for the beginning of the log; its file is durable.
+    ///
+    /// When a record of metadata names a later snapshot than the one before did, it also decides
+    /// what becomes of the log: it stays if its chain at the snapshot's slot is the snapshot's,
+    /// and is dropped whole otherwise. So installing a snapshot is one atomic record.
+    pub snap: Option<SnapshotMark>,
 }
 
 impl Meta {
@@ -90,6 +101,7 @@ impl Meta {
             membership,
             promised,
             damaged: None,
+            snap: None,
         }
     }
 }
@@ -105,8 +117,14 @@ pub struct Recovered {
     pub commit: Slot,
     /// Highest ballot by which `commit` was learned.
     pub commit_in: Ballot,
-    /// The log, from slot 1.
+    /// The log begins behind this slot; at most the snapshot's.
+    pub base: Slot,
+    /// Chain of the log at `base`.
+    pub base_chain: Chain,
+    /// The log, from `base + 1`.
     pub log: Vec<Entry>,
+    /// A snapshot whose transfer a crash interrupted.
+    pub partial: Option<PartialSnapshot>,
 }
 
 impl Recovered {
@@ -119,14 +137,28 @@ impl Recovered {
             acc: bottom,
             commit: Slot::ZERO,
             commit_in: bottom,
+            base: Slot::ZERO,
+            base_chain: Chain::EMPTY,
             log: Vec::new(),
+            partial: None,
         }
     }
 
     /// End of the log.
     #[must_use]
     pub fn last(&self) -> Slot {
-        Slot::new(self.log.len() as u64)
+        Slot::new(self.base.get() + self.log.len() as u64)
+    }
+
+    /// Chain of the log at `slot`; `None` where the log does not reach.
+    #[must_use]
+    pub fn chain_at(&self, slot: Slot) -> Option<Chain> {
+        if slot == self.base {
+            return Some(self.base_chain);
+        }
+        let index = slot.get().checked_sub(self.base.get() + 1)?;
+        let entry = self.log.get(usize::try_from(index).ok()?)?;
+        Some(entry.chain())
     }
 
     /// Folds one more durable record into the state.
@@ -136,7 +168,14 @@ impl Recovered {
     /// its end, or it cuts what is decided. Then the writer is broken, and going on would lie.
     pub fn fold(&mut self, record: &Record) {
         match record {
-            Record::Meta(meta) => self.meta.clone_from(meta),
+            Record::Meta(meta) => {
+                let before = self.meta.snap.map_or(Slot::ZERO, |snap| snap.id.slot);
+                self.meta.clone_from(meta);
+                if let Some(snap) = meta.snap.filter(|snap| snap.id.slot > before) {
+                    self.install(&snap);
+                }
+            }
+            Record::Trim(to) => self.trim(*to),
             Record::Log(change) => {
                 let (keep, last) = (change.keep, self.last());
                 assert!(
@@ -148,9 +187,12 @@ impl Recovered {
                     "a change cuts at {keep} what is decided at {}",
                     self.commit
                 );
-                let keep_len =
-                    usize::try_from(keep.get()).expect("a log held in memory is indexable");
-                self.log.truncate(keep_len);
+                assert!(
+                    keep >= self.base,
+                    "a change keeps {keep} slots of a log that begins behind {}",
+                    self.base
+                );
+                self.log.truncate(self.index(keep));
                 self.log.extend(change.entries.iter().cloned());
                 self.acc = change.acc;
                 self.commit = change.commit.max(self.commit);
@@ -164,12 +206,46 @@ impl Recovered {
             }
         }
     }
+
+    /// What a later snapshot makes of the log: see [`Meta::snap`].
+    fn install(&mut self, snap: &SnapshotMark) {
+        let id = &snap.id;
+        if self.chain_at(id.slot) != Some(id.chain) {
+            self.log.clear();
+            (self.base, self.base_chain) = (id.slot, id.chain);
+        }
+        self.commit = self.commit.max(id.slot);
+        self.commit_in = self.commit_in.max(snap.decided_in);
+    }
+
+    fn trim(&mut self, to: Slot) {
+        let snap = self.meta.snap.map_or(Slot::ZERO, |snap| snap.id.slot);
+        assert!(to <= snap, "trimming to {to} behind the snapshot of {snap}");
+        if to <= self.base {
+            return;
+        }
+        self.base_chain = self
+            .chain_at(to)
+            .expect("the log reaches the snapshot, so it reaches what that stands for");
+        self.log.drain(..self.index(to));
+        self.base = to;
+    }
+
+    /// How many of the entries held lie at `slot` or before.
+    fn index(&self, slot: Slot) -> usize {
+        usize::try_from(slot.distance(self.base)).expect("a log held in memory is indexable")
+    }
 }
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Meta(m) => write!(f, "Meta boot={} promised={}", m.boot, m.promised),
+            Self::Meta(m) => {
+                write!(f, "Meta boot={} promised={}", m.boot, m.promised)?;
+                m.snap
+                    .map_or(Ok(()), |snap| write!(f, " snap={}", snap.id.slot))
+            }
+            Self::Trim(to) => write!(f, "Trim {to}"),
             Self::Log(c) => write!(
                 f,
                 "Log keep={} +{} acc={} commit={} in {}",

@@ -63,8 +63,10 @@ impl<S: StateMachine> Applier<S> {
             self.applied,
             self.chain
         );
-        let EntryKind::Command(command) = entry.kind();
-        let reply = self.machine.apply(entry.slot(), &command.payload);
+        let reply = match entry.kind() {
+            EntryKind::Command(command) => self.machine.apply(entry.slot(), &command.payload),
+            EntryKind::Register { .. } => Bytes::new(),
+        };
         self.applied = entry.slot();
         self.chain = entry.chain();
         Applied {

@@ -6,6 +6,7 @@
 
 mod forming;
 mod message;
+mod snapshot;
 
 use std::ops::RangeInclusive;
 
@@ -138,7 +139,7 @@ pub fn frame(bytes: Bytes) -> Result<Frame, DecodeError> {
 fn envelope(frame: &Bytes, mut reader: Reader<'_>) -> Result<Envelope, DecodeError> {
     let (mut cluster, mut from_disk) = (None, None);
     let (mut from, mut to, mut boot, mut run, mut to_boot, mut epoch) = (0, 0, 0, 0, 0, 0);
-    let mut body = Choice::new("envelope.body", 16..=24);
+    let mut body = Choice::new("envelope.body", 16..=30);
     while let Some((field, value)) = reader.next()? {
         match field {
             1 => cluster = Some(value.wide("envelope.cluster")?),

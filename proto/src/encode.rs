@@ -2,6 +2,7 @@
 //! Knows nothing about what a message means, nor whether it will be believed.
 
 mod forming;
+mod snapshot;
 
 use bytes::Bytes;
 use chil_core::command::Command;
@@ -67,6 +68,12 @@ impl Encode for Addressed<'_> {
             Message::Fetch(m) => sink.message_of_len(22, m, len),
             Message::Heartbeat(m) => sink.message_of_len(23, m, len),
             Message::HeartbeatReply(m) => sink.message_of_len(24, m, len),
+            Message::Offer(m) => sink.message_of_len(25, m, len),
+            Message::FetchChunk(m) => sink.message_of_len(26, m, len),
+            Message::Chunk(m) => sink.message_of_len(27, m, len),
+            Message::ReadIndex(m) => sink.message_of_len(28, m, len),
+            Message::ReadIndexReply(m) => sink.message_of_len(29, m, len),
+            Message::TransferNow(m) => sink.message_of_len(30, m, len),
         }
     }
 }
@@ -82,6 +89,12 @@ fn body_len(body: &Message) -> usize {
         Message::Fetch(m) => m.encoded_len(),
         Message::Heartbeat(m) => m.encoded_len(),
         Message::HeartbeatReply(m) => m.encoded_len(),
+        Message::Offer(m) => m.encoded_len(),
+        Message::FetchChunk(m) => m.encoded_len(),
+        Message::Chunk(m) => m.encoded_len(),
+        Message::ReadIndex(m) => m.encoded_len(),
+        Message::ReadIndexReply(m) => m.encoded_len(),
+        Message::TransferNow(m) => m.encoded_len(),
     }
 }
 
@@ -100,7 +113,17 @@ impl Encode for Entry {
         sink.wide(3, self.chain().get());
         match self.kind() {
             EntryKind::Command(command) => sink.message(4, command),
+            EntryKind::Register { nonce } => sink.message(5, &Nonce(*nonce)),
         }
+    }
+}
+
+/// The content of a registration.
+struct Nonce(u128);
+
+impl Encode for Nonce {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        sink.wide(1, self.0);
     }
 }
 
@@ -213,5 +236,6 @@ impl Encode for HeartbeatReply {
         sink.flag(4, self.happy);
         sink.flag(5, self.able);
         sink.uint(6, self.commit.get());
+        sink.uint(7, u64::from(self.priority));
     }
 }

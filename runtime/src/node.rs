@@ -254,7 +254,13 @@ impl<S: StateMachine, D: Storage, N: Network, C: Clock> NodeLoop<S, D, N, C> {
                 Consistency::Linearizable => {
                     let token = self.pending.token();
                     self.pending.reads.insert(token, read);
-                    self.replica.handle(now, Input::Read { token });
+                    self.replica.handle(
+                        now,
+                        Input::Read {
+                            token,
+                            via: chil_core::ReadVia::Leader,
+                        },
+                    );
                 }
             },
             Request::Status(reply) => drop(reply.send(self.status())),
@@ -278,11 +284,16 @@ impl<S: StateMachine, D: Storage, N: Network, C: Clock> NodeLoop<S, D, N, C> {
                 Output::Refused { token, reason } => self.refused(token, reason),
                 Output::Deposed { ballot } => self.apply.deposed(ballot),
                 Output::Decided { entries } => self.apply.decided(entries),
-                Output::ReadReady { token, index } => {
+                Output::ReadReady { token, index, .. } => {
                     if let Some(read) = self.pending.reads.remove(&token) {
                         self.apply.read(index, read);
                     }
                 }
+                Output::TransferEnded { .. }
+                | Output::ReadChunk { .. }
+                | Output::WriteChunk { .. }
+                | Output::FinishSnapshot { .. }
+                | Output::Install { .. } => {}
                 Output::Notice(notice) => {
                     self.leader_may_differ = true;
                     telemetry::tell(&self.about.name, &self.book, &notice);

@@ -40,5 +40,16 @@ pub(crate) fn tell(node: &str, book: &Book, notice: &Notice) {
             let from = book.name(*from);
             tracing::info!(node, from, %commit, %to, "catches up");
         }
+        Notice::Trimmed { to } => tracing::debug!(node, %to, "trimmed its log"),
+        Notice::FetchingSnapshot { from, id, have } => {
+            let (from, slot, bytes) = (book.name(*from), id.slot, id.bytes);
+            tracing::info!(node, from, %slot, bytes, have, "fetches a snapshot");
+        }
+        Notice::Installed { id } => {
+            tracing::info!(node, slot = %id.slot, bytes = id.bytes, "installed a snapshot");
+        }
+        Notice::Transferring { to } => {
+            tracing::info!(node, to = book.name(*to), "hands its leadership over");
+        }
     }
 }

@@ -125,6 +125,7 @@ pub(crate) fn metas(plan: &Plan, dice: &mut Dice) -> Vec<Meta> {
         epoch: Epoch::FIRST,
         members,
         protocol: Membership::PROTOCOL,
+        lease: None,
     };
     let cluster: ClusterId = membership.cluster_id();
     (0..plan.nodes())

@@ -96,8 +96,14 @@ impl World {
                 Ok(())
             }
             Output::Decided { entries } => self.decided(node, &entries),
-            Output::ReadReady { token, index } => self.read_ready(node, token, index),
-            Output::Notice(_) | Output::Wait(_) => Ok(()),
+            Output::ReadReady { token, index, .. } => self.read_ready(node, token, index),
+            Output::TransferEnded { .. }
+            | Output::ReadChunk { .. }
+            | Output::WriteChunk { .. }
+            | Output::FinishSnapshot { .. }
+            | Output::Install { .. }
+            | Output::Notice(_)
+            | Output::Wait(_) => Ok(()),
         }
     }
 

@@ -83,7 +83,13 @@ impl World {
                 let command = Command::sessionless(payload.clone());
                 (Mark::Propose, Input::Propose { token, command })
             }
-            None => (Mark::Read, Input::Read { token }),
+            None => (
+                Mark::Read,
+                Input::Read {
+                    token,
+                    via: chil_core::ReadVia::Leader,
+                },
+            ),
         };
         self.trace
             .mix(mark, self.now, node, [operation as u64, 0, 0, 0]);

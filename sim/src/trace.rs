@@ -78,6 +78,9 @@ impl Trace {
 /// The numbers of a message that tell it from others, folded into two words.
 pub(crate) fn numbers(message: &Message) -> [u64; 2] {
     let b = |ballot: &Ballot| ballot.n.rotate_left(40) ^ ballot.node.get();
+    let id = |id: &chil_core::SnapshotId| {
+        id.slot.get().rotate_left(32) ^ u64::try_from(id.digest >> 64).unwrap_or(0)
+    };
     let entries = |entries: &[chil_core::Entry]| {
         entries.last().map_or(0, |last| {
             (entries.len() as u64).rotate_left(32)
@@ -115,6 +118,15 @@ pub(crate) fn numbers(message: &Message) -> [u64; 2] {
         ],
         Message::Fetch(m) => [m.prev.get(), m.to.get() ^ (7 << 60)],
         Message::Heartbeat(m) => [m.round, 8 << 60],
+        Message::Offer(m) => [id(&m.id), m.commit.get() ^ (10 << 60)],
+        Message::FetchChunk(m) => [id(&m.id), m.offset.rotate_left(24) ^ m.len ^ (11 << 60)],
+        Message::Chunk(m) => [id(&m.id), m.offset.rotate_left(24) ^ (12 << 60)],
+        Message::ReadIndex(m) => [m.token, 13 << 60],
+        Message::ReadIndexReply(m) => [
+            m.token,
+            m.index.map_or(1, chil_core::Slot::get) ^ (14 << 60),
+        ],
+        Message::TransferNow(m) => [b(&m.ballot), m.last.get() ^ (15 << 60)],
         Message::HeartbeatReply(m) => [
             m.round ^ b(&m.ballot).rotate_left(1) ^ b(&m.leader).rotate_left(2),
             m.commit.get() ^ (u64::from(m.happy) << 50) ^ (u64::from(m.able) << 51) ^ (9 << 60),

@@ -207,6 +207,7 @@ impl Replica {
             happy: self.election.happy,
             able: self.is_able(),
             commit: self.commit,
+            priority: self.config.priority,
         };
         self.outbox.send(from, Message::HeartbeatReply(reply));
     }

@@ -120,7 +120,10 @@ impl Replica {
             acc,
             commit,
             commit_in,
+            base,
+            base_chain,
             log: entries,
+            partial: _,
         } = recovered;
         if meta.node != config.node {
             return Err(RecoverError::OtherNode {
@@ -133,16 +136,19 @@ impl Replica {
             .position(meta.node)
             .ok_or(RecoverError::NotAMember(meta.node))?;
         let count = entries.len() as u64;
-        if commit > Slot::new(count) || !linked(Slot::ZERO, crate::Chain::EMPTY, &entries) {
+        let last = Slot::new(base.get() + count);
+        if commit > last || !linked(base, base_chain, &entries) {
             return Err(RecoverError::BrokenLog {
                 entries: count,
                 commit,
             });
         }
-        let mut log = Log::default();
+        let mut log = Log::behind(base, base_chain);
         for entry in entries {
             log.append(entry);
         }
+        // The driver begins with the state that the snapshot holds.
+        let snap = meta.snap.map_or(Slot::ZERO, |snap| snap.id.slot);
         meta.boot += 1;
         // A sync that became durable without the promise before it would be a torn order of
         // writes; a promise as high as `acc` is what must have been there.
@@ -159,8 +165,8 @@ impl Replica {
             role: Role::Follower,
             seq_seen: 0,
             accepted_due: false,
-            delivered: Slot::ZERO,
-            applied: Slot::ZERO,
+            delivered: snap,
+            applied: snap,
             config,
             weights,
             me,
@@ -186,7 +192,7 @@ impl Replica {
                 }
             }
             Input::Propose { token, command } => self.on_propose(token, command),
-            Input::Read { token } => self.on_read(token),
+            Input::Read { token, via: _ } => self.on_read(token),
             Input::Persisted { lsn } => {
                 self.outbox.persisted(lsn);
                 self.on_durable();
@@ -199,6 +205,9 @@ impl Replica {
                 );
                 self.applied = self.applied.max(slot);
             }
+            Input::Register { .. } | Input::Transfer { .. } => {}
+            Input::SnapshotTaken { .. } | Input::ChunkRead { .. } => {}
+            Input::ChunkWritten { .. } | Input::SnapshotReceived { .. } => {}
             Input::Wake => {}
         }
         self.on_time();
@@ -215,6 +224,8 @@ impl Replica {
             Message::Fetch(m) => self.on_fetch(from, &m),
             Message::Heartbeat(m) => self.on_heartbeat(from, &m),
             Message::HeartbeatReply(m) => self.on_heartbeat_reply(from, m),
+            Message::Offer(_) | Message::FetchChunk(_) | Message::Chunk(_) => {}
+            Message::ReadIndex(_) | Message::ReadIndexReply(_) | Message::TransferNow(_) => {}
         }
     }
 

@@ -79,7 +79,11 @@ impl Replica {
         }
         if let Some((_, index, tokens)) = self.reader.probing.take() {
             for token in tokens {
-                self.outbox.effect(Output::ReadReady { token, index });
+                self.outbox.effect(Output::ReadReady {
+                    token,
+                    index,
+                    until: None,
+                });
             }
         }
     }

@@ -234,6 +234,7 @@ pub(crate) fn answer(
         happy: false,
         able: true,
         commit: Slot::ZERO,
+        priority: 0,
     };
     change(&mut reply);
     rig.inject(from, to, Message::HeartbeatReply(reply));

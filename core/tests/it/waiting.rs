@@ -133,6 +133,7 @@ fn a_heartbeat_of_a_foreign_ballot_unseats_nobody() {
         happy: true,
         able: true,
         commit: Slot::ZERO,
+        priority: 0,
     };
     rig.cut(other, leader);
     rig.inject(other, leader, Message::HeartbeatReply(reply));

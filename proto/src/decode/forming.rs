@@ -4,7 +4,7 @@
 use chil_core::forming::{
     ADDR_BYTES_MAX, Confirm, Confirmed, Hello, HelloReply, HelloState, Listed, NAME_BYTES_MAX,
 };
-use chil_core::{ClusterId, DiskId, Epoch, Member, Membership};
+use chil_core::{ClusterId, DiskId, Epoch, Lease, Member, Membership};
 
 use super::{Choice, DecodeError, missing, not_zero};
 use crate::wire::{Reader, Value};
@@ -149,12 +149,13 @@ fn cluster(mut reader: Reader<'_>) -> Result<HelloState, DecodeError> {
 }
 
 fn membership(mut reader: Reader<'_>) -> Result<Membership, DecodeError> {
-    let (mut epoch, mut members, mut protocol) = (0, Vec::new(), 0);
+    let (mut epoch, mut members, mut protocol, mut agreed) = (0, Vec::new(), 0, None);
     while let Some((field, value)) = reader.next()? {
         match field {
             1 => epoch = value.count("membership.epoch")?,
             2 => push("membership.members", &mut members, member(value)?)?,
             3 => protocol = value.uint32("membership.protocol")?,
+            4 => agreed = Some(lease(value.message("membership.lease")?)?),
             _ => {}
         }
     }
@@ -164,7 +165,30 @@ fn membership(mut reader: Reader<'_>) -> Result<Membership, DecodeError> {
     let mut membership =
         Membership::new(epoch, members).map_err(|_| DecodeError::Invalid { field, rule })?;
     membership.protocol = protocol;
+    membership.lease = agreed;
     Ok(membership)
+}
+
+fn lease(mut reader: Reader<'_>) -> Result<Lease, DecodeError> {
+    let (mut duration_us, mut drift_ppm) = (0, 0);
+    while let Some((field, value)) = reader.next()? {
+        match field {
+            1 => duration_us = value.count("lease.duration_us")?,
+            2 => drift_ppm = value.uint32("lease.drift_ppm")?,
+            _ => {}
+        }
+    }
+    if drift_ppm > Lease::DRIFT_PPM_MAX {
+        let rule = "at most 500,000";
+        return Err(DecodeError::Invalid {
+            field: "lease.drift_ppm",
+            rule,
+        });
+    }
+    Ok(Lease {
+        duration_us: not_zero("lease.duration_us", duration_us)?,
+        drift_ppm,
+    })
 }
 
 fn member(value: Value<'_>) -> Result<Member, DecodeError> {

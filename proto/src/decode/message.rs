@@ -10,7 +10,7 @@ use chil_core::message::{
 };
 use chil_core::{Ballot, Chain, ClientId, Entry, EntryKind, Message, Slot};
 
-use super::{Choice, DecodeError, ballot, missing, not_zero, owned};
+use super::{Choice, DecodeError, ballot, missing, not_zero, owned, snapshot};
 use crate::v1;
 use crate::wire::{Reader, Value};
 
@@ -31,6 +31,12 @@ pub(super) fn body(
         22 => Message::Fetch(fetch(reader?)?),
         23 => Message::Heartbeat(heartbeat(reader?)?),
         24 => Message::HeartbeatReply(heartbeat_reply(reader?)?),
+        25 => Message::Offer(snapshot::offer(reader?)?),
+        26 => Message::FetchChunk(snapshot::fetch_chunk(reader?)?),
+        27 => Message::Chunk(snapshot::chunk(frame, reader?)?),
+        28 => Message::ReadIndex(snapshot::read_index(reader?)?),
+        29 => Message::ReadIndexReply(snapshot::read_index_reply(reader?)?),
+        30 => Message::TransferNow(snapshot::transfer_now(reader?)?),
         _ => return Ok(None),
     };
     Ok(Some(message))
@@ -234,7 +240,7 @@ fn heartbeat(mut reader: Reader<'_>) -> Result<Heartbeat, DecodeError> {
 
 fn heartbeat_reply(mut reader: Reader<'_>) -> Result<HeartbeatReply, DecodeError> {
     let (mut own, mut leader) = (None, None);
-    let (mut round, mut happy, mut able, mut commit) = (0, false, false, 0);
+    let (mut round, mut happy, mut able, mut commit, mut priority) = (0, false, false, 0, 0);
     while let Some((field, value)) = reader.next()? {
         match field {
             1 => round = value.fixed("heartbeat_reply.round")?,
@@ -243,6 +249,7 @@ fn heartbeat_reply(mut reader: Reader<'_>) -> Result<HeartbeatReply, DecodeError
             4 => happy = value.flag("heartbeat_reply.happy")?,
             5 => able = value.flag("heartbeat_reply.able")?,
             6 => commit = value.count("heartbeat_reply.commit")?,
+            7 => priority = value.uint32("heartbeat_reply.priority")?,
             _ => {}
         }
     }
@@ -253,10 +260,11 @@ fn heartbeat_reply(mut reader: Reader<'_>) -> Result<HeartbeatReply, DecodeError
         happy,
         able,
         commit: Slot::new(commit),
+        priority,
     })
 }
 
-const fn ordered(
+pub(super) const fn ordered(
     field: &'static str,
     rule: &'static str,
     low: u64,
@@ -316,7 +324,7 @@ const _: () = assert!(2 * size_of::<Entry>() + 192 < 8 * ENTRY_BYTES_MIN);
 
 fn entry(frame: &Bytes, mut reader: Reader<'_>) -> Result<Entry, DecodeError> {
     let (mut slot, mut origin, mut chain) = (0, None, None);
-    let mut kind = Choice::new("entry.kind", 4..=4);
+    let mut kind = Choice::new("entry.kind", 4..=5);
     while let Some((field, value)) = reader.next()? {
         match field {
             1 => slot = value.count("entry.slot")?,
@@ -330,9 +338,21 @@ fn entry(frame: &Bytes, mut reader: Reader<'_>) -> Result<Entry, DecodeError> {
     let chain = Chain::new(chain.ok_or(missing("entry.chain"))?);
     let kind = match kind.taken()? {
         (4, value) => EntryKind::Command(command(frame, value.message("entry.command")?)?),
+        (5, value) => register(value.message("entry.register")?)?,
         (field, _) => return Err(kind.unknown_kind(field)),
     };
     Ok(Entry::from_parts(slot, origin, chain, kind))
+}
+
+fn register(mut reader: Reader<'_>) -> Result<EntryKind, DecodeError> {
+    let mut nonce = None;
+    while let Some((field, value)) = reader.next()? {
+        if field == 1 {
+            nonce = Some(value.wide("register.nonce")?);
+        }
+    }
+    let nonce = nonce.ok_or(missing("register.nonce"))?;
+    Ok(EntryKind::Register { nonce })
 }
 
 fn command(frame: &Bytes, mut reader: Reader<'_>) -> Result<Command, DecodeError> {

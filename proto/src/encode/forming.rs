@@ -5,7 +5,7 @@ use bytes::Bytes;
 use chil_core::forming::{
     Confirm, Confirmed, FormingMessage, Hello, HelloReply, HelloState, Listed,
 };
-use chil_core::{ClusterId, Member, Membership};
+use chil_core::{ClusterId, Lease, Member, Membership};
 
 use super::into_bytes;
 use crate::wire::{Encode, Sink};
@@ -86,6 +86,16 @@ impl Encode for Membership {
             sink.message(2, member);
         }
         sink.uint(3, u64::from(self.protocol));
+        if let Some(lease) = &self.lease {
+            sink.message(4, lease);
+        }
+    }
+}
+
+impl Encode for Lease {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        sink.uint(1, self.duration_us);
+        sink.uint(2, u64::from(self.drift_ppm));
     }
 }
 

@@ -53,7 +53,10 @@ pub struct Envelope {
     /// The sender's epoch.
     #[prost(uint64, tag = "8")]
     pub epoch: u64,
-    #[prost(oneof = "envelope::Body", tags = "16, 17, 18, 19, 20, 21, 22, 23, 24")]
+    #[prost(
+        oneof = "envelope::Body",
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30"
+    )]
     pub body: ::core::option::Option<envelope::Body>,
 }
 /// Nested message and enum types in `Envelope`.
@@ -78,6 +81,18 @@ pub mod envelope {
         Heartbeat(super::Heartbeat),
         #[prost(message, tag = "24")]
         HeartbeatReply(super::HeartbeatReply),
+        #[prost(message, tag = "25")]
+        Offer(super::Offer),
+        #[prost(message, tag = "26")]
+        FetchChunk(super::FetchChunk),
+        #[prost(message, tag = "27")]
+        Chunk(super::Chunk),
+        #[prost(message, tag = "28")]
+        ReadIndex(super::ReadIndex),
+        #[prost(message, tag = "29")]
+        ReadIndexReply(super::ReadIndexReply),
+        #[prost(message, tag = "30")]
+        TransferNow(super::TransferNow),
     }
 }
 /// One attempt of one node to lead.
@@ -105,7 +120,7 @@ pub struct Entry {
     /// Digest of the log up to and including it.
     #[prost(bytes = "bytes", tag = "3")]
     pub chain: ::prost::bytes::Bytes,
-    #[prost(oneof = "entry::Kind", tags = "4")]
+    #[prost(oneof = "entry::Kind", tags = "4, 5")]
     pub kind: ::core::option::Option<entry::Kind>,
 }
 /// Nested message and enum types in `Entry`.
@@ -114,6 +129,8 @@ pub mod entry {
     pub enum Kind {
         #[prost(message, tag = "4")]
         Command(super::Command),
+        #[prost(message, tag = "5")]
+        Register(super::Register),
     }
 }
 /// An opaque command of a client.
@@ -131,6 +148,13 @@ pub struct Command {
     /// As the state machine understands it.
     #[prost(bytes = "bytes", tag = "4")]
     pub payload: ::prost::bytes::Bytes,
+}
+/// Opens a session; its number is the slot of the entry.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Register {
+    /// Drawn by the client: 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub nonce: ::prost::bytes::Bytes,
 }
 /// Phase 1a: asks for a promise of `ballot`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -285,6 +309,85 @@ pub struct HeartbeatReply {
     /// What it knows to be decided.
     #[prost(uint64, tag = "6")]
     pub commit: u64,
+    /// How much it is wanted as leader.
+    #[prost(uint32, tag = "7")]
+    pub priority: u32,
+}
+/// Names a snapshot: equal names, equal bytes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotId {
+    /// Everything up to here is in it; not 0.
+    #[prost(uint64, tag = "1")]
+    pub slot: u64,
+    /// Chain of the log at `slot`.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub chain: ::prost::bytes::Bytes,
+    /// Its length; not 0.
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    /// XXH3-128 of its bytes: 16 bytes.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub digest: ::prost::bytes::Bytes,
+}
+/// A snapshot stands for what is not in the sender's log any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Offer {
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<SnapshotId>,
+    /// Highest ballot by which the sender learned that its slot is decided.
+    #[prost(message, optional, tag = "2")]
+    pub decided_in: ::core::option::Option<Ballot>,
+    /// What the sender knows to be decided.
+    #[prost(uint64, tag = "3")]
+    pub commit: u64,
+}
+/// Asks for a part of a snapshot.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FetchChunk {
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<SnapshotId>,
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    /// At most so many bytes; not 0.
+    #[prost(uint64, tag = "3")]
+    pub len: u64,
+}
+/// A part of a snapshot.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Chunk {
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<SnapshotId>,
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    /// Not empty, and within the snapshot.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub bytes: ::prost::bytes::Bytes,
+}
+/// Asks the leader how far the sender must have executed to serve its reads.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadIndex {
+    #[prost(fixed64, tag = "1")]
+    pub token: u64,
+}
+/// Answers `ReadIndex`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadIndexReply {
+    /// As in the question.
+    #[prost(fixed64, tag = "1")]
+    pub token: u64,
+    /// Absent from a node that does not lead.
+    #[prost(uint64, optional, tag = "2")]
+    pub index: ::core::option::Option<u64>,
+}
+/// The addressee may campaign at once: the sender hands its leadership over.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TransferNow {
+    /// The sender's ballot.
+    #[prost(message, optional, tag = "1")]
+    pub ballot: ::core::option::Option<Ballot>,
+    /// End of the sender's log.
+    #[prost(uint64, tag = "2")]
+    pub last: u64,
 }
 /// One node of a peer list, as the list's owner knows it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -368,6 +471,19 @@ pub struct Membership {
     /// Feature level that the cluster agreed to use.
     #[prost(uint32, tag = "3")]
     pub protocol: u32,
+    /// Absent when leaders serve no reads from a lease.
+    #[prost(message, optional, tag = "4")]
+    pub lease: ::core::option::Option<Lease>,
+}
+/// How long a leader may trust the answers of a quorum without asking again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Lease {
+    /// In microseconds; not 0.
+    #[prost(uint64, tag = "1")]
+    pub duration_us: u64,
+    /// By how many millionths any clock may run fast or slow; at most 500,000.
+    #[prost(uint32, tag = "2")]
+    pub drift_ppm: u32,
 }
 /// One node of a membership.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

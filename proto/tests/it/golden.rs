@@ -11,11 +11,12 @@ use chil_core::forming::{
     Confirm, Confirmed, FormingMessage, Hello, HelloReply, HelloState, Listed,
 };
 use chil_core::message::{
-    Accept, Accepted, Fetch, Heartbeat, HeartbeatReply, Learn, Nack, NackReason, Prepare, Promise,
+    Accept, Accepted, Chunk, Fetch, FetchChunk, Heartbeat, HeartbeatReply, Learn, Nack, NackReason,
+    Offer, Prepare, Promise, ReadIndex, ReadIndexReply, TransferNow,
 };
 use chil_core::{
     Ballot, Chain, ClientId, ClusterId, DiskId, Entry, EntryKind, Envelope, Epoch, Member,
-    Membership, Message, NodeId, Slot,
+    Membership, Message, NodeId, Slot, SnapshotId,
 };
 use chil_proto::{Frame, decode, encode, v1};
 use prost::Message as _;
@@ -196,6 +197,75 @@ fn messages_of_catching_up_and_of_elections_are_pinned() {
             happy: true,
             able: true,
             commit: Slot::new(100),
+            priority: 0,
+        }),
+    );
+}
+
+#[test]
+fn messages_about_snapshots_reads_and_transfers_are_pinned() {
+    let id = SnapshotId {
+        slot: Slot::new(65_536),
+        chain: Chain::new(0x77),
+        bytes: 1 << 20,
+        digest: 0x88,
+    };
+    check_message(
+        "offer",
+        Message::Offer(Offer {
+            id,
+            decided_in: ballot(5),
+            commit: Slot::new(70_000),
+        }),
+    );
+    check_message(
+        "fetch_chunk",
+        Message::FetchChunk(FetchChunk {
+            id,
+            offset: 4096,
+            len: 512,
+        }),
+    );
+    check_message(
+        "chunk",
+        Message::Chunk(Chunk {
+            id,
+            offset: 4096,
+            bytes: Bytes::from_static(b"a part of it"),
+        }),
+    );
+    let token = 3 << 32 | 9;
+    check_message("read_index", Message::ReadIndex(ReadIndex { token }));
+    check_message(
+        "read_index_reply",
+        Message::ReadIndexReply(ReadIndexReply {
+            token,
+            index: Some(Slot::ZERO),
+        }),
+    );
+    check_message(
+        "transfer_now",
+        Message::TransferNow(TransferNow {
+            ballot: ballot(5),
+            last: Slot::new(100),
+        }),
+    );
+}
+
+#[test]
+fn a_registration_is_pinned() {
+    let kind = EntryKind::Register {
+        nonce: 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10,
+    };
+    let entry = Entry::new(Chain::EMPTY, Slot::new(1), ballot(5), kind);
+    check_message(
+        "learn_register",
+        Message::Learn(Learn {
+            decided_in: ballot(5),
+            prev: Slot::ZERO,
+            prev_chain: Chain::EMPTY,
+            entries: vec![entry],
+            commit: Slot::new(1),
         }),
     );
 }

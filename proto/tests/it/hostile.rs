@@ -196,9 +196,9 @@ fn entries_are_whole_and_in_order() {
 
 #[test]
 fn kinds_of_a_later_version_are_named() {
-    // Field 25 of an envelope and field 5 of an entry are no kinds yet.
+    // Field 31 of an envelope and field 6 of an entry are no kinds yet.
     let mut bytes = envelope(None).encode_to_vec();
-    prost::encoding::bytes::encode(25, &Bytes::from_static(b"new"), &mut bytes);
+    prost::encoding::bytes::encode(31, &Bytes::from_static(b"new"), &mut bytes);
     let mut frame = Vec::new();
     prost::encoding::bytes::encode(1, &Bytes::from(bytes), &mut frame);
     let error = decode::frame(Bytes::from(frame))
@@ -206,13 +206,13 @@ fn kinds_of_a_later_version_are_named() {
         .to_string();
     assert_eq!(
         error,
-        "envelope.body: kind 25 is not known to this version; upgrade this node"
+        "envelope.body: kind 31 is not known to this version; upgrade this node"
     );
 
     let mut newer = entry(11);
     newer.kind = None;
     let mut newer = newer.encode_to_vec();
-    prost::encoding::bytes::encode(5, &Bytes::from_static(b"new"), &mut newer);
+    prost::encoding::bytes::encode(6, &Bytes::from_static(b"new"), &mut newer);
     let mut body = v1::Accept {
         entries: Vec::new(),
         ..accept()
@@ -228,7 +228,7 @@ fn kinds_of_a_later_version_are_named() {
         .to_string();
     assert_eq!(
         error,
-        "entry.kind: kind 5 is not known to this version; upgrade this node"
+        "entry.kind: kind 6 is not known to this version; upgrade this node"
     );
 }
 

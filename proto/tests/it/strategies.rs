@@ -9,11 +9,12 @@ use chil_core::forming::{
     Confirm, Confirmed, FormingMessage, Hello, HelloReply, HelloState, Listed,
 };
 use chil_core::message::{
-    Accept, Accepted, Fetch, Heartbeat, HeartbeatReply, Learn, Nack, NackReason, Prepare, Promise,
+    Accept, Accepted, Chunk, Fetch, FetchChunk, Heartbeat, HeartbeatReply, Learn, Nack, NackReason,
+    Offer, Prepare, Promise, ReadIndex, ReadIndexReply, TransferNow,
 };
 use chil_core::{
     Ballot, Chain, ClientId, ClusterId, DiskId, Entry, EntryKind, Envelope, Epoch, Member,
-    Membership, Message, NodeId, Slot,
+    Membership, Message, NodeId, Slot, SnapshotId,
 };
 use chil_proto::Frame;
 use proptest::collection::vec;
@@ -94,14 +95,18 @@ fn command() -> BoxedStrategy<Command> {
 
 /// A slot and the entries behind it, whose last slot is no more than the largest there is.
 fn run() -> BoxedStrategy<(u64, Vec<Entry>)> {
-    let entries = vec((owned(), chain(), command()), 0..6);
+    let kind = prop_oneof![
+        4 => command().prop_map(EntryKind::Command),
+        1 => any::<u128>().prop_map(|nonce| EntryKind::Register { nonce }),
+    ];
+    let entries = vec((owned(), chain(), kind), 0..6);
     (count(), entries)
         .prop_map(|(prev, parts)| {
             let prev = prev.min(u64::MAX / 2 - parts.len() as u64);
             let entries = (prev + 1..)
                 .zip(parts)
-                .map(|(slot, (origin, chain, command))| {
-                    Entry::from_parts(Slot::new(slot), origin, chain, EntryKind::Command(command))
+                .map(|(slot, (origin, chain, kind))| {
+                    Entry::from_parts(Slot::new(slot), origin, chain, kind)
                 });
             (prev, entries.collect())
         })
@@ -119,6 +124,8 @@ fn message() -> BoxedStrategy<Message> {
         fetch().prop_map(Message::Fetch),
         any::<u64>().prop_map(|round| Message::Heartbeat(Heartbeat { round })),
         heartbeat_reply().prop_map(Message::HeartbeatReply),
+        about_snapshots(),
+        about_leaders(),
     ]
     .boxed()
 }
@@ -237,16 +244,77 @@ fn heartbeat_reply() -> BoxedStrategy<HeartbeatReply> {
         any::<bool>(),
         any::<bool>(),
         count(),
+        any::<u32>(),
     )
-        .prop_map(|(round, own, leader, happy, able, commit)| HeartbeatReply {
-            round,
-            ballot: own,
-            leader,
-            happy,
-            able,
-            commit: Slot::new(commit),
+        .prop_map(
+            |(round, own, leader, happy, able, commit, priority)| HeartbeatReply {
+                round,
+                ballot: own,
+                leader,
+                happy,
+                able,
+                commit: Slot::new(commit),
+                priority,
+            },
+        )
+        .boxed()
+}
+
+fn snapshot_id() -> BoxedStrategy<SnapshotId> {
+    (1..u64::MAX / 2, chain(), 1..u64::MAX / 2, any::<u128>())
+        .prop_map(|(slot, chain, bytes, digest)| SnapshotId {
+            slot: Slot::new(slot),
+            chain,
+            bytes,
+            digest,
         })
         .boxed()
+}
+
+fn offer() -> BoxedStrategy<Offer> {
+    (snapshot_id(), ballot(), count())
+        .prop_map(|(id, decided_in, commit)| Offer {
+            id,
+            decided_in,
+            commit: Slot::new(commit.max(id.slot.get())),
+        })
+        .boxed()
+}
+
+fn chunk() -> BoxedStrategy<Chunk> {
+    (snapshot_id(), count(), vec(any::<u8>(), 1..400))
+        .prop_map(|(mut id, offset, bytes)| {
+            let offset = offset.min(u64::MAX / 4);
+            id.bytes = id.bytes.max(offset + bytes.len() as u64);
+            let bytes = Bytes::from(bytes);
+            Chunk { id, offset, bytes }
+        })
+        .boxed()
+}
+
+fn about_snapshots() -> BoxedStrategy<Message> {
+    prop_oneof![
+        offer().prop_map(Message::Offer),
+        (snapshot_id(), count(), 1..u64::MAX / 2)
+            .prop_map(|(id, offset, len)| Message::FetchChunk(FetchChunk { id, offset, len })),
+        chunk().prop_map(Message::Chunk),
+    ]
+    .boxed()
+}
+
+fn about_leaders() -> BoxedStrategy<Message> {
+    prop_oneof![
+        any::<u64>().prop_map(|token| Message::ReadIndex(ReadIndex { token })),
+        (any::<u64>(), option::of(count())).prop_map(|(token, index)| {
+            let index = index.map(Slot::new);
+            Message::ReadIndexReply(ReadIndexReply { token, index })
+        }),
+        (owned(), count()).prop_map(|(ballot, last)| {
+            let last = Slot::new(last);
+            Message::TransferNow(TransferNow { ballot, last })
+        }),
+    ]
+    .boxed()
 }
 
 fn forming() -> BoxedStrategy<FormingMessage> {

@@ -127,6 +127,7 @@ fn supersedes(new: &Frame, old: &Frame) -> bool {
 fn cost(frame: &Frame) -> u64 {
     let entries: &[Entry] = match frame {
         Frame::Envelope(envelope) => match &envelope.body {
+            Message::Chunk(m) => return Entry::OVERHEAD as u64 + m.bytes.len() as u64,
             Message::Accept(m) => &m.entries,
             Message::Learn(m) => &m.entries,
             Message::Promise(m) => &m.suffix,
@@ -135,7 +136,12 @@ fn cost(frame: &Frame) -> u64 {
             | Message::Nack(_)
             | Message::Fetch(_)
             | Message::Heartbeat(_)
-            | Message::HeartbeatReply(_) => &[],
+            | Message::HeartbeatReply(_)
+            | Message::Offer(_)
+            | Message::FetchChunk(_)
+            | Message::ReadIndex(_)
+            | Message::ReadIndexReply(_)
+            | Message::TransferNow(_) => &[],
         },
         Frame::Forming(_) => &[],
     };
@@ -190,6 +196,7 @@ mod tests {
             happy: true,
             able: true,
             commit: Slot::ZERO,
+            priority: 0,
         }))
     }
 

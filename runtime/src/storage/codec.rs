@@ -30,6 +30,7 @@ const KIND_LAST: u8 = 2;
 const KIND_SEAL: u8 = 3;
 const KIND_MARK: u8 = 4;
 const TAG_COMMAND: u8 = 1;
+const TAG_REGISTER: u8 = 2;
 const ENTRY_FIXED_LEN: usize = 1 + 3 * 8;
 const SEAL_LEN: usize = 3 * 8 + 2 * 24;
 
@@ -129,12 +130,21 @@ pub(super) fn encode(out: &mut Vec<u8>, seed: u32, stamp: &Stamp, payload: &Payl
 }
 
 fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
-    let EntryKind::Command(command) = entry.kind();
-    out.push(TAG_COMMAND);
-    out.extend_from_slice(&command.client.get().to_le_bytes());
-    out.extend_from_slice(&command.seq.to_le_bytes());
-    out.extend_from_slice(&command.ack_floor.to_le_bytes());
-    out.extend_from_slice(&command.payload);
+    match entry.kind() {
+        EntryKind::Command(command) => {
+            out.push(TAG_COMMAND);
+            out.extend_from_slice(&command.client.get().to_le_bytes());
+            out.extend_from_slice(&command.seq.to_le_bytes());
+            out.extend_from_slice(&command.ack_floor.to_le_bytes());
+            out.extend_from_slice(&command.payload);
+        }
+        EntryKind::Register { nonce } => {
+            // As long as any entry without a payload.
+            out.push(TAG_REGISTER);
+            out.extend_from_slice(&nonce.to_le_bytes());
+            out.extend_from_slice(&[0; 8]);
+        }
+    }
 }
 
 fn put_seal(out: &mut Vec<u8>, seal: &Seal) {
@@ -259,16 +269,22 @@ fn entry(header: &Header, body: &[u8]) -> Result<Entry, &'static str> {
         return Err("the entry is too short");
     }
     let mut at = Reader(body);
-    if at.u8() != TAG_COMMAND {
-        return Err("the entry's kind is unknown");
-    }
-    let command = Command {
-        client: ClientId::new(at.u64()),
-        seq: at.u64(),
-        ack_floor: at.u64(),
-        payload: Bytes::copy_from_slice(at.0),
+    let kind = match at.u8() {
+        TAG_COMMAND => EntryKind::Command(Command {
+            client: ClientId::new(at.u64()),
+            seq: at.u64(),
+            ack_floor: at.u64(),
+            payload: Bytes::copy_from_slice(at.0),
+        }),
+        TAG_REGISTER => {
+            let nonce = at.u128();
+            if at.u64() != 0 || !at.0.is_empty() {
+                return Err("the registration has bytes too many");
+            }
+            EntryKind::Register { nonce }
+        }
+        _ => return Err("the entry's kind is unknown"),
     };
-    let kind = EntryKind::Command(command);
     Ok(Entry::from_parts(
         header.slot,
         header.origin,

@@ -192,6 +192,7 @@ impl<D: Disk> Store<D> {
                 match record {
                     Record::Meta(meta) => store.write_meta(persist.lsn, meta)?,
                     Record::Log(change) => store.write_log(change)?,
+                    Record::Trim(_) => {}
                 }
             }
             Ok(())

@@ -171,7 +171,10 @@ impl Replay {
             acc: Ballot::default(),
             commit: Slot::ZERO,
             commit_in: Ballot::default(),
+            base: Slot::ZERO,
+            base_chain: Chain::EMPTY,
             log: Vec::new(),
+            partial: None,
         };
         Self {
             id,

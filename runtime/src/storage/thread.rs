@@ -255,7 +255,7 @@ impl<D: Disk> Worker<D> {
 
 fn cost(persist: &Persist) -> u64 {
     let of = |record: &Record| match record {
-        Record::Meta(_) => 0,
+        Record::Meta(_) | Record::Trim(_) => 0,
         Record::Log(change) => change.entries.iter().map(chil_core::Entry::cost).sum(),
     };
     persist.records.iter().map(of).sum()

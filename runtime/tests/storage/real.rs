@@ -26,6 +26,7 @@ fn what_was_synced_is_there_after_a_restart() {
             let record = match &records[0] {
                 chil_core::Record::Meta(_) => model.meta(),
                 chil_core::Record::Log(change) => model.append(&vec![50; change.entries.len()]),
+                chil_core::Record::Trim(to) => chil_core::Record::Trim(*to),
             };
             store.write(&model.persist(vec![record])).unwrap();
         }

@@ -36,7 +36,13 @@ pub(crate) fn check(ghost: &Ghost, node: usize, envelope: &Envelope) -> Result<(
             }
             Some(m.ballot)
         }
+        Message::TransferNow(m) => Some(m.ballot),
         Message::Nack(_)
+        | Message::Offer(_)
+        | Message::FetchChunk(_)
+        | Message::Chunk(_)
+        | Message::ReadIndex(_)
+        | Message::ReadIndexReply(_)
         | Message::Learn(_)
         | Message::Fetch(_)
         | Message::Heartbeat(_)

@@ -22,17 +22,26 @@ impl Cell {
     /// The cell of `entry` behind a prefix with this digest.
     #[must_use]
     pub fn of(before: u64, entry: &Entry) -> Self {
-        let EntryKind::Command(command) = entry.kind();
+        let [client, seq, floor, payload] = match entry.kind() {
+            EntryKind::Command(command) => [
+                command.client.get(),
+                command.seq,
+                command.ack_floor,
+                xxh3_64(&command.payload),
+            ],
+            // No command has such a number: they count from 1.
+            EntryKind::Register { nonce } => [u64::MAX, u64::MAX, 0, xxh3_64(&nonce.to_le_bytes())],
+        };
         let mut bytes = [0_u8; 64];
         let words = [
             entry.slot().get(),
             entry.origin().epoch.get(),
             entry.origin().n,
             entry.origin().node.get(),
-            command.client.get(),
-            command.seq,
-            command.ack_floor,
-            xxh3_64(&command.payload),
+            client,
+            seq,
+            floor,
+            payload,
         ];
         for (to, from) in bytes
             .iter_mut()

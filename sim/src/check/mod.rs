@@ -140,6 +140,7 @@ impl Judge {
         match record {
             Record::Meta(meta) => self.durable_meta(node, meta),
             Record::Log(change) => self.durable_change(node, change),
+            Record::Trim(_) => Ok(()),
         }
     }
 
@@ -249,7 +250,15 @@ impl Judge {
             Message::Nack(m) => m.commit,
             Message::Learn(m) => m.commit,
             Message::HeartbeatReply(m) => m.commit,
-            Message::Accepted(_) | Message::Fetch(_) | Message::Heartbeat(_) => return Ok(()),
+            Message::Offer(m) => m.commit,
+            Message::ReadIndexReply(m) => m.index.unwrap_or(Slot::ZERO),
+            Message::Accepted(_)
+            | Message::Fetch(_)
+            | Message::FetchChunk(_)
+            | Message::Chunk(_)
+            | Message::ReadIndex(_)
+            | Message::TransferNow(_)
+            | Message::Heartbeat(_) => return Ok(()),
         };
         let name = envelope.body.name();
         let found = decided_is_chosen::check(&self.ghost, commit, name);
@@ -266,7 +275,9 @@ impl Judge {
         let found = local_is_chosen::check(&self.ghost, entry);
         on("local_is_chosen", node, found)?;
         self.ghost.nodes[node].decided = slot;
-        let EntryKind::Command(command) = entry.kind();
+        let EntryKind::Command(command) = entry.kind() else {
+            return Ok(());
+        };
         self.reads.note_chosen(slot, &command.payload);
         Ok(())
     }

@@ -125,6 +125,7 @@ mod tests {
             epoch: chil_core::Epoch::FIRST,
             members: std::collections::BTreeMap::new(),
             protocol: 1,
+            lease: None,
         };
         let mut meta = Meta::format(
             chil_core::ClusterId::new(1),

@@ -52,6 +52,7 @@ mod tests {
             epoch: Epoch::FIRST,
             members: std::collections::BTreeMap::new(),
             protocol: 1,
+            lease: None,
         };
         let meta = Meta::format(ClusterId::new(1), one.node, DiskId::new(1), membership);
         let synced = Recovered::formatted(meta);

@@ -128,7 +128,9 @@ pub(crate) fn texts(rig: &Rig, number: usize) -> Vec<String> {
     let log = rig.replica(number).log();
     let entries = log.entries(Slot::ZERO, log.last());
     let text = |entry: &Entry| {
-        let EntryKind::Command(command) = entry.kind();
+        let EntryKind::Command(command) = entry.kind() else {
+            return entry.to_string();
+        };
         String::from_utf8_lossy(&command.payload).into_owned()
     };
     entries.iter().map(text).collect()

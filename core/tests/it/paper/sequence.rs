@@ -332,7 +332,7 @@ fn a_read_waits_for_a_confirmation_that_is_younger() {
 
 fn ready(outputs: &[Output]) -> Option<(Token, Slot)> {
     outputs.iter().find_map(|output| match output {
-        Output::ReadReady { token, index } => Some((*token, *index)),
+        Output::ReadReady { token, index, .. } => Some((*token, *index)),
         _ => None,
     })
 }

@@ -102,7 +102,13 @@ impl Rig {
             | Message::Learn(_)
             | Message::Fetch(_)
             | Message::Heartbeat(_)
-            | Message::HeartbeatReply(_) => {}
+            | Message::HeartbeatReply(_)
+            | Message::Offer(_)
+            | Message::FetchChunk(_)
+            | Message::Chunk(_)
+            | Message::ReadIndex(_)
+            | Message::ReadIndexReply(_)
+            | Message::TransferNow(_) => {}
         }
     }
 }

@@ -72,6 +72,7 @@ impl Rig {
             epoch: Epoch::FIRST,
             members,
             protocol: Membership::PROTOCOL,
+            lease: None,
         };
         let node = |id: u64| {
             let (node, disk) = (NodeId::new(id), DiskId::new(u128::from(id)));
@@ -202,7 +203,13 @@ impl Rig {
 
     pub(crate) fn read(&mut self, number: usize) -> Token {
         let token = self.token();
-        self.handle(number, Input::Read { token });
+        self.handle(
+            number,
+            Input::Read {
+                token,
+                via: chil_core::ReadVia::Leader,
+            },
+        );
         token
     }
 
@@ -329,6 +336,7 @@ impl Rig {
                     happy: false,
                     able: true,
                     commit: Slot::ZERO,
+                    priority: 0,
                 };
                 let from = self::number(envelope.to);
                 self.inject(from, number, Message::HeartbeatReply(reply));
