@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use chil_core::{Ballot, Command, Entry, Input, NodeId, Refusal, Slot, Token};
 
-use crate::check::{Verdict, Violation};
+use crate::check::{Verdict, Violation, answered, on};
 use crate::trace::Mark;
 use crate::workload::{State, node_of};
 use crate::world::{Event, World};
@@ -132,6 +132,7 @@ impl World {
         if self.clients.operations[operation].state != State::Given {
             return Ok(());
         }
+        on("answered", node, answered::check_refusal(reason))?;
         let pause = self.back_off();
         match reason {
             Refusal::NotLeader { hint } => self.try_elsewhere(operation, hint),
@@ -139,13 +140,8 @@ impl World {
                 self.clients.redirect(operation, Some(node));
                 self.try_operation(operation, pause);
             }
-            Refusal::TooLarge { len, max } => {
-                return Err(Violation {
-                    check: "liveness",
-                    node: Some(node),
-                    what: format!("refuses {len} bytes although {max} are allowed"),
-                });
-            }
+            // The check above ends the run at these.
+            Refusal::TooLarge { .. } => {}
         }
         Ok(())
     }

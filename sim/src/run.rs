@@ -3,7 +3,10 @@
 
 use chil_core::{Ballot, Role, Slot, Status};
 
-use crate::check::{Verdict, Violation, acked_stays, liveness};
+use crate::check::{
+    Verdict, Violation, acked_stays, answered, caught_up, everywhere, no_churn, on, one_leader,
+    voters_advance,
+};
 use crate::plan::{CrashMode, Plan};
 use crate::stats::Stats;
 use crate::trace::{Mark, Sink};
@@ -145,7 +148,7 @@ impl World {
         leading.count()
     }
 
-    /// By now all must be well. Returns what each node has promised.
+    /// By now all must be well. Returns what each node has promised and knows to be decided.
     fn settled(&self) -> Result<Vec<(usize, Ballot, Slot)>, Violation> {
         let statuses = self.statuses();
         self.leader(&statuses)?;
@@ -157,67 +160,57 @@ impl World {
 
     /// The one node that leads, which must be able to.
     fn leader(&self, statuses: &[(usize, Status)]) -> Result<usize, Violation> {
-        everywhere(liveness::one_leads(statuses))?;
-        let leading = |(_, s): &&(usize, Status)| s.role == Role::Leading;
-        let leader = statuses.iter().find(leading).map_or(0, |(node, _)| *node);
-        let able = self.plan.can_lead_at_the_end(leader);
-        everywhere(liveness::leads_a_quorum(leader, able))?;
+        let leader = everywhere("one_leader", one_leader::check(statuses))?;
+        let linked = |a, b| self.plan.linked_at_the_end(a, b);
+        let weights = &self.plan.cluster.weights;
+        let found = one_leader::check_connected(leader, weights, linked);
+        everywhere("one_leader", found)?;
         Ok(leader)
     }
 
     /// The end of the run: one leader, the same as before, equal commits, every client answered,
-    /// every acknowledged write executed on every node that is up.
+    /// everybody caught up, every acknowledged write executed on every node that is up.
     fn audit(&self, before: &[(usize, Ballot, Slot)], since: u64) -> Verdict {
         let statuses = self.statuses();
         let leader = self.leader(&statuses)?;
         for ((node, promised, _), (_, status)) in before.iter().zip(&statuses) {
-            let found = liveness::no_churn(*promised, status.promised);
-            found.map_err(|what| Violation {
-                check: "liveness",
-                node: Some(*node),
-                what,
-            })?;
+            let found = no_churn::check(*promised, status.promised);
+            on("no_churn", *node, found)?;
         }
-        let late = self.clients.operations.iter().enumerate();
-        let late: Vec<_> = late.filter(|(_, op)| op.began >= since).collect();
-        let open: Vec<_> = late
-            .iter()
-            .filter(|(_, op)| op.state != State::Done)
-            .collect();
-        let example = open.first().map_or_else(String::new, |(number, op)| {
-            format!("operation {number} ({:?} at node {})", op.state, op.node)
-        });
-        everywhere(liveness::answered(open.len(), late.len(), &example))?;
+        let wrote = self.audit_operations(since)?;
         // Who does not hear the leader learns from others, in its own time.
-        let reached: Vec<(usize, Status)> = statuses
-            .into_iter()
-            .filter(|(node, _)| self.plan.linked_at_the_end(leader, *node))
+        let linked = |a: usize, b: usize| self.plan.linked_at_the_end(a, b);
+        let hears = |node: &usize| linked(leader, *node);
+        let votes = |node: usize| self.plan.cluster.weights.get(node).is_some_and(|w| *w > 0);
+        let commits: Vec<(usize, Slot)> = statuses
+            .iter()
+            .filter(|(node, _)| hears(node) && votes(*node))
+            .map(|(node, status)| (*node, status.commit))
             .collect();
-        let wrote = late.iter().any(|(_, op)| op.command.is_some());
         let floor = before.iter().map(|(_, _, commit)| *commit).max();
-        let floor = floor.filter(|_| wrote);
-        let advanced = match floor {
-            Some(floor) => liveness::all_advance(&reached, floor),
-            None => liveness::all_equal(&reached),
-        };
-        everywhere(advanced)?;
-        for (node, _) in reached {
-            let acked = self.judge.reads.acked();
+        let found = voters_advance::check(&commits, floor.filter(|_| wrote));
+        everywhere("voters_advance", found)?;
+        for node in caught_up::reached(leader, self.nodes.len(), linked) {
             let applied = self.nodes[node].applier.applied();
-            acked_stays::check_end(acked, applied).map_err(|what| Violation {
-                check: "acked_stays",
-                node: Some(node),
-                what,
-            })?;
+            let found = caught_up::check(applied, floor.unwrap_or_default());
+            on("caught_up", node, found)?;
+            if hears(&node) {
+                let found = acked_stays::check_end(self.judge.reads.acked(), applied);
+                on("acked_stays", node, found)?;
+            }
         }
         Ok(())
     }
-}
 
-fn everywhere(found: Result<(), String>) -> Verdict {
-    found.map_err(|what| Violation {
-        check: "liveness",
-        node: None,
-        what,
-    })
+    /// Operations that began after `since` have their answers. Returns whether any wrote.
+    fn audit_operations(&self, since: u64) -> Result<bool, Violation> {
+        let all = self.clients.operations.iter().enumerate();
+        let late: Vec<_> = all.filter(|(_, op)| op.began >= since).collect();
+        let found = answered::check(late.iter().map(|(number, op)| {
+            let what = format!("operation {number} ({:?} at node {})", op.state, op.node);
+            (op.state == State::Done, what)
+        }));
+        everywhere("answered", found)?;
+        Ok(late.iter().any(|(_, op)| op.command.is_some()))
+    }
 }

@@ -9,7 +9,7 @@ use chil_core::forming::FormingInput;
 use chil_core::{DiskId, Input, NodeId, Record, Recovered, Replica, Time};
 use chil_proto::{Frame, decode};
 
-use crate::check::{Judge, Verdict, Violation};
+use crate::check::{Judge, Verdict, Violation, everywhere, no_churn};
 use crate::dice::{Concern, Dice};
 use crate::network::Network;
 use crate::node::{self, Node};
@@ -165,17 +165,9 @@ impl World {
                 break;
             }
             self.step(next.event)?;
-            if self.stats.events > self.plan.events_max {
-                return Err(Violation {
-                    check: "liveness",
-                    node: None,
-                    what: format!(
-                        "the run does not come to rest: {} events and only {} us have passed",
-                        self.stats.events,
-                        self.now / 1_000
-                    ),
-                });
-            }
+            let (events, max) = (self.stats.events, self.plan.events_max);
+            let found = no_churn::check_events(events, max, self.now / 1_000);
+            everywhere("no_churn", found)?;
         }
         Ok(())
     }

@@ -22,21 +22,28 @@
 //! | `acked_stays` | I19: acknowledged writes stay |
 //! | `read_is_fresh` | I21: reads see what was acknowledged before |
 //! | `recovery_is_a_prefix` | I24: a disk gives back a prefix of what was written |
-//! | `liveness` | V1, V2, V3, V5: after the faults a leader, equal commits, answers, no churn |
+//! | `one_leader` | V1: after the faults exactly one node leads, and hears a quorum |
+//! | `voters_advance` | V2: after the faults all voters know the same slots, and more than before |
+//! | `answered` | V3: after the faults every operation gets its answer |
+//! | `caught_up` | V4: after the faults every node holds what was decided a while ago |
+//! | `no_churn` | V5: after the faults nobody starts ballots, and the run comes to rest |
 
 pub(crate) mod ack_is_durable;
 pub(crate) mod acked_stays;
 pub(crate) mod agreement;
+pub(crate) mod answered;
 pub(crate) mod apply_in_order;
 pub(crate) mod bounds;
+pub(crate) mod caught_up;
 pub(crate) mod decided_is_chosen;
 pub(crate) mod decided_stays;
 pub mod ghost;
 pub(crate) mod leader_completeness;
-pub(crate) mod liveness;
 pub(crate) mod local_is_chosen;
 pub(crate) mod match_is_true;
 pub(crate) mod monotone;
+pub(crate) mod no_churn;
+pub(crate) mod one_leader;
 pub(crate) mod one_value_per_ballot;
 pub(crate) mod promise_is_complete;
 pub(crate) mod promise_kept;
@@ -47,6 +54,7 @@ pub(crate) mod state_determinism;
 pub(crate) mod sync_is_atomic;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod voters_advance;
 
 use chil_core::{
     Ballot, Entry, EntryKind, Envelope, LogChange, Message, Meta, NodeId, Record, Role, Slot,
@@ -81,10 +89,19 @@ impl std::fmt::Display for Violation {
 pub type Verdict = Result<(), Violation>;
 
 /// Puts the name of a check and a node on what it found.
-fn on(check: &'static str, node: usize, found: Result<(), String>) -> Verdict {
+pub(crate) fn on(check: &'static str, node: usize, found: Result<(), String>) -> Verdict {
     found.map_err(|what| Violation {
         check,
         node: Some(node),
+        what,
+    })
+}
+
+/// Puts the name of a check on what it found about the whole cluster.
+pub(crate) fn everywhere<T>(check: &'static str, found: Result<T, String>) -> Result<T, Violation> {
+    found.map_err(|what| Violation {
+        check,
+        node: None,
         what,
     })
 }

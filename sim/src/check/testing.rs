@@ -2,7 +2,10 @@
 //! Knows nothing about replicas: everything here is made by hand.
 
 use bytes::Bytes;
-use chil_core::{Ballot, Chain, Command, Entry, EntryKind, Epoch, LogChange, NodeId, Slot};
+use chil_core::{
+    Ballot, Chain, ClusterId, Command, Entry, EntryKind, Epoch, LogChange, NodeId, Role, Slot,
+    Status,
+};
 
 use super::ghost::Ghost;
 
@@ -51,4 +54,26 @@ pub(crate) fn ghost(logs: &[(Ballot, &[Ballot])]) -> Ghost {
         ghost.vote(node, *acc, last);
     }
     ghost
+}
+
+/// A node in this role that knows so many slots to be decided.
+pub(crate) fn status(role: Role, commit: u64) -> Status {
+    Status {
+        cluster: ClusterId::new(1),
+        node: NodeId::new(1),
+        epoch: Epoch::FIRST,
+        boot: 1,
+        role,
+        ballot: ballot(1, 0),
+        promised: ballot(1, 0),
+        acc: ballot(1, 0),
+        leader: None,
+        happy: true,
+        damaged: false,
+        applied: Slot::new(commit),
+        commit: Slot::new(commit),
+        last: Slot::new(commit),
+        durable: Slot::new(commit),
+        peers: Vec::new(),
+    }
 }

@@ -1,0 +1,42 @@
+//! V5 No churn: once nothing goes wrong any more, nobody starts ballots, and the cluster is quiet.
+//! Knows nothing about who leads.
+//!
+//! PROTOCOL.md, "Liveness". Ng et al., "OmniPaxos" (EuroSys '23), section 2, the chained
+//! scenario: two nodes that do not hear each other depose each other for ever.
+
+use chil_core::Ballot;
+
+/// What a node had promised at two moments at which all was well.
+pub(crate) fn check(before: Ballot, after: Ballot) -> Result<(), String> {
+    if before == after {
+        return Ok(());
+    }
+    Err(format!(
+        "promises {after} after it had promised {before}, although nothing goes wrong any more"
+    ))
+}
+
+/// How much has happened in a run that should need fewer events than `max`.
+pub(crate) fn check_events(events: u64, max: u64, now_us: u64) -> Result<(), String> {
+    if events <= max {
+        return Ok(());
+    }
+    Err(format!(
+        "the run does not come to rest: {events} events and only {now_us} us have passed"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::ballot;
+    use super::*;
+
+    #[test]
+    fn another_ballot_and_a_storm_are_found() {
+        assert_eq!(check(ballot(1, 0), ballot(1, 0)), Ok(()));
+        assert!(check(ballot(1, 0), ballot(2, 0)).is_err());
+        assert!(check(ballot(1, 0), ballot(1, 1)).is_err());
+        assert_eq!(check_events(5, 5, 1), Ok(()));
+        assert!(check_events(6, 5, 1).is_err());
+    }
+}
