@@ -54,6 +54,11 @@ pub enum Consistency {
     /// Sees everything that was acknowledged before it began. Only the leader answers.
     #[default]
     Linearizable,
+    /// As `Linearizable`, but without a round trip while the leader holds a lease: it rests on
+    /// the bound for the clocks' rates that the cluster was formed with.
+    Lease,
+    /// As `Linearizable`, but any node answers, after it has asked its leader.
+    Follower,
     /// Sees what this node has executed, however long ago.
     Stale,
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use chil_core::forming::{FormingMessage, HelloReply};
 use chil_core::{
-    DiskId, Envelope, Input, Lane, Lsn, Meta, NodeId, Output, Refusal, Replica, Span, StateMachine,
-    Time, Token, forming,
+    DiskId, Envelope, Input, Lane, Lsn, Meta, NodeId, Output, ReadVia, Refusal, Replica, Span,
+    StateMachine, Time, Token, forming,
 };
 use chil_proto::Frame;
 use tokio::sync::{mpsc, watch};
@@ -249,20 +249,17 @@ impl<S: StateMachine, D: Storage, N: Network, C: Clock> NodeLoop<S, D, N, C> {
                 self.pending.proposals.insert(token, reply);
                 self.replica.handle(now, Input::Propose { token, command });
             }
-            Request::Read { consistency, read } => match consistency {
-                Consistency::Stale => self.apply.answer(read),
-                Consistency::Linearizable => {
-                    let token = self.pending.token();
-                    self.pending.reads.insert(token, read);
-                    self.replica.handle(
-                        now,
-                        Input::Read {
-                            token,
-                            via: chil_core::ReadVia::Leader,
-                        },
-                    );
-                }
-            },
+            Request::Read { consistency, read } => {
+                let via = match consistency {
+                    Consistency::Stale => return self.apply.answer(read),
+                    Consistency::Linearizable => ReadVia::Leader,
+                    Consistency::Lease => ReadVia::Lease,
+                    Consistency::Follower => ReadVia::Follower,
+                };
+                let token = self.pending.token();
+                self.pending.reads.insert(token, read);
+                self.replica.handle(now, Input::Read { token, via });
+            }
             Request::Status(reply) => drop(reply.send(self.status())),
         }
     }

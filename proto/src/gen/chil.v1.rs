@@ -867,14 +867,61 @@ pub mod peer_server {
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RegisterRequest {
+    /// 16 random bytes, drawn once for each session that is wanted. Sent again with the same ones
+    /// after whatever outcome, it opens no second session.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub nonce: ::prost::bytes::Bytes,
+    /// If not empty (else 16 bytes): nothing is done unless the node belongs to this cluster.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub cluster: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RegisterResponse {
+    #[prost(oneof = "register_response::Outcome", tags = "1, 2, 3, 4, 5, 6")]
+    pub outcome: ::core::option::Option<register_response::Outcome>,
+}
+/// Nested message and enum types in `RegisterResponse`.
+pub mod register_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Outcome {
+        /// The session is open.
+        #[prost(message, tag = "1")]
+        Registered(super::Registered),
+        /// Surely not opened: ask the leader.
+        #[prost(message, tag = "2")]
+        NotLeader(super::NotLeader),
+        /// Surely not opened: ask again a little later.
+        #[prost(message, tag = "3")]
+        Overloaded(super::Overloaded),
+        /// It may have been opened, and may still be: ask again with the same nonce.
+        #[prost(message, tag = "4")]
+        Unknown(super::OutcomeUnknown),
+        /// Surely not opened: the node cannot serve.
+        #[prost(message, tag = "5")]
+        Unavailable(super::Unavailable),
+        /// Surely not opened: the node belongs to another cluster than the request names.
+        #[prost(message, tag = "6")]
+        WrongCluster(super::WrongCluster),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Registered {
+    /// The session's id: `ProposeRequest.client`.
+    #[prost(uint64, tag = "1")]
+    pub client: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProposeRequest {
     /// The session; 0 without one.
     #[prost(uint64, tag = "1")]
     pub client: u64,
-    /// Number of the request within the session, from 1; 0 without a session.
+    /// Number of the request within the session, consecutive from 1; 0 without a session. Sent
+    /// again under the same number, to whichever node, a request is executed once, and answered
+    /// with the reply of that once.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
-    /// The client has seen all replies up to here.
+    /// The client has seen the outcome of every request up to here, and will not ask again.
     #[prost(uint64, tag = "3")]
     pub ack_floor: u64,
     /// The state machine's command.
@@ -886,14 +933,14 @@ pub struct ProposeRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProposeResponse {
-    #[prost(oneof = "propose_response::Outcome", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "propose_response::Outcome", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub outcome: ::core::option::Option<propose_response::Outcome>,
 }
 /// Nested message and enum types in `ProposeResponse`.
 pub mod propose_response {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Outcome {
-        /// Decided and executed.
+        /// Decided and executed; within a session perhaps at an earlier attempt.
         #[prost(message, tag = "1")]
         Committed(super::Committed),
         /// Surely not executed: ask the leader.
@@ -914,6 +961,17 @@ pub mod propose_response {
         /// Surely not executed: the node belongs to another cluster than the request names.
         #[prost(message, tag = "7")]
         WrongCluster(super::WrongCluster),
+        /// The cluster does not know the session (any more). This attempt executed nothing, but
+        /// whether an earlier one did is not known, and will not become known.
+        #[prost(message, tag = "8")]
+        SessionExpired(super::SessionExpired),
+        /// The client had said, by a later request's `ack_floor`, that it has this request's outcome.
+        /// This attempt executed nothing; the reply of an earlier one is not kept any more.
+        #[prost(message, tag = "9")]
+        StaleSeq(super::StaleSeq),
+        /// Surely not executed, and never will be: the request breaks its session's rules.
+        #[prost(message, tag = "10")]
+        Refused(super::Refused),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -941,10 +999,14 @@ pub struct ReadRequest {
     /// If not empty (else 16 bytes): nothing is done unless the node belongs to this cluster.
     #[prost(bytes = "bytes", tag = "3")]
     pub cluster: ::prost::bytes::Bytes,
+    /// The answer sees at least this slot, whatever the consistency: with the slot of its own last
+    /// write, a client reads its writes from any node. The node waits for it for a while.
+    #[prost(uint64, tag = "4")]
+    pub min_slot: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadResponse {
-    #[prost(oneof = "read_response::Outcome", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "read_response::Outcome", tags = "1, 2, 3, 4, 5, 6")]
     pub outcome: ::core::option::Option<read_response::Outcome>,
 }
 /// Nested message and enum types in `ReadResponse`.
@@ -961,12 +1023,93 @@ pub mod read_response {
         Unavailable(super::Unavailable),
         #[prost(message, tag = "5")]
         WrongCluster(super::WrongCluster),
+        /// The node did not get as far as the read needs in time: ask again, or another node.
+        #[prost(message, tag = "6")]
+        Behind(super::Behind),
     }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchRequest {
+    /// The first slot wanted; 0: from what is decided next on.
+    #[prost(uint64, tag = "1")]
+    pub from_slot: u64,
+    /// If not empty (else 16 bytes): nothing is sent unless the node belongs to this cluster.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub cluster: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchResponse {
+    #[prost(oneof = "watch_response::Event", tags = "1, 2, 3, 4, 5")]
+    pub event: ::core::option::Option<watch_response::Event>,
+}
+/// Nested message and enum types in `WatchResponse`.
+pub mod watch_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Event {
+        /// What the next slot holds.
+        #[prost(message, tag = "1")]
+        Decision(super::Decision),
+        /// The slots that are due were trimmed here. The last of its stream.
+        #[prost(message, tag = "2")]
+        Compacted(super::Compacted),
+        /// The node cannot serve (any more). The last of its stream.
+        #[prost(message, tag = "3")]
+        Unavailable(super::Unavailable),
+        /// The node belongs to another cluster than the request names. The last of its stream.
+        #[prost(message, tag = "4")]
+        WrongCluster(super::WrongCluster),
+        /// Too many watch already: ask again a little later. The last of its stream.
+        #[prost(message, tag = "5")]
+        Overloaded(super::Overloaded),
+    }
+}
+/// One slot of the log. A request that was sent twice may stand in two slots; only in the first of
+/// them is it executed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Decision {
+    #[prost(uint64, tag = "1")]
+    pub slot: u64,
+    #[prost(oneof = "decision::What", tags = "2, 3")]
+    pub what: ::core::option::Option<decision::What>,
+}
+/// Nested message and enum types in `Decision`.
+pub mod decision {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum What {
+        #[prost(message, tag = "2")]
+        Command(super::DecidedCommand),
+        #[prost(message, tag = "3")]
+        Registration(super::DecidedRegistration),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DecidedCommand {
+    /// The session, and the request's number in it; 0 without one.
+    #[prost(uint64, tag = "1")]
+    pub client: u64,
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub payload: ::prost::bytes::Bytes,
+}
+/// Opens the session whose id is the slot, unless the nonce had opened one before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DecidedRegistration {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub nonce: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Compacted {
+    /// The first slot that is still there. What was before is in the state of any node that answers
+    /// a read with `min_slot` of the slot before this one.
+    #[prost(uint64, tag = "1")]
+    pub first_slot: u64,
 }
 /// The state machine's reply to a command.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Committed {
-    /// Where the command stands in the log.
+    /// Where the command was executed.
     #[prost(uint64, tag = "1")]
     pub slot: u64,
     #[prost(bytes = "bytes", tag = "2")]
@@ -980,6 +1123,28 @@ pub struct Answer {
     /// The last slot that the answering state machine had executed.
     #[prost(uint64, tag = "2")]
     pub applied: u64,
+    /// Only where it may be stale: for how many milliseconds the node has not known that what it
+    /// has executed was everything decided; absent when it never has.
+    #[prost(uint64, optional, tag = "3")]
+    pub age_ms: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Behind {
+    /// What the node has executed so far, and what the read needs.
+    #[prost(uint64, tag = "1")]
+    pub applied: u64,
+    #[prost(uint64, tag = "2")]
+    pub needed: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionExpired {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StaleSeq {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Refused {
+    /// For people.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NotLeader {
@@ -1027,6 +1192,11 @@ pub enum Consistency {
     Linearizable = 0,
     /// What this node has executed so far: may be old, is never wrong.
     Stale = 1,
+    /// As LINEARIZABLE, but without a round trip while the leader holds a lease: it rests on the
+    /// bound for the clocks' rates that the cluster was formed with.
+    Lease = 2,
+    /// As LINEARIZABLE, but answered by whichever node is asked, which asks its leader first.
+    Follower = 3,
 }
 impl Consistency {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1037,6 +1207,8 @@ impl Consistency {
         match self {
             Self::Linearizable => "CONSISTENCY_LINEARIZABLE",
             Self::Stale => "CONSISTENCY_STALE",
+            Self::Lease => "CONSISTENCY_LEASE",
+            Self::Follower => "CONSISTENCY_FOLLOWER",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1044,6 +1216,8 @@ impl Consistency {
         match value {
             "CONSISTENCY_LINEARIZABLE" => Some(Self::Linearizable),
             "CONSISTENCY_STALE" => Some(Self::Stale),
+            "CONSISTENCY_LEASE" => Some(Self::Lease),
+            "CONSISTENCY_FOLLOWER" => Some(Self::Follower),
             _ => None,
         }
     }
@@ -1129,6 +1303,31 @@ pub mod consensus_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
+        /// Opens a session: within it, every request is executed at most once however often it is sent.
+        pub async fn register(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RegisterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RegisterResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/chil.v1.Consensus/Register",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("chil.v1.Consensus", "Register"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Decides one command.
         pub async fn propose(
             &mut self,
@@ -1200,6 +1399,30 @@ pub mod consensus_client {
             req.extensions_mut().insert(GrpcMethod::new("chil.v1.Consensus", "Read"));
             self.inner.unary(req, path, codec).await
         }
+        /// What is decided, from any slot on: each slot once and in order, for as long as the caller
+        /// listens. Any node serves it, as far as it has executed the log. A caller who reads slowly is
+        /// waited for; when what it has not read yet is trimmed meanwhile, it is told `Compacted`.
+        pub async fn watch(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/chil.v1.Consensus/Watch");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("chil.v1.Consensus", "Watch"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1216,6 +1439,14 @@ pub mod consensus_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ConsensusServer.
     #[async_trait]
     pub trait Consensus: std::marker::Send + std::marker::Sync + 'static {
+        /// Opens a session: within it, every request is executed at most once however often it is sent.
+        async fn register(
+            &self,
+            request: tonic::Request<super::RegisterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RegisterResponse>,
+            tonic::Status,
+        >;
         /// Decides one command.
         async fn propose(
             &self,
@@ -1241,6 +1472,19 @@ pub mod consensus_server {
             &self,
             request: tonic::Request<super::ReadRequest>,
         ) -> std::result::Result<tonic::Response<super::ReadResponse>, tonic::Status>;
+        /// Server streaming response type for the Watch method.
+        type WatchStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What is decided, from any slot on: each slot once and in order, for as long as the caller
+        /// listens. Any node serves it, as far as it has executed the log. A caller who reads slowly is
+        /// waited for; when what it has not read yet is trimmed meanwhile, it is told `Compacted`.
+        async fn watch(
+            &self,
+            request: tonic::Request<super::WatchRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchStream>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct ConsensusServer<T> {
@@ -1318,6 +1562,51 @@ pub mod consensus_server {
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
+                "/chil.v1.Consensus/Register" => {
+                    #[allow(non_camel_case_types)]
+                    struct RegisterSvc<T: Consensus>(pub Arc<T>);
+                    impl<
+                        T: Consensus,
+                    > tonic::server::UnaryService<super::RegisterRequest>
+                    for RegisterSvc<T> {
+                        type Response = super::RegisterResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RegisterRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Consensus>::register(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RegisterSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/chil.v1.Consensus/Propose" => {
                     #[allow(non_camel_case_types)]
                     struct ProposeSvc<T: Consensus>(pub Arc<T>);
@@ -1452,6 +1741,52 @@ pub mod consensus_server {
                     };
                     Box::pin(fut)
                 }
+                "/chil.v1.Consensus/Watch" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchSvc<T: Consensus>(pub Arc<T>);
+                    impl<
+                        T: Consensus,
+                    > tonic::server::ServerStreamingService<super::WatchRequest>
+                    for WatchSvc<T> {
+                        type Response = super::WatchResponse;
+                        type ResponseStream = T::WatchStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Consensus>::watch(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -1564,6 +1899,52 @@ pub struct StatusResponse {
     /// What keeps the node from serving, for people; empty when nothing does.
     #[prost(string, repeated, tag = "24")]
     pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The newest snapshot that a restart of this node begins from; absent when there is none.
+    #[prost(message, optional, tag = "25")]
+    pub snapshot: ::core::option::Option<SnapshotStatus>,
+    /// The log begins behind this slot.
+    #[prost(uint64, tag = "26")]
+    pub log_base: u64,
+    /// What the log takes in memory, in bytes.
+    #[prost(uint64, tag = "27")]
+    pub log_bytes: u64,
+    /// How much the node is wanted as leader.
+    #[prost(uint32, tag = "28")]
+    pub priority: u32,
+    /// Sessions that are open.
+    #[prost(uint64, tag = "29")]
+    pub sessions: u64,
+    /// For how many milliseconds the node has not known that what it has executed was everything
+    /// decided; absent when it never has.
+    #[prost(uint64, optional, tag = "30")]
+    pub age_ms: ::core::option::Option<u64>,
+    /// How leaders may serve reads without a round trip; absent when they may not.
+    #[prost(message, optional, tag = "31")]
+    pub lease: ::core::option::Option<LeaseStatus>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotStatus {
+    /// Everything up to here is in it.
+    #[prost(uint64, tag = "1")]
+    pub slot: u64,
+    /// Chain of the log at `slot`: 16 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub chain: ::prost::bytes::Bytes,
+    /// Its size in bytes.
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    /// Digest of its bytes: 16 bytes. Equal snapshots have equal ones, on whichever node.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub digest: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeaseStatus {
+    /// How long a new leader waits, in microseconds.
+    #[prost(uint64, tag = "1")]
+    pub duration_us: u64,
+    /// By how many millionths any clock may run fast or slow.
+    #[prost(uint32, tag = "2")]
+    pub drift_ppm: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BallotStatus {
@@ -1605,6 +1986,116 @@ pub struct PeerStatus {
     /// How far it is known to have accepted in this leader's ballot; only a leader knows.
     #[prost(uint64, optional, tag = "7")]
     pub matched: ::core::option::Option<u64>,
+    /// How much it is wanted as leader, as it last said.
+    #[prost(uint32, tag = "8")]
+    pub priority: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainResponse {
+    /// The most important first; none when nothing stands in the way of anything.
+    #[prost(message, repeated, tag = "1")]
+    pub findings: ::prost::alloc::vec::Vec<Finding>,
+}
+/// One thing that stands in the way of something.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Finding {
+    #[prost(enumeration = "Topic", tag = "1")]
+    pub topic: i32,
+    /// What it is, for programs: lower case words with hyphens, which keep their meaning.
+    #[prost(string, tag = "2")]
+    pub code: ::prost::alloc::string::String,
+    /// The member that it is about; empty when it is about the asked node or the whole cluster.
+    #[prost(string, tag = "3")]
+    pub about: ::prost::alloc::string::String,
+    /// What it is, for people, with the names of members in it.
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
+    /// The figures in the text, for programs.
+    #[prost(message, repeated, tag = "5")]
+    pub facts: ::prost::alloc::vec::Vec<Fact>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Fact {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MoveLeaderRequest {
+    /// The member's name; empty: whoever suits best.
+    #[prost(string, tag = "1")]
+    pub to: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MoveLeaderResponse {
+    #[prost(oneof = "move_leader_response::Outcome", tags = "1, 2, 3, 4")]
+    pub outcome: ::core::option::Option<move_leader_response::Outcome>,
+}
+/// Nested message and enum types in `MoveLeaderResponse`.
+pub mod move_leader_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Outcome {
+        /// Another member leads now.
+        #[prost(message, tag = "1")]
+        Moved(super::Moved),
+        /// The asked node does not lead: ask the one that does.
+        #[prost(message, tag = "2")]
+        NotLeader(super::NotLeader),
+        /// It still leads, or nobody does: see the reason.
+        #[prost(message, tag = "3")]
+        Failed(super::MoveFailed),
+        /// The node cannot serve.
+        #[prost(message, tag = "4")]
+        Unavailable(super::Unavailable),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Moved {
+    /// Who leads now.
+    #[prost(message, optional, tag = "1")]
+    pub leader: ::core::option::Option<MemberStatus>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MoveFailed {
+    #[prost(enumeration = "MoveFailure", tag = "1")]
+    pub failure: i32,
+    /// For people.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SaveSnapshotRequest {
+    /// The newest one on disk, instead of one of what is executed now. Only those on disk are equal
+    /// on all nodes, since they are taken in the same slots.
+    #[prost(bool, tag = "1")]
+    pub stored: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SaveSnapshotResponse {
+    #[prost(oneof = "save_snapshot_response::Event", tags = "1, 2, 3, 4")]
+    pub event: ::core::option::Option<save_snapshot_response::Event>,
+}
+/// Nested message and enum types in `SaveSnapshotResponse`.
+pub mod save_snapshot_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Event {
+        /// The next part of its bytes.
+        #[prost(bytes, tag = "1")]
+        Chunk(::prost::bytes::Bytes),
+        /// All parts were sent: which snapshot they are. The last of its stream; without it, the bytes
+        /// are not whole.
+        #[prost(message, tag = "2")]
+        Done(super::SnapshotStatus),
+        /// There is none, or the node cannot serve. The last of its stream.
+        #[prost(message, tag = "3")]
+        Unavailable(super::Unavailable),
+        /// Too many are being saved already: ask again a little later. The last of its stream.
+        #[prost(message, tag = "4")]
+        Overloaded(super::Overloaded),
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1641,6 +2132,88 @@ impl Role {
             "ROLE_FOLLOWER" => Some(Self::Follower),
             "ROLE_PREPARING" => Some(Self::Preparing),
             "ROLE_LEADING" => Some(Self::Leading),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Topic {
+    Unspecified = 0,
+    /// The cluster is not formed yet.
+    Forming = 1,
+    /// Who leads, and why nobody does.
+    Leader = 2,
+    /// Why a peer is behind, or silent.
+    Peer = 3,
+    /// What proposals and reads wait for.
+    Pending = 4,
+    /// What the node's own disk and state machine stand in the way of.
+    Local = 5,
+}
+impl Topic {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TOPIC_UNSPECIFIED",
+            Self::Forming => "TOPIC_FORMING",
+            Self::Leader => "TOPIC_LEADER",
+            Self::Peer => "TOPIC_PEER",
+            Self::Pending => "TOPIC_PENDING",
+            Self::Local => "TOPIC_LOCAL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TOPIC_UNSPECIFIED" => Some(Self::Unspecified),
+            "TOPIC_FORMING" => Some(Self::Forming),
+            "TOPIC_LEADER" => Some(Self::Leader),
+            "TOPIC_PEER" => Some(Self::Peer),
+            "TOPIC_PENDING" => Some(Self::Pending),
+            "TOPIC_LOCAL" => Some(Self::Local),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MoveFailure {
+    Unspecified = 0,
+    /// The target is no member that could lead: unknown, the leader itself, or of weight 0.
+    BadTarget = 1,
+    /// No other member answers and is able to lead.
+    NoTarget = 2,
+    /// Another transfer is under way.
+    Busy = 3,
+    /// The target did not come to lead in time.
+    TimedOut = 4,
+}
+impl MoveFailure {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MOVE_FAILURE_UNSPECIFIED",
+            Self::BadTarget => "MOVE_FAILURE_BAD_TARGET",
+            Self::NoTarget => "MOVE_FAILURE_NO_TARGET",
+            Self::Busy => "MOVE_FAILURE_BUSY",
+            Self::TimedOut => "MOVE_FAILURE_TIMED_OUT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MOVE_FAILURE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MOVE_FAILURE_BAD_TARGET" => Some(Self::BadTarget),
+            "MOVE_FAILURE_NO_TARGET" => Some(Self::NoTarget),
+            "MOVE_FAILURE_BUSY" => Some(Self::Busy),
+            "MOVE_FAILURE_TIMED_OUT" => Some(Self::TimedOut),
             _ => None,
         }
     }
@@ -1745,6 +2318,75 @@ pub mod admin_client {
             req.extensions_mut().insert(GrpcMethod::new("chil.v1.Admin", "Status"));
             self.inner.unary(req, path, codec).await
         }
+        /// Why it does not do more: why there is no leader, why a peer is behind, what proposals wait for.
+        pub async fn explain(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/chil.v1.Admin/Explain");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("chil.v1.Admin", "Explain"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Has the leader hand its leadership over. Answered when that is done, or has failed.
+        pub async fn move_leader(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MoveLeaderRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MoveLeaderResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/chil.v1.Admin/MoveLeader");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("chil.v1.Admin", "MoveLeader"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// A snapshot of the state machine and the sessions, in parts.
+        pub async fn save_snapshot(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SaveSnapshotRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SaveSnapshotResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/chil.v1.Admin/SaveSnapshot",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("chil.v1.Admin", "SaveSnapshot"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1766,6 +2408,33 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::StatusRequest>,
         ) -> std::result::Result<tonic::Response<super::StatusResponse>, tonic::Status>;
+        /// Why it does not do more: why there is no leader, why a peer is behind, what proposals wait for.
+        async fn explain(
+            &self,
+            request: tonic::Request<super::ExplainRequest>,
+        ) -> std::result::Result<tonic::Response<super::ExplainResponse>, tonic::Status>;
+        /// Has the leader hand its leadership over. Answered when that is done, or has failed.
+        async fn move_leader(
+            &self,
+            request: tonic::Request<super::MoveLeaderRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MoveLeaderResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the SaveSnapshot method.
+        type SaveSnapshotStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SaveSnapshotResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// A snapshot of the state machine and the sessions, in parts.
+        async fn save_snapshot(
+            &self,
+            request: tonic::Request<super::SaveSnapshotRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::SaveSnapshotStream>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct AdminServer<T> {
@@ -1882,6 +2551,138 @@ pub mod admin_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/chil.v1.Admin/Explain" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::ExplainRequest>
+                    for ExplainSvc<T> {
+                        type Response = super::ExplainResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::explain(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/chil.v1.Admin/MoveLeader" => {
+                    #[allow(non_camel_case_types)]
+                    struct MoveLeaderSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::MoveLeaderRequest>
+                    for MoveLeaderSvc<T> {
+                        type Response = super::MoveLeaderResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MoveLeaderRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::move_leader(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MoveLeaderSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/chil.v1.Admin/SaveSnapshot" => {
+                    #[allow(non_camel_case_types)]
+                    struct SaveSnapshotSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::ServerStreamingService<super::SaveSnapshotRequest>
+                    for SaveSnapshotSvc<T> {
+                        type Response = super::SaveSnapshotResponse;
+                        type ResponseStream = T::SaveSnapshotStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SaveSnapshotRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::save_snapshot(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SaveSnapshotSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

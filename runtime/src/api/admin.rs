@@ -27,6 +27,31 @@ impl v1::admin_server::Admin for AdminService {
             None => Err(Status::unavailable("the node has stopped")),
         }
     }
+
+    async fn explain(
+        &self,
+        _request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
+    }
+
+    async fn move_leader(
+        &self,
+        _request: Request<v1::MoveLeaderRequest>,
+    ) -> Result<Response<v1::MoveLeaderResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
+    }
+
+    type SaveSnapshotStream = std::pin::Pin<
+        Box<dyn tokio_stream::Stream<Item = Result<v1::SaveSnapshotResponse, Status>> + Send>,
+    >;
+
+    async fn save_snapshot(
+        &self,
+        _request: Request<v1::SaveSnapshotRequest>,
+    ) -> Result<Response<Self::SaveSnapshotStream>, Status> {
+        Err(Status::unimplemented("not served yet"))
+    }
 }
 
 fn response(status: &NodeStatus) -> v1::StatusResponse {
@@ -99,6 +124,7 @@ fn peer_status(status: &NodeStatus, peer: &chil_core::PeerStatus) -> v1::PeerSta
         up: peer.up,
         commit: peer.commit.get(),
         matched: peer.matched.map(chil_core::Slot::get),
+        priority: 0,
     }
 }
 

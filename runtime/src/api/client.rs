@@ -186,6 +186,9 @@ impl Client {
                 Ok(Ok(Outcome::Overloaded(overloaded))) => {
                     rest = rest.max(Duration::from_millis(overloaded.retry_after_ms.min(1_000)));
                 }
+                Ok(Ok(Outcome::Behind(_))) => {
+                    self.targets.failed(&address, "is too far behind");
+                }
                 Ok(Ok(Outcome::Unavailable(v1::Unavailable { reason }))) | Ok(Err(Ok(reason))) => {
                     self.targets.failed(&address, &reason);
                 }
@@ -214,6 +217,8 @@ impl Client {
     ) -> Result<Outcome, Result<String, ClientError>> {
         let consistency = match consistency {
             Consistency::Linearizable => v1::Consistency::Linearizable,
+            Consistency::Lease => v1::Consistency::Lease,
+            Consistency::Follower => v1::Consistency::Follower,
             Consistency::Stale => v1::Consistency::Stale,
         };
         let request = v1::ReadRequest {

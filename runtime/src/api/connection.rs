@@ -206,6 +206,9 @@ impl Driver {
                     "the command has {len} bytes, but at most {max} are allowed"
                 ));
             }
+            Some(Outcome::Refused(refused)) => job.reject(refused.reason),
+            Some(Outcome::SessionExpired(_)) => self.ambiguous(job, "the session has expired"),
+            Some(Outcome::StaleSeq(_)) => self.ambiguous(job, "the reply is not kept any more"),
             Some(Outcome::WrongCluster(_)) => {
                 job.reject(format!("{} belongs to another cluster", self.address));
             }

@@ -87,12 +87,15 @@ impl v1::consensus_server::Consensus for ConsensusService {
         }
         let consistency = match request.consistency() {
             v1::Consistency::Linearizable => Consistency::Linearizable,
+            v1::Consistency::Lease => Consistency::Lease,
+            v1::Consistency::Follower => Consistency::Follower,
             v1::Consistency::Stale => Consistency::Stale,
         };
         let outcome = match self.requests.query(request.query, consistency).await {
             Ok(answer) => ReadOutcome::Answer(v1::Answer {
                 answer: answer.answer,
                 applied: answer.applied.get(),
+                age_ms: None,
             }),
             Err(ReadError::NotLeader { hint }) => ReadOutcome::NotLeader(not_leader(hint)),
             Err(ReadError::Overloaded { retry_after }) => {
@@ -105,6 +108,23 @@ impl v1::consensus_server::Consensus for ConsensusService {
         };
         let outcome = Some(outcome);
         Ok(Response::new(v1::ReadResponse { outcome }))
+    }
+
+    async fn register(
+        &self,
+        _request: Request<v1::RegisterRequest>,
+    ) -> Result<Response<v1::RegisterResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
+    }
+
+    type WatchStream =
+        std::pin::Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        _request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Err(Status::unimplemented("not served yet"))
     }
 }
 
