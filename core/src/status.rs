@@ -1,6 +1,7 @@
 //! A replica's state as plain data for people: what `chil status` prints and tests look at.
 //! Knows nothing about how it is shown, and nothing in the protocol depends on it.
 
+use crate::snapshot::SnapshotId;
 use crate::types::{Ballot, ClusterId, Epoch, NodeId, Slot};
 
 /// What a replica is doing.
@@ -47,6 +48,14 @@ pub struct Status {
     pub last: Slot,
     /// End of the log on disk.
     pub durable: Slot,
+    /// The log in memory begins behind this slot.
+    pub base: Slot,
+    /// Bytes of entries (payload and overhead) that the log in memory holds.
+    pub log_bytes: u64,
+    /// The snapshot that stands for the beginning of the log.
+    pub snapshot: Option<SnapshotId>,
+    /// The snapshot that is being fetched, and how many bytes of it are here.
+    pub fetching: Option<(SnapshotId, u64)>,
     /// The other members.
     pub peers: Vec<PeerStatus>,
 }

@@ -17,7 +17,7 @@ pub(super) struct World {
 
 pub(super) enum Node {
     Forming(Box<Forming>),
-    Formed(Meta),
+    Formed(Box<Meta>),
     Refused(String),
 }
 
@@ -65,7 +65,7 @@ impl World {
             match forming.poll_output() {
                 FormingOutput::Send { to_addr, message } => self.wire.push_back((to_addr, message)),
                 FormingOutput::Notice(notice) => self.notices.push(notice.to_string()),
-                FormingOutput::Formed { meta } => break Node::Formed(*meta),
+                FormingOutput::Formed { meta } => break Node::Formed(meta),
                 FormingOutput::Refused { reason } => break Node::Refused(reason),
                 FormingOutput::Wait(_) => return,
             }

@@ -50,7 +50,8 @@ impl Replica {
         // Where both know the log to be decided it is the same. Beyond this node's commit it may
         // hold what lost: the candidate can have learned of later ballots than this node's.
         let both_decided = m.commit <= self.commit;
-        if both_decided && self.log.chain_at(m.commit) != Some(m.chain_at_commit) {
+        let held = m.commit >= self.log.base();
+        if both_decided && held && self.log.chain_at(m.commit) != Some(m.chain_at_commit) {
             return None;
         }
         let mut from = match (better, self.acc > m.acc) {
@@ -62,6 +63,8 @@ impl Replica {
             // What is decided can be fetched in pieces; the rest is at most one leader's window.
             from = from.max(self.commit);
         }
+        // What was trimmed is fetched as a snapshot.
+        from = from.max(self.log.base());
         Some(Promise {
             ballot: m.ballot,
             acc: self.acc,
@@ -147,11 +150,12 @@ impl Replica {
     }
 
     /// Whether this log and the message's are the same at `base`, or at the message's end where
-    /// that comes first.
+    /// that comes first. What was trimmed cannot be compared: it is decided, so it is the same.
     fn agrees_at(&self, base: Slot, m: &Accept, end: Slot) -> bool {
         let at = base.min(end);
         let theirs = chain_in(m, at);
-        theirs.is_some() && self.log.chain_at(at) == theirs
+        let trimmed = at < self.log.base();
+        theirs.is_some() && (trimmed || self.log.chain_at(at) == theirs)
     }
 
     /// A further `Accept` of the ballot: appends what lies behind the end, and never cuts.
@@ -170,6 +174,10 @@ impl Replica {
         // One owner, one value a slot: two logs of a ballot agree as far as both reach. A Learn
         // may have replaced what was accepted in this ballot only by something equal.
         let at = last.min(end);
+        if at < self.log.base() {
+            // All of it was trimmed since, so all of it is decided.
+            return Ok(());
+        }
         if self.log.chain_at(at) != chain_in(&m, at) {
             return Err(Refused::Malformed);
         }

@@ -8,6 +8,7 @@ use crate::types::{Ballot, Lsn, Slot};
 
 use super::leader::Leading;
 use super::progress::Position;
+use super::state_sync::Incoming;
 use super::{Replica, Role};
 
 /// What a node has while it asks for promises.
@@ -220,7 +221,10 @@ impl Replica {
         let Role::Preparing(preparing) = &self.role else {
             return;
         };
-        if self.election.round() > preparing.give_up_after {
+        // Whoever came to try although it needs a snapshot first is the best that is connected:
+        // it may take its time as long as it gets on.
+        let gets_on = self.incoming.as_ref().is_some_and(Incoming::gets_on);
+        if self.election.round() > preparing.give_up_after && !gets_on {
             return self.step_down(StepDown::PrepareTimeout);
         }
         if !self.outbox.is_durable(preparing.own_promise) {

@@ -25,6 +25,9 @@ impl Replica {
         if m.prev >= self.commit || m.to <= m.prev {
             return;
         }
+        if m.prev < self.log.base() {
+            return self.offer(from);
+        }
         if let Some(learn) = self.make_learn(m.prev, m.to) {
             self.outbox.send(from, Message::Learn(learn));
         }
@@ -35,7 +38,7 @@ impl Replica {
     pub(super) fn tend_catch_up(&mut self) {
         let commit = self.commit;
         let stuck = self.election.commit_is_stuck(commit);
-        if !stuck || !matches!(self.role, Role::Follower) {
+        if !stuck || !matches!(self.role, Role::Follower) || self.incoming.is_some() {
             return;
         }
         let answered = self

@@ -25,6 +25,20 @@ impl Replica {
             "delivered {delivered} > commit {commit}"
         );
         assert!(commit <= last, "commit {commit} > last {last}");
+        let (base, snap) = (self.log.base(), self.snapshot_slot());
+        assert!(
+            base <= snap,
+            "the log begins behind {base}, snapshot {snap}"
+        );
+        assert!(snap <= delivered, "snapshot {snap} > delivered {delivered}");
+        if let Some(snap) = &self.meta.snap {
+            let chain = self.log.chain_at(snap.id.slot);
+            assert!(
+                chain == Some(snap.id.chain),
+                "{} and the log differ",
+                snap.id
+            );
+        }
         let promised = self.meta.promised;
         assert!(
             self.acc <= promised,
@@ -36,7 +50,7 @@ impl Replica {
             "commit_in {} > {promised}",
             self.commit_in
         );
-        if let (Some(entry), true) = (self.log.get(last), last > Slot::ZERO) {
+        if let Some(entry) = self.log.get(last) {
             let prev = self.log.chain_at(last.prev()).expect("prev < last");
             assert!(
                 entry.follows(last.prev(), prev),

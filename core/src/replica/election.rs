@@ -265,6 +265,8 @@ impl Replica {
         self.tend_campaign();
         self.tend_peers();
         self.tend_catch_up();
+        self.tend_state_sync();
+        self.trim();
     }
 
     /// Adopts the highest ballot that somebody *owns*. What others follow is not adopted: that

@@ -13,7 +13,9 @@ mod outbox;
 mod progress;
 mod reader;
 mod sending;
+mod state_sync;
 mod takeover;
+mod trimming;
 
 use crate::config::{Config, ConfigError};
 use crate::input::Input;
@@ -22,6 +24,7 @@ use crate::message::Message;
 use crate::output::{Notice, Output, StepDown};
 use crate::quorum::Weights;
 use crate::record::{Meta, Recovered};
+use crate::snapshot::PartialSnapshot;
 use crate::status::{PeerStatus, Role as RoleName, Status};
 use crate::time::Time;
 use crate::types::{Ballot, NodeId, Slot};
@@ -32,6 +35,7 @@ use identity::Peer;
 use leader::Leading;
 use outbox::{LogHead, Mark, Outbox};
 use reader::Reader;
+use state_sync::Incoming;
 
 /// One member of the cluster, as a state machine.
 ///
@@ -39,8 +43,8 @@ use reader::Reader;
 /// is answered by `Persisted` only once it is on disk.** What can merge, such as the `Accept`s to
 /// one peer, is built when polled: a queue of inputs costs one message a peer, not one a command.
 ///
-/// Always: `applied <= delivered <= commit <= log.last`, `acc <= meta.promised`, and what is
-/// durable never exceeds what is in memory but for what a truncation under way removes.
+/// Always: `log.base <= snapshot <= delivered`, `applied <= delivered <= commit <= log.last`,
+/// `acc <= meta.promised`, and what is durable never exceeds what is in memory but for what a truncation under way removes.
 #[derive(Clone, Debug)]
 pub struct Replica {
     config: Config,
@@ -67,6 +71,12 @@ pub struct Replica {
     peers: Vec<Peer>,
     /// Highest `seq` of an `Accept` in the promised ballot.
     seq_seen: u64,
+    /// A snapshot that is being fetched.
+    incoming: Option<Incoming>,
+    /// What is left of one whose transfer was interrupted.
+    partial: Option<PartialSnapshot>,
+    /// Parts of snapshots that the driver is reading for each member, by position.
+    serving: Vec<u32>,
     /// An `Accepted` is owed to the owner of the promised ballot.
     accepted_due: bool,
     outbox: Outbox,
@@ -97,7 +107,7 @@ pub enum RecoverError {
     /// The node is not in the membership that its own directory records.
     #[error("node {0} is not a member of its own cluster")]
     NotAMember(NodeId),
-    /// The log does not link up, or ends before what is decided.
+    /// The log does not link up, begins behind its snapshot, or ends before what is decided.
     #[error("the log contradicts itself: of {entries} entries up to slot {commit} not all link up")]
     BrokenLog {
         /// How many entries there are.
@@ -123,7 +133,7 @@ impl Replica {
             base,
             base_chain,
             log: entries,
-            partial: _,
+            partial,
         } = recovered;
         if meta.node != config.node {
             return Err(RecoverError::OtherNode {
@@ -137,7 +147,10 @@ impl Replica {
             .ok_or(RecoverError::NotAMember(meta.node))?;
         let count = entries.len() as u64;
         let last = Slot::new(base.get() + count);
-        if commit > last || !linked(base, base_chain, &entries) {
+        // The driver begins with the state that the snapshot holds.
+        let snap = meta.snap.map_or(Slot::ZERO, |snap| snap.id.slot);
+        let bounded = base <= snap && snap <= commit && commit <= last;
+        if !bounded || !linked(base, base_chain, &entries) {
             return Err(RecoverError::BrokenLog {
                 entries: count,
                 commit,
@@ -147,8 +160,6 @@ impl Replica {
         for entry in entries {
             log.append(entry);
         }
-        // The driver begins with the state that the snapshot holds.
-        let snap = meta.snap.map_or(Slot::ZERO, |snap| snap.id.slot);
         meta.boot += 1;
         // A sync that became durable without the promise before it would be a torn order of
         // writes; a promise as high as `acc` is what must have been there.
@@ -162,6 +173,9 @@ impl Replica {
             election: Election::new(&config, &meta, weights.ids().len(), now),
             reader: Reader::default(),
             outbox: Outbox::new(meta.boot, mark),
+            incoming: None,
+            partial,
+            serving: vec![0; weights.ids().len()],
             role: Role::Follower,
             seq_seen: 0,
             accepted_due: false,
@@ -206,8 +220,15 @@ impl Replica {
                 self.applied = self.applied.max(slot);
             }
             Input::Register { .. } | Input::Transfer { .. } => {}
-            Input::SnapshotTaken { .. } | Input::ChunkRead { .. } => {}
-            Input::ChunkWritten { .. } | Input::SnapshotReceived { .. } => {}
+            Input::SnapshotTaken { id } => self.on_snapshot_taken(id),
+            Input::ChunkRead {
+                to,
+                id,
+                offset,
+                bytes,
+            } => self.on_chunk_read(to, id, offset, bytes),
+            Input::ChunkWritten { id, have } => self.on_chunk_written(id, have),
+            Input::SnapshotReceived { id, sound } => self.on_snapshot_received(id, sound),
             Input::Wake => {}
         }
         self.on_time();
@@ -224,7 +245,9 @@ impl Replica {
             Message::Fetch(m) => self.on_fetch(from, &m),
             Message::Heartbeat(m) => self.on_heartbeat(from, &m),
             Message::HeartbeatReply(m) => self.on_heartbeat_reply(from, m),
-            Message::Offer(_) | Message::FetchChunk(_) | Message::Chunk(_) => {}
+            Message::Offer(m) => self.on_offer(from, &m),
+            Message::FetchChunk(m) => self.on_fetch_chunk(from, &m),
+            Message::Chunk(m) => self.on_chunk(from, m),
             Message::ReadIndex(_) | Message::ReadIndexReply(_) | Message::TransferNow(_) => {}
         }
     }
@@ -311,6 +334,10 @@ impl Replica {
             commit: self.commit,
             last: self.log.last(),
             durable: self.outbox.durable_mark().last.min(self.log.last()),
+            base: self.log.base(),
+            log_bytes: self.log.cost(self.log.base(), self.log.last()),
+            snapshot: self.meta.snap.map(|snap| snap.id),
+            fetching: self.incoming.as_ref().map(Incoming::progress),
             peers: self.peer_statuses(),
         }
     }

@@ -82,6 +82,14 @@ impl Outbox {
         }
     }
 
+    /// Records that entries up to `to` are not needed any more, behind all changes so far. What
+    /// the log says beside its entries is stated again, since the place that said it may go.
+    pub(super) fn trimmed(&mut self, to: Slot, log: &Log, head: LogHead) {
+        self.log_changed(log.last());
+        self.seal_log(log, head);
+        self.records.push(Record::Trim(to));
+    }
+
     /// Records that the log changed behind `keep`: was cut, extended, or got another `acc`.
     pub(super) fn log_changed(&mut self, keep: Slot) {
         self.log_dirty = Some(self.log_dirty.map_or(keep, |dirty| dirty.min(keep)));
@@ -222,7 +230,9 @@ impl Outbox {
         }
     }
 
-    fn seal_log(&mut self, log: &Log, head: LogHead) {
+    /// Puts every change of the log so far into a record: the log is about to be replaced, and
+    /// what it held must still become durable, or be counted as such, in its order.
+    pub(super) fn seal_log(&mut self, log: &Log, head: LogHead) {
         if let Some(keep) = self.log_dirty.take() {
             self.records.push(Record::Log(LogChange {
                 keep,

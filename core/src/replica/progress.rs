@@ -44,6 +44,8 @@ pub(super) struct Progress {
     pub(super) since: Time,
     /// How often in a row it was sent again without an answer; doubles the wait.
     pub(super) retries: u32,
+    /// The slot of the snapshot that it fetches from here, and when it last asked for a part.
+    pub(super) pinned: Option<(Slot, Time)>,
     /// Where a gap last sent it back to: its twins in flight do not count again.
     rewound: Option<Rewound>,
 }
@@ -69,6 +71,7 @@ impl Progress {
             probe_due: false,
             since: Time::ZERO,
             retries: 0,
+            pinned: None,
             rewound: None,
         }
     }

@@ -25,6 +25,16 @@ impl Replica {
             Stage::Unpromised => None,
             Stage::Behind(_) if progress.awaiting => None,
             Stage::Behind(position) => self.make_sync(to, position),
+            Stage::Synced if progress.sent < self.log.base() => {
+                // What it lacks was trimmed: it has been away for longer than is kept for it.
+                let position = Position {
+                    acc: leading.ballot,
+                    last: leading.matched(to),
+                    commit: leading.matched(to),
+                };
+                self.fall_behind(to, position);
+                self.make_sync(to, position)
+            }
             Stage::Synced => {
                 let (sent, probe) = (progress.sent, progress.probe_due);
                 let end = self.window_end(to, sent);
@@ -51,9 +61,17 @@ impl Replica {
             .end_within(sent, self.log.last(), self.config.batch_bytes_max)
     }
 
+    fn fall_behind(&mut self, to: usize, position: Position) {
+        if let Role::Leading(leading) = &mut self.role {
+            let progress = leading.progress_mut(to);
+            progress.stage = Stage::Behind(position);
+            progress.answered();
+        }
+    }
+
     /// The sync of a peer that promised, or the decided entries that must come before it.
     fn make_sync(&mut self, to: usize, position: Position) -> Option<Message> {
-        let last = self.log.last();
+        let (last, base) = (self.log.last(), self.log.base());
         let Role::Leading(leading) = &mut self.role else {
             return None;
         };
@@ -61,6 +79,10 @@ impl Replica {
             // Synced already, in this ballot: only the answer got lost. The position may be an old
             // one; what was acknowledged since stays acknowledged.
             let sent = position.last.max(leading.matched(to)).min(last);
+            if sent < base {
+                self.await_answer(to);
+                return self.make_offer();
+            }
             let progress = leading.progress_mut(to);
             progress.stage = Stage::Synced;
             progress.sent = sent;
@@ -73,6 +95,10 @@ impl Replica {
         };
         let (prev, adopted_last) = (agreed.min(last), leading.adopted_last);
         let end = adopted_last.max(prev);
+        if prev < base {
+            self.await_answer(to);
+            return self.make_offer();
+        }
         if self.log.cost(prev, end) > self.config.message_bytes_max && self.commit > prev {
             self.await_answer(to);
             return self.make_learn(prev, self.commit).map(Message::Learn);

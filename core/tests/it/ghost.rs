@@ -31,13 +31,21 @@ impl Ghost {
         self.chosen.keys().next_back().copied().unwrap_or_default()
     }
 
-    /// The disk of `node` changed: every slot of its log is a vote in the ballot of its log.
+    /// The disk of `node` changed: every slot of its log is a vote in the ballot of its log, but
+    /// for what was learned as decided by a later one.
     pub(crate) fn durable(&mut self, node: usize, disk: &Recovered) {
         if disk.acc.n == 0 {
             return;
         }
         let (ballot, upto) = self.recorded[node];
         let from = if ballot == disk.acc { upto } else { Slot::ZERO };
+        // What was learned of a later ballot stands in the log, and is no vote in this one.
+        let learned = if disk.commit_in > disk.acc {
+            disk.commit
+        } else {
+            Slot::ZERO
+        };
+        let from = from.max(learned);
         self.recorded[node] = (disk.acc, disk.last());
         for entry in disk.log.iter().filter(|entry| entry.slot() > from) {
             let (slot, chain) = (entry.slot(), entry.chain());
@@ -75,7 +83,7 @@ impl Ghost {
                 let held = replica.log().chain_at(*slot);
                 let superseded = self.votes.keys().any(|(b, _)| *b > status.ballot);
                 assert!(
-                    held == Some(*chain) || superseded,
+                    held == Some(*chain) || superseded || *slot < replica.log().base(),
                     "{} leads {} without the decided slot {slot}",
                     status.node,
                     status.ballot

@@ -8,6 +8,7 @@ mod paper;
 mod random;
 mod resending;
 mod rig;
+mod snapshots;
 mod takeover;
 mod transcripts;
 mod trouble;

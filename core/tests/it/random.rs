@@ -5,6 +5,7 @@ use chil_core::{Config, Entry, Envelope, Input, Role, Slot, Span};
 use proptest::prelude::*;
 
 use crate::rig::Rig;
+use crate::rig::snapshots::PART;
 
 /// The weights of the clusters. Sequences name nodes up to [`NODES`]; what exceeds wraps around.
 fn weights() -> impl Strategy<Value = Vec<u32>> {
@@ -36,6 +37,15 @@ fn limit(config: &mut Config, [message, batch, in_flight, window]: [u64; 4]) {
     config.peer_window_bytes_max = config.batch_bytes_max + window;
 }
 
+/// Bytes of the log that stay behind a snapshot, and at most for peers that lag.
+fn budgets() -> impl Strategy<Value = (u64, u64)> {
+    prop_oneof![
+        2 => Just((0, 0)),
+        1 => (0..1_000_u64, 0..2_000_u64),
+        1 => Just((1 << 20, 1 << 20)),
+    ]
+}
+
 /// One thing that happens. Numbers that name nothing at the time do nothing.
 #[derive(Clone, Debug)]
 enum Step {
@@ -57,6 +67,8 @@ enum Step {
     Elapse(u64),
     /// The node has reason to take over.
     Campaign(usize),
+    /// The node makes a snapshot of what it has executed.
+    Snapshot(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -74,7 +86,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (node.clone(), 0..4_usize).prop_map(|(n, kept)| Step::Crash(n, kept)),
         2 => node.clone().prop_map(Step::Start),
         2 => (1..40_u64).prop_map(Step::Elapse),
-        2 => node.prop_map(Step::Campaign),
+        2 => node.clone().prop_map(Step::Campaign),
+        3 => node.prop_map(Step::Snapshot),
     ]
 }
 
@@ -127,6 +140,9 @@ fn take(rig: &mut Rig, step: &Step, proposed: &mut u64) {
                 rig.wake(node);
             }
         }
+        Step::Snapshot(node) => {
+            rig.snapshot(of(node));
+        }
         Step::Campaign(node) => {
             let node = of(node);
             if rig.is_up(node) && rig.status(node).role == Role::Follower {
@@ -148,9 +164,14 @@ proptest! {
     fn any_order_of_events_is_safe_and_heals(
         weights in weights(),
         limits in limits(),
+        (tail, keep) in budgets(),
         steps in proptest::collection::vec(step(), 1..120),
     ) {
         let mut rig = Rig::configured(&weights, |config| {
+            config.chunk_bytes_max = PART;
+            config.chunks_in_flight_max = 2;
+            config.log_tail_bytes = tail;
+            config.log_keep_bytes_max = tail.max(keep);
             if let Some(limits) = limits {
                 limit(config, limits);
             }

@@ -81,6 +81,10 @@ mod tests {
             commit: Slot::new(2),
             last: Slot::new(3),
             durable: Slot::new(3),
+            base: Slot::ZERO,
+            log_bytes: 0,
+            snapshot: None,
+            fetching: None,
             peers: Vec::new(),
         };
         assert_eq!(check_status(&status), Ok(()));

@@ -40,6 +40,9 @@ impl Rig {
             if !is_quiet {
                 self.trace.push(format!("n{number} {output}"));
             }
+            let Some(output) = self.serve_snapshots(number, output) else {
+                continue;
+            };
             match output {
                 Output::Send(envelope) => {
                     self.assert_durable(number, &envelope.body);
@@ -47,6 +50,7 @@ impl Rig {
                 }
                 Output::Persist(persist) => self.nodes[number - 1].pending.push_back(persist),
                 Output::Decided { entries } => {
+                    self.nodes[number - 1].decided.extend(entries.clone());
                     for entry in &entries {
                         self.nodes[number - 1].applier.apply(entry);
                     }
@@ -66,6 +70,10 @@ impl Rig {
         let slot = node.applier.applied();
         if replica.status().applied < slot {
             replica.handle(self.now, Input::Applied { slot });
+            return self.drain(number);
+        }
+        if let Some(answer) = node.answers.pop_front() {
+            replica.handle(self.now, answer);
             self.drain(number);
         }
     }

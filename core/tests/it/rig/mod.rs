@@ -2,6 +2,7 @@
 //! who crashes. Knows nothing about the protocol but what must be durable before it is said.
 
 mod effects;
+pub(crate) mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -29,6 +30,7 @@ pub(crate) struct Rig {
     nodes: Vec<Node>,
     cuts: BTreeSet<(usize, usize)>,
     tokens: u64,
+    snapshots: snapshots::Snapshots,
 }
 
 #[derive(Debug)]
@@ -41,6 +43,10 @@ struct Node {
     applier: Applier<KeyValue>,
     wake_at: Time,
     outputs: Vec<Output>,
+    /// What it handed out as decided in this life.
+    decided: Vec<chil_core::Entry>,
+    /// What its driver answers next.
+    answers: VecDeque<Input>,
 }
 
 impl Rig {
@@ -87,6 +93,8 @@ impl Rig {
                 applier: Applier::new(KeyValue::default()),
                 wake_at: Time::ZERO,
                 outputs: Vec::new(),
+                decided: Vec::new(),
+                answers: VecDeque::new(),
             }
         };
         let mut rig = Self {
@@ -97,6 +105,7 @@ impl Rig {
             nodes: (1..=weights.len() as u64).map(node).collect(),
             cuts: BTreeSet::new(),
             tokens: 0,
+            snapshots: snapshots::Snapshots::default(),
         };
         for number in rig.numbers() {
             rig.start(number);
@@ -220,6 +229,15 @@ impl Rig {
             any = true;
         }
         any
+    }
+
+    /// The records that the node waits for, in their order; they never reach its disk.
+    pub(crate) fn take_pending(&mut self, number: usize) -> Vec<chil_core::Record> {
+        let pending = std::mem::take(&mut self.nodes[number - 1].pending);
+        pending
+            .into_iter()
+            .flat_map(|persist| persist.records)
+            .collect()
     }
 
     /// How many `Persist`s the node waits for.
@@ -418,14 +436,17 @@ impl Rig {
         let node = &mut self.nodes[number - 1];
         node.replica = None;
         node.outputs.clear();
+        node.answers.clear();
+        node.decided.clear();
         node.applier = Applier::new(KeyValue::default());
     }
 
     /// The node comes back with what its disk holds.
     pub(crate) fn start(&mut self, number: usize) {
-        let now = self.now;
+        let (now, applier) = (self.now, self.state_on_disk(number));
         let node = &mut self.nodes[number - 1];
         assert!(node.replica.is_none(), "n{number} is up already");
+        node.applier = applier;
         let replica = Replica::recover(node.config.clone(), node.disk.clone(), now);
         node.replica = Some(replica.expect("the disk holds a state that was written"));
         self.drain(number);
@@ -444,8 +465,12 @@ impl Rig {
                 None => format!("n{number} down"),
                 Some(replica) => {
                     let s = replica.status();
+                    let base = match s.base.get() {
+                        0 => String::new(),
+                        base => format!(" base={base}"),
+                    };
                     format!(
-                        "n{number} {:?} promised={} acc={} last={} commit={} applied={}",
+                        "n{number} {:?} promised={} acc={} last={} commit={} applied={}{base}",
                         s.role, s.promised, s.acc, s.last, s.commit, s.applied
                     )
                 }

@@ -1,0 +1,515 @@
+//! A log that begins behind a snapshot: trimming, fetching one in parts, installing it.
+//! Knows nothing about what is in a snapshot: the rig's are kept copies of the state.
+
+use chil_core::message::{Accept, Chunk, Learn, NackReason, Offer};
+use chil_core::{Message, NodeId, Output, Record, Role, Slot, SnapshotId, Span};
+
+use crate::paper::{ballot, log, nacks, prepare, slot};
+use crate::rig::Rig;
+use crate::rig::snapshots::PART;
+
+const ROUND: Span = Span::from_millis(100);
+
+/// Three nodes that keep nothing behind a snapshot.
+fn rig() -> Rig {
+    Rig::configured(&[1, 1, 1], |config| {
+        config.chunk_bytes_max = PART;
+        config.chunks_in_flight_max = 2;
+        config.log_tail_bytes = 0;
+        config.log_keep_bytes_max = 0;
+    })
+}
+
+fn decide(rig: &mut Rig, leader: usize, count: u64) {
+    for n in 0..count {
+        rig.propose(leader, &format!("k{n}"));
+        rig.settle();
+    }
+}
+
+/// Node 1 leads, node 3 was away while ten slots were decided and trimmed everywhere else.
+fn one_is_behind() -> (Rig, SnapshotId) {
+    let mut rig = rig();
+    rig.elect(2);
+    rig.elect(1);
+    decide(&mut rig, 1, 2);
+    rig.crash(3, 0);
+    decide(&mut rig, 1, 8);
+    rig.run(ROUND);
+    assert_eq!(rig.snapshot(2).map(|id| id.slot), Some(slot(10)));
+    let id = rig.snapshot(1).expect("something is executed");
+    rig.settle();
+    assert_eq!(rig.status(1).base, id.slot);
+    (rig, id)
+}
+
+fn installed(rig: &mut Rig, number: usize) -> Vec<SnapshotId> {
+    let outputs = rig.outputs(number);
+    let ids = outputs.iter().filter_map(|output| match output {
+        Output::Install { id } => Some(*id),
+        _ => None,
+    });
+    ids.collect()
+}
+
+#[test]
+fn a_node_that_was_away_goes_on_from_a_snapshot() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    let mut parts = 0;
+    for _ in 0..2_000 {
+        rig.now += Span::from_millis(1);
+        parts += rig
+            .wire
+            .iter()
+            .filter(|e| matches!(e.body, Message::Chunk(_)))
+            .count();
+        rig.deliver(|_| true);
+        for number in rig.numbers() {
+            rig.wake(number);
+            rig.persist(number);
+        }
+    }
+    let expected = usize::try_from(id.bytes.div_ceil(PART)).expect("a few");
+    assert_eq!(parts, expected, "each part travels once");
+    assert_eq!(installed(&mut rig, 3), [id]);
+    // Behind it come entries, in the leader's ballot as for everybody.
+    rig.propose(1, "more");
+    rig.run(ROUND.times(3));
+    assert!(rig.has(3, "k0") && rig.has(3, "k7") && rig.has(3, "more"));
+    assert_eq!(rig.state(3), rig.state(1));
+    assert_eq!(rig.status(3).acc, rig.status(1).ballot);
+    assert_eq!(rig.disk(3).base, id.slot);
+}
+
+/// The next life begins where the snapshot ends, and is handed only what lies behind it.
+#[test]
+fn a_restart_begins_with_the_snapshot() {
+    let (mut rig, id) = one_is_behind();
+    rig.propose(1, "tail");
+    rig.settle();
+    rig.crash(1, usize::MAX);
+    rig.outputs(1);
+    rig.start(1);
+    rig.persist(1);
+    let status = rig.status(1);
+    assert_eq!((status.applied, status.base), (id.slot, id.slot));
+    assert_eq!(status.last, id.slot.next());
+    assert!(rig.has(1, "k7"), "restored");
+    rig.run(ROUND.times(30));
+    let first = rig.outputs(1).into_iter().find_map(|output| match output {
+        Output::Decided { entries } => entries.first().map(chil_core::Entry::slot),
+        _ => None,
+    });
+    assert_eq!(first, Some(id.slot.next()));
+}
+
+/// Whatever a crash leaves of the records of an installation is a state that recovers.
+#[test]
+fn an_installation_is_one_atomic_record() {
+    for kept in 0..6 {
+        let (mut rig, id) = one_is_behind();
+        // A log that nobody else has, of a ballot that is over, conflicts with the snapshot.
+        let disk = rig.disk_mut(3);
+        (disk.acc, disk.commit) = (ballot(1, 2), slot(0));
+        let lost: Vec<_> = (0..12).map(|_| (disk.acc, "lost")).collect();
+        disk.log = log(&lost);
+        assert!(disk.last() > id.slot);
+        rig.start(3);
+        rig.persist(3);
+        for _ in 0..2_000 {
+            rig.now += Span::from_millis(1);
+            rig.deliver(|_| true);
+            for number in rig.numbers() {
+                rig.wake(number);
+            }
+            rig.persist(1);
+            rig.persist(2);
+            if rig.status(3).snapshot == Some(id) {
+                break;
+            }
+            rig.persist(3);
+        }
+        assert_eq!(rig.status(3).snapshot, Some(id), "kept {kept}");
+        rig.crash(3, kept);
+        let disk = rig.disk(3);
+        if disk.meta.snap.is_some() {
+            assert_eq!((disk.base, disk.last()), (id.slot, id.slot), "kept {kept}");
+        } else {
+            assert!(disk.last() > id.slot, "nothing of it, kept {kept}");
+        }
+        rig.start(3);
+        rig.run(ROUND.times(40));
+        let leader = rig.run_until_led();
+        rig.propose(leader, "last");
+        rig.run(ROUND.times(10));
+        assert_eq!(rig.state(3), rig.state(1), "kept {kept}");
+    }
+}
+
+/// A log that agrees with the snapshot keeps what lies behind it: those may be votes that count.
+#[test]
+fn what_agrees_with_the_snapshot_stays() {
+    let mut rig = rig();
+    let led = rig.elect(1);
+    for n in 0..4 {
+        rig.propose(1, &format!("k{n}"));
+    }
+    // Node 3 accepts all of it durably, but does not hear that it is decided.
+    rig.deliver(|e| matches!(e.body, Message::Accept(_)));
+    rig.persist(3);
+    rig.isolate(3);
+    rig.settle();
+    decide(&mut rig, 1, 1);
+    assert_eq!(
+        (rig.status(3).last, rig.status(3).commit),
+        (slot(4), slot(0))
+    );
+    let full = rig.snapshot(2).expect("made");
+    rig.cut(1, 2);
+    rig.heal();
+    rig.cut(1, 3);
+    // A snapshot of slot 3, as if that had been the time to make one.
+    let early = rig.snapshot_at(2, 3, full);
+    rig.inject(2, 3, offer(early, led));
+    for _ in 0..20 {
+        rig.deliver(|_| true);
+        rig.persist(3);
+    }
+    let status = rig.status(3);
+    assert_eq!((status.snapshot, status.commit), (Some(early), slot(3)));
+    assert_eq!(
+        (status.last, status.acc),
+        (slot(4), led),
+        "its vote for slot 4 stays"
+    );
+    assert_eq!((rig.disk(3).base, rig.disk(3).last()), (slot(3), slot(4)));
+}
+
+fn offer(id: SnapshotId, decided_in: chil_core::Ballot) -> Message {
+    Message::Offer(Offer {
+        id,
+        decided_in,
+        commit: id.slot,
+    })
+}
+
+/// What is fetched is fetched once: after a crash of the receiver, and from another node when
+/// the first one is gone.
+#[test]
+fn a_transfer_goes_on_from_its_last_part_and_from_another_node() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    while rig.partial(3).is_none_or(|partial| partial.have < 2 * PART) {
+        rig.run(Span::from_millis(1));
+    }
+    let have = rig.partial(3).expect("begun").have;
+    assert!(have < id.bytes, "not at once");
+    rig.crash(3, usize::MAX);
+    rig.start(3);
+    rig.isolate(1);
+    rig.trace.clear();
+    for _ in 0..60 {
+        rig.run(ROUND);
+        if rig.status(3).snapshot == Some(id) {
+            break;
+        }
+    }
+    assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
+    let again = rig
+        .trace
+        .iter()
+        .any(|line| line.contains("n3 send") && line.contains("FetchChunk 0+"));
+    assert!(!again, "the first part was asked for again");
+}
+
+#[test]
+fn a_source_that_falls_silent_is_replaced() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    while rig.status(3).fetching.is_none() {
+        rig.run(Span::from_millis(1));
+    }
+    // It still leads, but sends no parts any more.
+    let mute =
+        |e: &chil_core::Envelope| e.from == NodeId::new(1) && matches!(e.body, Message::Chunk(_));
+    rig.run_losing(ROUND.times(20), mute);
+    assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
+}
+
+/// Wrong bytes are found by the digest, thrown away, and fetched again.
+#[test]
+fn a_snapshot_with_a_wrong_byte_is_never_installed() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    while rig.partial(3).is_none() {
+        rig.run(Span::from_millis(1));
+    }
+    rig.spoil(3);
+    let before = rig.partial(3).expect("begun").have;
+    rig.run(Span::from_millis(50));
+    assert_eq!(rig.partial(3), None, "thrown away, had {before}");
+    assert_eq!(installed(&mut rig, 3), []);
+    rig.run(ROUND.times(30));
+    assert_eq!(installed(&mut rig, 3), [id]);
+}
+
+#[test]
+fn a_full_disk_holds_a_transfer_up_and_no_more() {
+    let (mut rig, id) = one_is_behind();
+    rig.fill_disk(3, true);
+    rig.start(3);
+    rig.run(ROUND.times(30));
+    assert_eq!(rig.status(3).snapshot, None);
+    assert_eq!(rig.status(1).role, Role::Leading);
+    rig.fill_disk(3, false);
+    rig.run(ROUND.times(80));
+    assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
+}
+
+/// Who keeps something newer by now says so, and that is fetched instead.
+#[test]
+fn a_snapshot_that_is_gone_is_replaced_by_a_newer_one() {
+    let (mut rig, old) = one_is_behind();
+    rig.start(3);
+    while rig.partial(3).is_none() {
+        rig.run(Span::from_millis(1));
+    }
+    for number in [1, 2] {
+        rig.forget(number, old);
+    }
+    decide(&mut rig, 1, 3);
+    rig.run(ROUND);
+    for number in [1, 2] {
+        rig.snapshot(number);
+    }
+    assert_eq!(rig.status(3).snapshot, None);
+    rig.run(ROUND.times(30));
+    let newer = rig.status(1).snapshot.expect("made");
+    assert!(newer.slot > old.slot);
+    assert_eq!(rig.status(3).snapshot, Some(newer), "{}", rig.show());
+    assert_eq!(rig.state(3), rig.state(1));
+}
+
+/// While somebody fetches a snapshot, the entries behind it stay, within the budget.
+#[test]
+fn the_log_behind_a_snapshot_under_way_is_kept() {
+    for (budget, kept) in [(1 << 20, true), (0, false)] {
+        let mut rig = Rig::configured(&[1, 1, 1], |config| {
+            config.chunk_bytes_max = PART;
+            config.chunks_in_flight_max = 1;
+            config.log_tail_bytes = 0;
+            config.log_keep_bytes_max = budget;
+        });
+        rig.elect(1);
+        rig.crash(3, 0);
+        decide(&mut rig, 1, 5);
+        let old = rig.snapshot(1).expect("made");
+        rig.run(ROUND.times(20));
+        assert_eq!(rig.status(1).base, old.slot, "nobody needs more");
+        rig.start(3);
+        while rig.partial(3).is_none() {
+            rig.run(Span::from_millis(1));
+        }
+        decide(&mut rig, 1, 5);
+        rig.snapshot(1);
+        rig.persist(1);
+        let base = rig.status(1).base;
+        assert_eq!(base == old.slot, kept, "budget {budget}: base {base}");
+        rig.run(ROUND.times(40));
+        assert_eq!(rig.state(3), rig.state(1), "{}", rig.show());
+    }
+}
+
+/// A peer that is up and slow keeps the leader's log, as long as the budget allows it.
+#[test]
+fn the_log_is_kept_for_a_slow_peer_within_the_budget() {
+    for (budget, kept) in [(1 << 20, true), (300, false)] {
+        let mut rig = Rig::configured(&[1, 1, 1], |config| {
+            config.log_tail_bytes = 0;
+            config.log_keep_bytes_max = budget;
+        });
+        rig.elect(1);
+        rig.run(ROUND.times(3));
+        let before = rig.status(1).last;
+        for n in 0..6 {
+            rig.propose(1, &format!("v{n}"));
+            // Everybody hears everything, but node 3's disk does not move.
+            for _ in 0..4 {
+                rig.deliver(|_| true);
+                rig.persist(1);
+                rig.persist(2);
+            }
+        }
+        let last = rig.status(1).commit;
+        assert_eq!(last.get(), before.get() + 6);
+        rig.snapshot(1);
+        let base = rig.status(1).base;
+        assert_eq!(base <= before, kept, "budget {budget}: base {base}");
+        assert!(base < last || !kept);
+        rig.run(ROUND.times(20));
+        assert_eq!(rig.state(3), rig.state(1), "{}", rig.show());
+    }
+}
+
+/// Its place in the ballot does not change what a peer lacks: entries that were trimmed come as
+/// a snapshot, also to one that was synced long ago.
+#[test]
+fn a_synced_peer_whose_next_entries_were_trimmed_gets_a_snapshot() {
+    let mut rig = rig();
+    rig.elect(1);
+    decide(&mut rig, 1, 2);
+    rig.cut(1, 3);
+    decide(&mut rig, 1, 5);
+    let id = rig.snapshot(1).expect("made");
+    rig.settle();
+    rig.heal();
+    rig.run(ROUND.times(10));
+    assert_eq!(installed(&mut rig, 3), [id]);
+    rig.propose(1, "more");
+    rig.run(ROUND.times(3));
+    assert!(rig.has(3, "more"), "{}", rig.show());
+}
+
+/// A candidate whose log ends before the best one begins stays a candidate, fetches the
+/// snapshot, and adopts only then.
+#[test]
+fn a_candidate_fetches_what_was_trimmed_before_it_leads() {
+    let (mut rig, id) = one_is_behind();
+    rig.propose(1, "tail");
+    rig.settle();
+    rig.crash(1, usize::MAX);
+    rig.start(3);
+    rig.persist(3);
+    rig.campaign(3);
+    for _ in 0..200 {
+        for number in [2, 3] {
+            rig.persist(number);
+        }
+        rig.deliver(|_| true);
+        if rig.status(3).role == Role::Leading {
+            break;
+        }
+    }
+    assert_eq!(rig.status(3).role, Role::Leading, "{}", rig.show());
+    assert_eq!(rig.status(3).snapshot, Some(id));
+    assert!(rig.status(3).last > id.slot, "the tail was adopted");
+    rig.run(ROUND.times(10));
+    rig.propose(3, "after");
+    rig.run(ROUND.times(5));
+    assert!(rig.has(3, "tail") && rig.has(2, "after"));
+}
+
+/// As with decided entries: what a snapshot says was decided by a later ballot than any promised
+/// here, so a late sync of an earlier one must not get in.
+#[test]
+fn installing_fences_older_ballots() {
+    let (mut rig, id) = one_is_behind();
+    let led = rig.status(1).ballot;
+    rig.start(3);
+    rig.persist(3);
+    rig.isolate(1);
+    let mut other = rig.envelope(2, 3, offer(id, led)).body;
+    if let Message::Offer(offer) = &mut other {
+        offer.commit = id.slot;
+    }
+    rig.inject(2, 3, other);
+    rig.run(Span::from_millis(60));
+    assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
+    assert!(rig.disk(3).meta.promised >= led);
+    // A sync of an older ballot that did not know of any of it.
+    let stale = ballot(led.n - 1, 2);
+    rig.sent(3, 2);
+    rig.inject(2, 3, prepare(stale));
+    assert_eq!(nacks(&rig.sent(3, 2)), [NackReason::Ballot]);
+}
+
+#[test]
+fn what_was_trimmed_is_not_compared_any_more() {
+    let (mut rig, id) = one_is_behind();
+    let b = rig.status(1).ballot;
+    let before = rig.status(2);
+    // Duplicates from before: entries, a probe, and decided entries that lie before the base.
+    let early = log(&[(b, "k0"), (b, "k1")]);
+    let accept = |entries: Vec<chil_core::Entry>| {
+        Message::Accept(Accept {
+            ballot: b,
+            sync: None,
+            prev: Slot::ZERO,
+            prev_chain: chil_core::Chain::EMPTY,
+            entries,
+            commit: slot(1),
+            seq: 1,
+        })
+    };
+    rig.inject(1, 2, accept(early.clone()));
+    rig.inject(1, 2, accept(Vec::new()));
+    rig.inject(
+        1,
+        2,
+        Message::Learn(Learn {
+            decided_in: b,
+            prev: Slot::ZERO,
+            prev_chain: chil_core::Chain::EMPTY,
+            entries: early,
+            commit: slot(2),
+        }),
+    );
+    let after = rig.status(2);
+    assert_eq!(
+        (after.base, after.last, after.commit),
+        (id.slot, before.last, before.commit)
+    );
+}
+
+/// What is said about snapshots is believed only as far as it makes sense.
+#[test]
+fn senseless_messages_about_snapshots_change_nothing() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    rig.persist(3);
+    rig.wire.clear();
+    let led = rig.status(1).ballot;
+    let empty = SnapshotId { bytes: 0, ..id };
+    let ahead = Message::Offer(Offer {
+        id,
+        decided_in: led,
+        commit: id.slot.prev(),
+    });
+    let unasked = Message::Chunk(Chunk {
+        id,
+        offset: 0,
+        bytes: vec![1].into(),
+    });
+    for message in [offer(empty, led), ahead, unasked] {
+        rig.inject(1, 3, message);
+        assert_eq!(rig.status(3).fetching, None);
+    }
+    // A leader holds everything that was decided below its ballot.
+    let newer = SnapshotId {
+        slot: rig.status(1).last.next(),
+        ..id
+    };
+    rig.inject(2, 1, offer(newer, led));
+    assert_eq!(rig.status(1).fetching, None);
+}
+
+/// Nothing of the log goes before a snapshot that stands for it is named durably.
+#[test]
+fn trimming_follows_the_snapshot_in_the_order_of_records() {
+    let mut rig = rig();
+    rig.elect(1);
+    decide(&mut rig, 1, 3);
+    let id = rig.snapshot(1).expect("made");
+    assert_eq!(rig.pending(1), 1);
+    let records = rig.take_pending(1);
+    let trim = records.iter().position(|r| matches!(r, Record::Trim(_)));
+    let meta = records.iter().position(
+        |r| matches!(r, Record::Meta(meta) if meta.snap.is_some_and(|snap| snap.id == id)),
+    );
+    assert!(meta.is_some() && meta < trim, "{records:?}");
+    let stated = records.iter().take(trim.unwrap_or(0)).any(|record| {
+        matches!(record, Record::Log(change) if change.entries.is_empty() && change.commit == id.slot)
+    });
+    assert!(stated, "what the log says is stated again: {records:?}");
+}
