@@ -60,7 +60,7 @@ pub(crate) struct Driver<'a, N, C> {
 /// What a drain of the automaton ended with.
 enum Drained {
     Wait(Time),
-    Formed(Meta),
+    Formed(Box<Meta>),
 }
 
 impl<N: Network, C: Clock> Driver<'_, N, C> {
@@ -70,7 +70,7 @@ impl<N: Network, C: Clock> Driver<'_, N, C> {
         loop {
             let until = match self.drain()? {
                 Drained::Wait(until) => until,
-                Drained::Formed(meta) => return Ok(Some(meta)),
+                Drained::Formed(meta) => return Ok(Some(*meta)),
             };
             let timer = pin!(clock.sleep_until(until));
             tokio::select! {
@@ -95,7 +95,7 @@ impl<N: Network, C: Clock> Driver<'_, N, C> {
                     self.links
                         .send(&to_addr, Lane::Bulk, Frame::Forming(message));
                 }
-                FormingOutput::Formed { meta } => return Ok(Drained::Formed(*meta)),
+                FormingOutput::Formed { meta } => return Ok(Drained::Formed(meta)),
                 FormingOutput::Refused { reason } => return Err(NodeError::Forming(reason)),
                 FormingOutput::Notice(notice) => {
                     tracing::info!(node = self.about.name, "{notice}");
