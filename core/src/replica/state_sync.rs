@@ -134,11 +134,10 @@ impl Replica {
                     self.fetch_from(from);
                 }
             }
-            // What comes is not given up for something newer, unless its source has that instead.
+            // What still comes is not given up for something newer: under load there is always
+            // something newer, and a transfer that begins anew each time never ends.
             Some(incoming)
-                if incoming.finishing
-                    || m.id.slot < incoming.id.slot
-                    || (incoming.gets_on() && incoming.source != from) => {}
+                if incoming.finishing || m.id.slot < incoming.id.slot || incoming.gets_on() => {}
             Some(_) | None => self.begin_fetching(from, m),
         }
     }
@@ -385,7 +384,12 @@ impl Replica {
             self.incoming = None;
             return;
         }
-        let source = self.next_source(source, slot);
+        // The first time a part got lost, perhaps; after that it is the source that is in doubt.
+        let source = if incoming.gets_on() {
+            source
+        } else {
+            self.next_source(source, slot)
+        };
         self.fetch_from(source);
     }
 

@@ -291,6 +291,33 @@ fn a_snapshot_that_is_gone_is_replaced_by_a_newer_one() {
     assert_eq!(rig.state(3), rig.state(1));
 }
 
+/// Under load there is always a newer one: what is on its way is finished all the same.
+#[test]
+fn a_newer_snapshot_does_not_end_a_transfer_that_gets_on() {
+    let (mut rig, old) = one_is_behind();
+    rig.cut(2, 3);
+    rig.cut(3, 2);
+    rig.start(3);
+    let mut round = 0;
+    while rig.status(3).snapshot.is_none() && round < 60 {
+        // A part a round at most, and a new snapshot in each.
+        let parts = std::cell::Cell::new(0);
+        rig.run_losing(ROUND, |e| {
+            let is_part = matches!(e.body, Message::Chunk(_));
+            parts.set(parts.get() + u64::from(is_part));
+            is_part && parts.get() > 1
+        });
+        round += 1;
+        rig.propose(1, &format!("r{round}"));
+        rig.run_losing(Span::from_millis(5), |e| {
+            matches!(e.body, Message::Chunk(_))
+        });
+        rig.snapshot(1);
+    }
+    assert!(round > 5, "it took {round} rounds only");
+    assert_eq!(installed(&mut rig, 3).first(), Some(&old), "{}", rig.show());
+}
+
 /// While somebody fetches a snapshot, the entries behind it stay, within the budget.
 #[test]
 fn the_log_behind_a_snapshot_under_way_is_kept() {
