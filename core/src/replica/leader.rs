@@ -90,11 +90,27 @@ impl Replica {
         if let Err(reason) = self.may_propose(len) {
             return self.outbox.effect(Output::Refused { token, reason });
         }
+        self.place(token, EntryKind::Command(command));
+    }
+
+    pub(super) fn on_register(&mut self, token: Token, nonce: u128) {
+        let now = self.now;
+        let allowed = self.may_propose(0).and_then(|()| {
+            let in_rate = self.registers.take(now);
+            in_rate.then_some(()).ok_or(Refusal::Overloaded)
+        });
+        match allowed {
+            Ok(()) => self.place(token, EntryKind::Register { nonce }),
+            Err(reason) => self.outbox.effect(Output::Refused { token, reason }),
+        }
+    }
+
+    /// Proposes `kind` in the next slot, which [`Self::may_propose`] has allowed.
+    fn place(&mut self, token: Token, kind: EntryKind) {
         let Role::Leading(leading) = &self.role else {
             return;
         };
-        let ballot = leading.ballot;
-        let (last, kind) = (self.log.last(), EntryKind::Command(command));
+        let (ballot, last) = (leading.ballot, self.log.last());
         self.log
             .append(Entry::new(self.log.chain(), last.next(), ballot, kind));
         self.outbox.log_changed(last);

@@ -12,6 +12,7 @@ mod learner;
 mod outbox;
 mod progress;
 mod reader;
+mod registers;
 mod sending;
 mod state_sync;
 mod takeover;
@@ -35,6 +36,7 @@ use identity::Peer;
 use leader::Leading;
 use outbox::{LogHead, Mark, Outbox};
 use reader::Reader;
+use registers::Registers;
 use state_sync::Incoming;
 
 /// One member of the cluster, as a state machine.
@@ -68,6 +70,7 @@ pub struct Replica {
     role: Role,
     election: Election,
     reader: Reader,
+    registers: Registers,
     peers: Vec<Peer>,
     /// Highest `seq` of an `Accept` in the promised ballot.
     seq_seen: u64,
@@ -172,6 +175,7 @@ impl Replica {
         let mut replica = Self {
             election: Election::new(&config, &meta, weights.ids().len(), now),
             reader: Reader::default(),
+            registers: Registers::new(config.registers_per_second_max, now),
             outbox: Outbox::new(meta.boot, mark),
             incoming: None,
             partial,
@@ -206,6 +210,7 @@ impl Replica {
                 }
             }
             Input::Propose { token, command } => self.on_propose(token, command),
+            Input::Register { token, nonce } => self.on_register(token, nonce),
             Input::Read { token, via: _ } => self.on_read(token),
             Input::Persisted { lsn } => {
                 self.outbox.persisted(lsn);
@@ -219,7 +224,7 @@ impl Replica {
                 );
                 self.applied = self.applied.max(slot);
             }
-            Input::Register { .. } | Input::Transfer { .. } => {}
+            Input::Transfer { .. } => {}
             Input::SnapshotTaken { id } => self.on_snapshot_taken(id),
             Input::ChunkRead {
                 to,

@@ -6,6 +6,7 @@ mod identity;
 mod limits;
 mod paper;
 mod random;
+mod registers;
 mod resending;
 mod rig;
 mod snapshots;

@@ -210,6 +210,13 @@ impl Rig {
         Input::Propose { token, command }
     }
 
+    /// Asks for a session.
+    pub(crate) fn register(&mut self, number: usize, nonce: u128) -> Token {
+        let token = self.token();
+        self.handle(number, Input::Register { token, nonce });
+        token
+    }
+
     pub(crate) fn read(&mut self, number: usize) -> Token {
         let token = self.token();
         self.handle(
