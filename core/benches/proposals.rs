@@ -1,6 +1,9 @@
 //! What one proposal costs in the core alone: three replicas in one thread, no disk, no network.
 //! Knows nothing about latency: with everything answered at once, only the work is left.
 //!
+//! Twice: with a log that only grows, and with a snapshot, which costs nothing here, every
+//! so many slots, so that the log is trimmed and its memory used again.
+//!
 //! `cargo bench -p chil-core --bench proposals`
 #![expect(clippy::print_stdout, reason = "the table is what a benchmark is for")]
 
@@ -9,30 +12,37 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chil_core::{
-    ClusterId, Command, Config, DiskId, Envelope, Epoch, Input, Member, Membership, Meta, NodeId,
-    Output, Recovered, Replica, Role, Span, Time, Token,
+    ClusterId, Command, Config, DiskId, Entry, Envelope, Epoch, Input, Member, Membership, Meta,
+    NodeId, Output, Recovered, Replica, Role, SnapshotId, Span, Time, Token,
 };
 
 const VALUE_BYTES: usize = 256;
 const ROUNDS: usize = 5;
+const SNAPSHOT_SLOTS: u64 = 65_536;
 
 fn main() {
     println!("three replicas in one thread, {VALUE_BYTES}-byte values, no disk");
     println!(
-        "{:>8} {:>12} {:>14}",
-        "window", "ns/proposal", "proposals/s"
+        "{:>8} {:>10} {:>12} {:>14}",
+        "window", "log", "ns/proposal", "proposals/s"
     );
     for (window, proposals) in [(1, 200_000), (64, 1_000_000), (1024, 1_000_000)] {
-        let mut nanos: Vec<f64> = (0..ROUNDS).map(|_| measure(window, proposals)).collect();
-        nanos.sort_by(f64::total_cmp);
-        let median = nanos[ROUNDS / 2];
-        println!("{window:>8} {median:>12.0} {:>14.0}", 1e9 / median);
+        for (log, interval) in [("grows", u64::MAX), ("trimmed", SNAPSHOT_SLOTS)] {
+            let run = |_| measure(window, proposals, interval);
+            let mut nanos: Vec<f64> = (0..ROUNDS).map(run).collect();
+            nanos.sort_by(f64::total_cmp);
+            let median = nanos[ROUNDS / 2];
+            println!(
+                "{window:>8} {log:>10} {median:>12.0} {:>14.0}",
+                1e9 / median
+            );
+        }
     }
 }
 
 /// Nanoseconds per proposal, with at most `window` proposed ahead of what is decided.
-fn measure(window: u64, proposals: u64) -> f64 {
-    let mut cluster = Cluster::new();
+fn measure(window: u64, proposals: u64, snapshot_slots: u64) -> f64 {
+    let mut cluster = Cluster::new(snapshot_slots);
     let leader = cluster.elect();
     let payload = Bytes::from(vec![7; VALUE_BYTES]);
     // The first proposals pay for memory that later ones use again.
@@ -59,10 +69,13 @@ struct Cluster {
     /// By replica: how many entries it was handed to execute.
     decided: Vec<u64>,
     proposed: u64,
+    snapshot_slots: u64,
+    /// By replica: the slot of its next snapshot.
+    snapshot_at: Vec<u64>,
 }
 
 impl Cluster {
-    fn new() -> Self {
+    fn new(snapshot_slots: u64) -> Self {
         let member = |id: u64| Member {
             name: format!("n{id}"),
             disk: DiskId::new(u128::from(id)),
@@ -91,6 +104,8 @@ impl Cluster {
             wake_at: Time::ZERO,
             decided: vec![0; 3],
             proposed: 0,
+            snapshot_slots,
+            snapshot_at: vec![snapshot_slots; 3],
         }
     }
 
@@ -133,6 +148,25 @@ impl Cluster {
         }
     }
 
+    fn execute(&mut self, at: usize, entries: &[Entry]) {
+        self.decided[at] += entries.len() as u64;
+        let Some(last) = entries.last() else {
+            return;
+        };
+        let slot = last.slot();
+        self.replicas[at].handle(self.now, Input::Applied { slot });
+        if slot.get() >= self.snapshot_at[at] {
+            self.snapshot_at[at] += self.snapshot_slots;
+            let id = SnapshotId {
+                slot,
+                chain: last.chain(),
+                bytes: 1,
+                digest: 0,
+            };
+            self.replicas[at].handle(self.now, Input::SnapshotTaken { id });
+        }
+    }
+
     fn drain(&mut self, at: usize) {
         loop {
             match self.replicas[at].poll_output() {
@@ -141,7 +175,7 @@ impl Cluster {
                     self.replicas[at].handle(self.now, Input::Persisted { lsn });
                 }
                 Output::Send(envelope) => self.mail.push_back(envelope),
-                Output::Decided { entries } => self.decided[at] += entries.len() as u64,
+                Output::Decided { entries } => self.execute(at, &entries),
                 Output::Refused { reason, .. } => panic!("refused: {reason}"),
                 Output::Wait(until) => {
                     self.wake_at = self.wake_at.min(until);
