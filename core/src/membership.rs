@@ -2,6 +2,7 @@
 //! Knows nothing about ballots or logs, nor how an address is reached.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
@@ -64,6 +65,18 @@ impl Lease {
         let drift = u128::from(self.drift_ppm.min(Self::DRIFT_PPM_MAX));
         let nanos = u128::from(self.wait().nanos()) * (1_000_000 - drift) / (1_000_000 + drift);
         Span::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// Whether it means anything: it lasts for some time, and clocks are bounded.
+    #[must_use]
+    pub const fn valid(&self) -> bool {
+        self.duration_us > 0 && self.drift_ppm <= Self::DRIFT_PPM_MAX
+    }
+}
+
+impl fmt::Display for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} us with {} ppm", self.duration_us, self.drift_ppm)
     }
 }
 

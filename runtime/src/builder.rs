@@ -3,8 +3,9 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use chil_core::{Config, NodeId, StateMachine};
+use chil_core::{Config, Lease, NodeId, StateMachine};
 
 use crate::clock::random_u64;
 use crate::config::{AddressError, Peer, PeerList};
@@ -46,6 +47,7 @@ pub struct NodeBuilder {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) single_node: bool,
     pub(crate) insecure: bool,
+    pub(crate) lease: Option<Lease>,
     protocol: Vec<Change>,
 }
 
@@ -70,6 +72,7 @@ impl NodeBuilder {
             data_dir: None,
             single_node: false,
             insecure: false,
+            lease: None,
             protocol: Vec::new(),
         }
     }
@@ -118,6 +121,25 @@ impl NodeBuilder {
     pub fn insecure(mut self, insecure: bool) -> Self {
         self.insecure = insecure;
         self
+    }
+
+    /// Lets leaders answer [`Consistency::Lease`](crate::Consistency::Lease) reads without a
+    /// round trip, for `duration` from the last one: as long as no clock of the cluster runs fast
+    /// or slow by more than `drift_ppm` millionths. A new leader waits as long before it decides
+    /// anything new. The same on every node, and for as long as the cluster lives. Default: none.
+    pub fn lease(mut self, duration: Duration, drift_ppm: u32) -> Self {
+        let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.lease = Some(Lease {
+            duration_us,
+            drift_ppm,
+        });
+        self
+    }
+
+    /// How much this node is wanted as leader: a leader hands over to a member of higher priority
+    /// that keeps up. Default: 0.
+    pub fn priority(self, priority: u32) -> Self {
+        self.protocol(move |config| config.priority = priority)
     }
 
     /// Changes how the protocol behaves.
@@ -230,6 +252,7 @@ impl std::fmt::Debug for NodeBuilder {
             .field("data_dir", &self.data_dir)
             .field("single_node", &self.single_node)
             .field("insecure", &self.insecure)
+            .field("lease", &self.lease)
             .finish_non_exhaustive()
     }
 }

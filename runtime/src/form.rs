@@ -40,6 +40,7 @@ pub(crate) fn automaton(
         weight: node.weight,
         peers: others.iter().map(peer).collect(),
         single_node: node.single_node,
+        lease: node.lease,
         interval: config.heartbeat_interval,
         seed: config.run,
     };

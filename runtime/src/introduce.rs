@@ -2,8 +2,9 @@
 //! Knows nothing about the protocol, which drops what comes from another cluster without a word.
 
 use chil_core::forming::{FormingMessage, Hello, HelloReply, HelloState};
-use chil_core::{ClusterId, DiskId, Meta, Span, Time};
+use chil_core::{ClusterId, DiskId, Lease, Meta, Span, Time};
 
+use crate::builder::setting;
 use crate::clock::random_u64;
 use crate::config::Peer;
 use crate::error::StartError;
@@ -36,6 +37,24 @@ pub(crate) fn check_members(
         members: names.join(", "),
         meant,
     })
+}
+
+/// Refuses settings that want other leases than the cluster was formed with: the members agreed
+/// on them, and a new leader waits for the lease that it knows of.
+pub(crate) fn check_lease(meta: &Meta, wanted: Option<Lease>) -> Result<(), StartError> {
+    let agreed = meta.membership.lease;
+    if agreed == wanted {
+        return Ok(());
+    }
+    let text = |lease: Option<Lease>| {
+        lease.map_or_else(|| "no lease".to_owned(), |l| format!("a lease of {l}"))
+    };
+    let problem = format!(
+        "the cluster was formed with {}, but the settings want {}: set what it was formed with",
+        text(agreed),
+        text(wanted)
+    );
+    Err(setting("lease", problem))
 }
 
 /// Asks every listed peer once which cluster it belongs to.
@@ -213,6 +232,24 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_that_the_cluster_did_not_agree_on_is_refused() {
+        let lease = Some(Lease {
+            duration_us: 500_000,
+            drift_ppm: 1_000,
+        });
+        let mut meta = meta(&["a", "b"]);
+        assert!(check_lease(&meta, None).is_ok());
+        assert!(check_lease(&meta, lease).is_err());
+        meta.membership.lease = lease;
+        assert!(check_lease(&meta, lease).is_ok());
+        let refused = check_lease(&meta, None).unwrap_err().to_string();
+        assert!(
+            refused.contains("formed with a lease of 500000 us"),
+            "{refused}"
+        );
+    }
+
+    #[test]
     fn peers_of_the_same_cluster_are_asked_until_they_answer() {
         let ours = meta(&["a", "b", "c"]);
         let mut introduction = Introduction::new("a", "a:1", &ours, &listed(&["b", "c"]));
@@ -253,7 +290,10 @@ mod tests {
         stray.nonce ^= 1;
         assert_eq!(introduction.answered(&stray), Ok(None));
         let mut forming = reply(&questions[0].1, &theirs);
-        forming.state = HelloState::Forming { list: Vec::new() };
+        forming.state = HelloState::Forming {
+            list: Vec::new(),
+            lease: None,
+        };
         assert_eq!(introduction.answered(&forming), Ok(None));
     }
 }

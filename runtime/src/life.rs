@@ -26,7 +26,7 @@ use crate::config::Peer;
 use crate::error::{NodeError, StartError};
 use crate::form;
 use crate::handle::{Node, Shared};
-use crate::introduce::{Introduction, check_members};
+use crate::introduce::{Introduction, check_lease, check_members};
 use crate::net::inbox::Inbox;
 use crate::net::peer::Links;
 use crate::net::server::{PeerServer, serve};
@@ -76,6 +76,7 @@ impl<S: StateMachine> NodeReady<S> {
         let home = match opened {
             Opened::Formed(store, recovered) => {
                 check_members(&dir, &recovered.meta, &others, node.single_node)?;
+                check_lease(&recovered.meta, node.lease)?;
                 Home::Formed(Box::new(member(store, recovered, config.clone())?))
             }
             Opened::Unformed(unformed) => {

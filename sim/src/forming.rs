@@ -33,6 +33,7 @@ impl World {
                 })
                 .collect(),
             single_node: self.plan.nodes() == 1,
+            lease: None,
             interval: Span::from_micros(self.plan.cluster.heartbeat_us),
             seed: self.node_dice.word(),
         };

@@ -70,6 +70,7 @@ impl Forming {
             disk: config.disk,
             addr: config.advertise_addr,
             weight,
+            lease: config.lease,
         };
         let mut forming = Self {
             id,
@@ -222,6 +223,7 @@ impl Forming {
             round: hello.round,
             state: HelloState::Forming {
                 list: self.roster.list(),
+                lease: own.lease,
             },
         };
         self.outputs.push_back(FormingOutput::Send {

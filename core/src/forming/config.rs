@@ -2,7 +2,7 @@
 //! Knows nothing about what the peers will answer.
 
 use super::message::{ADDR_BYTES_MAX, NAME_BYTES_MAX};
-use crate::membership::Membership;
+use crate::membership::{Lease, Membership};
 use crate::time::Span;
 use crate::types::{DiskId, NodeId};
 
@@ -32,6 +32,9 @@ pub struct FormingConfig {
     pub peers: Vec<FormingPeer>,
     /// Allows a cluster of this node alone.
     pub single_node: bool,
+    /// Whether leaders may serve reads from a lease: the same on all nodes, and for as long as
+    /// the cluster lives.
+    pub lease: Option<Lease>,
     /// Every question is asked again after this long.
     pub interval: Span,
     /// Drawn at random for this process: answers to another process must not count.
@@ -77,6 +80,12 @@ pub enum FormingConfigError {
     /// Nobody's vote would count.
     #[error("all weights are 0: nothing could ever be decided")]
     NoVoter,
+    /// Clocks worse than that are none, and a lease that ends at once serves nobody.
+    #[error(
+        "a lease of {0} cannot be used: it must last for some time, and clocks may not drift by \
+         more than {max} ppm", max = Lease::DRIFT_PPM_MAX
+    )]
+    BadLease(Lease),
     /// Questions would be asked without a pause.
     #[error("the interval between questions must be greater than 0")]
     NoInterval,
@@ -96,6 +105,9 @@ impl FormingConfig {
         }
         if self.interval == Span::ZERO {
             return Err(FormingConfigError::NoInterval);
+        }
+        if let Some(lease) = self.lease.filter(|lease| !lease.valid()) {
+            return Err(FormingConfigError::BadLease(lease));
         }
         let mut own = None;
         for (i, peer) in self.peers.iter().enumerate() {

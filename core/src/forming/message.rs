@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::membership::Membership;
+use crate::membership::{Lease, Membership};
 use crate::types::{ClusterId, DiskId};
 
 /// Longest name of a node, in bytes.
@@ -96,6 +96,8 @@ pub enum HelloState {
     Forming {
         /// Everybody that it was told about, and itself.
         list: Vec<Listed>,
+        /// What it was told about reads from a lease.
+        lease: Option<Lease>,
     },
     /// Yes, and that is durable.
     Formed {
@@ -145,7 +147,7 @@ impl fmt::Display for FormingMessage {
             Self::HelloReply(m) => {
                 write!(f, "HelloReply from {} round={}", m.name, m.round)?;
                 match &m.state {
-                    HelloState::Forming { list } => write!(f, " forming {}", list.len()),
+                    HelloState::Forming { list, .. } => write!(f, " forming {}", list.len()),
                     HelloState::Formed { cluster, .. } => write!(f, " formed {cluster}"),
                 }
             }

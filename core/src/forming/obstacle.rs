@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::membership::MembershipError;
+use crate::membership::{Lease, MembershipError};
 use crate::types::{ClusterId, DiskId};
 
 /// One reason why a node still waits. All of them can go away without this node's doing.
@@ -52,6 +52,15 @@ pub enum Obstacle {
         there: Vec<(String, u32)>,
         /// Names and weights that only this node has.
         here: Vec<(String, u32)>,
+    },
+    /// A peer was told something else about leases than this node.
+    OtherLease {
+        /// The peer.
+        peer: String,
+        /// What it was told.
+        there: Option<Lease>,
+        /// What this node was told.
+        here: Option<Lease>,
     },
     /// The nodes that answered cannot be one cluster.
     Invalid(MembershipError),
@@ -109,6 +118,12 @@ impl fmt::Display for Obstacle {
                 write!(f, ", only '{own}' has ")?;
                 roll(f, here)
             }
+            Self::OtherLease { peer, there, here } => write!(
+                f,
+                "'{peer}' was told to use {} for reads, but this node {}: tell all nodes the same",
+                lease_text(*there),
+                lease_text(*here)
+            ),
             Self::Invalid(error) => error.fmt(f),
             Self::Unconfirmed { peer } => write!(f, "'{peer}' has not confirmed the members yet"),
             Self::TooFewFormed {
@@ -124,6 +139,14 @@ impl fmt::Display for Obstacle {
             ),
         }
     }
+}
+
+/// What a node was told about leases, for people.
+pub(super) fn lease_text(lease: Option<Lease>) -> String {
+    lease.map_or_else(
+        || "no lease".to_owned(),
+        |lease| format!("a lease of {lease}"),
+    )
 }
 
 fn roll(f: &mut fmt::Formatter<'_>, roll: &[(String, u32)]) -> fmt::Result {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::FormingPeer;
 use super::message::{HelloReply, HelloState, Listed};
-use super::obstacle::Obstacle;
-use crate::membership::{Member, Membership};
+use super::obstacle::{Obstacle, lease_text};
+use crate::membership::{Lease, Member, Membership};
 use crate::types::{ClusterId, DiskId, Epoch, NodeId};
 
 /// The node itself.
@@ -18,6 +18,7 @@ pub(super) struct Own {
     pub(super) addr: String,
     /// As configured; an entry of the list that leads back here overrules it.
     pub(super) weight: u32,
+    pub(super) lease: Option<Lease>,
 }
 
 /// One address of the list, and who was last heard from there.
@@ -85,6 +86,15 @@ impl Own {
                 "'{peer}' at {} belongs to cluster {cluster}, whose members have changed since it \
                  was formed ({}): '{name}' cannot join it from an empty directory",
                 reply.addr, membership.epoch
+            ));
+        }
+        if membership.lease != self.lease {
+            return Err(format!(
+                "'{peer}' at {} belongs to cluster {cluster}, which uses {} for reads, \
+                 but '{name}' was told to use {}: correct its settings",
+                reply.addr,
+                lease_text(membership.lease),
+                lease_text(self.lease)
             ));
         }
         Ok(())
@@ -181,8 +191,11 @@ impl Roster {
             addr: reply.addr.clone(),
             weight: peer.weight,
         });
-        Membership::new(Epoch::FIRST, std::iter::once(own).chain(others))
-            .map_err(|error| vec![Obstacle::Invalid(error)])
+        let members = std::iter::once(own).chain(others);
+        let mut membership = Membership::new(Epoch::FIRST, members)
+            .map_err(|error| vec![Obstacle::Invalid(error)])?;
+        membership.lease = self.own.lease;
+        Ok(membership)
     }
 
     fn nodes(&self) -> impl Iterator<Item = (&Peer, &HelloReply)> {
@@ -240,14 +253,22 @@ impl Roster {
         };
         let mut obstacles = Vec::new();
         for (_, reply) in self.nodes() {
-            let theirs = match &reply.state {
-                HelloState::Forming { list } => roll(list),
+            let (theirs, lease) = match &reply.state {
+                HelloState::Forming { list, lease } => (roll(list), *lease),
                 HelloState::Formed { membership, .. } => {
                     let members = membership.members.values();
-                    Some(members.map(|m| (m.name.clone(), m.weight)).collect())
+                    let roll = members.map(|m| (m.name.clone(), m.weight)).collect();
+                    (Some(roll), membership.lease)
                 }
             };
             let peer = reply.name.clone();
+            if lease != self.own.lease {
+                obstacles.push(Obstacle::OtherLease {
+                    peer: peer.clone(),
+                    there: lease,
+                    here: self.own.lease,
+                });
+            }
             match theirs {
                 None => obstacles.push(Obstacle::Unresolved { peer }),
                 Some(theirs) if theirs != mine => obstacles.push(Obstacle::OtherList {

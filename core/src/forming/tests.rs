@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
+use crate::membership::Lease;
 use crate::time::Span;
 use crate::types::DiskId;
 
@@ -34,6 +35,7 @@ pub(super) fn config(name: &str, disk: u128, peers: &[&str]) -> FormingConfig {
             .map(|name| peer(&format!("{name}:7000"), 1))
             .collect(),
         single_node: false,
+        lease: None,
         interval: INTERVAL,
         seed: 1,
     }
@@ -206,6 +208,54 @@ fn a_missing_peer_is_waited_for_and_named() {
     world.start(config("c", 3, &["a", "b"]));
     world.run(3);
     assert_eq!(world.meta("a:7000").cluster, world.meta("c:7000").cluster);
+}
+
+#[test]
+fn leases_that_differ_are_reported_and_equal_ones_are_part_of_the_cluster() {
+    let lease = Some(Lease {
+        duration_us: 500_000,
+        drift_ppm: 1_000,
+    });
+    let mut world = World::default();
+    world.start(config("a", 1, &["b"]));
+    let mut b = config("b", 2, &["a"]);
+    b.lease = lease;
+    world.start(b);
+    world.run(5);
+    assert_eq!(
+        world.waits_for("a:7000"),
+        [
+            "'b' was told to use a lease of 500000 us with 1000 ppm for reads, \
+          but this node no lease: tell all nodes the same"
+        ]
+    );
+    let mut a = config("a", 1, &["b"]);
+    (a.lease, a.seed) = (lease, 2);
+    world.start(a);
+    world.run(3);
+    for addr in ["a:7000", "b:7000"] {
+        let meta = world.meta(addr);
+        assert_eq!(meta.membership.lease, lease);
+        assert_eq!(meta.cluster, meta.membership.cluster_id());
+    }
+    // Who comes back with an empty list of settings is told, not taken in.
+    let mut forgetful = config("b", 2, &["a"]);
+    forgetful.seed = 3;
+    world.start(forgetful);
+    world.run(2);
+    let refusal = world.refusal("b:7000");
+    assert!(refusal.contains("uses a lease of 500000 us"), "{refusal}");
+}
+
+#[test]
+fn a_lease_that_no_clock_could_keep_is_refused() {
+    let mut config = config("a", 1, &["b"]);
+    config.lease = Some(Lease {
+        duration_us: 0,
+        drift_ppm: 0,
+    });
+    let error = Forming::new(config, Time::ZERO).unwrap_err();
+    assert!(error.to_string().contains("cannot be used"), "{error}");
 }
 
 #[test]
@@ -418,6 +468,7 @@ fn what_was_confirmed_for_an_earlier_candidate_does_not_count() {
             round,
             state: HelloState::Forming {
                 list: vec![listed("a"), listed("b")],
+                lease: None,
             },
         }))
     };

@@ -46,9 +46,7 @@ pub(super) fn hello_reply(mut reader: Reader<'_>) -> Result<HelloReply, DecodeEr
         }
     }
     let state = match state.taken()? {
-        (6, value) => HelloState::Forming {
-            list: peer_list(value.message("hello_reply.forming")?)?,
-        },
+        (6, value) => peer_list(value.message("hello_reply.forming")?)?,
         (7, value) => cluster(value.message("hello_reply.formed")?)?,
         (field, _) => return Err(state.unknown_kind(field)),
     };
@@ -104,14 +102,17 @@ pub(super) fn confirmed(mut reader: Reader<'_>) -> Result<Confirmed, DecodeError
     })
 }
 
-fn peer_list(mut reader: Reader<'_>) -> Result<Vec<Listed>, DecodeError> {
-    let mut list = Vec::new();
+fn peer_list(mut reader: Reader<'_>) -> Result<HelloState, DecodeError> {
+    let (mut list, mut agreed) = (Vec::new(), None);
     while let Some((field, value)) = reader.next()? {
-        if field == 1 {
-            push("peer_list.list", &mut list, listed(value)?)?;
+        match field {
+            1 => push("peer_list.list", &mut list, listed(value)?)?,
+            2 => agreed = Some(lease(value.message("peer_list.lease")?)?),
+            _ => {}
         }
     }
-    Ok(list)
+    let lease = agreed;
+    Ok(HelloState::Forming { list, lease })
 }
 
 fn listed(value: Value<'_>) -> Result<Listed, DecodeError> {

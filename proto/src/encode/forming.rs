@@ -47,7 +47,9 @@ impl Encode for HelloReply {
         sink.fixed(4, self.nonce);
         sink.uint(5, self.round);
         match &self.state {
-            HelloState::Forming { list } => sink.message(6, &PeerList(list)),
+            HelloState::Forming { list, lease } => {
+                sink.message(6, &PeerList(list, lease.as_ref()));
+            }
             HelloState::Formed {
                 cluster,
                 membership,
@@ -58,12 +60,15 @@ impl Encode for HelloReply {
     }
 }
 
-struct PeerList<'a>(&'a [Listed]);
+struct PeerList<'a>(&'a [Listed], Option<&'a Lease>);
 
 impl Encode for PeerList<'_> {
     fn put<S: Sink>(&self, sink: &mut S) {
         for listed in self.0 {
             sink.message(1, listed);
+        }
+        if let Some(lease) = self.1 {
+            sink.message(2, lease);
         }
     }
 }

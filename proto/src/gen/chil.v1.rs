@@ -451,6 +451,9 @@ pub mod hello_reply {
 pub struct PeerList {
     #[prost(message, repeated, tag = "1")]
     pub list: ::prost::alloc::vec::Vec<Listed>,
+    /// What it was told about reads from a lease; absent without one.
+    #[prost(message, optional, tag = "2")]
+    pub lease: ::core::option::Option<Lease>,
 }
 /// The cluster that a node belongs to.
 #[derive(Clone, PartialEq, ::prost::Message)]

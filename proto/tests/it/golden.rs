@@ -15,7 +15,7 @@ use chil_core::message::{
     Offer, Prepare, Promise, ReadIndex, ReadIndexReply, TransferNow,
 };
 use chil_core::{
-    Ballot, Chain, ClientId, ClusterId, DiskId, Entry, EntryKind, Envelope, Epoch, Member,
+    Ballot, Chain, ClientId, ClusterId, DiskId, Entry, EntryKind, Envelope, Epoch, Lease, Member,
     Membership, Message, NodeId, Slot, SnapshotId,
 };
 use chil_proto::{Frame, decode, encode};
@@ -300,11 +300,21 @@ fn messages_of_forming_are_pinned() {
         addr: addr.to_owned(),
         weight: 1,
     };
+    let lease = Lease {
+        duration_us: 500_000,
+        drift_ppm: 1_000,
+    };
     let list = vec![
         listed(Some("node-1"), "host-1:7000"),
         listed(None, "host-2:7000"),
     ];
-    forming("hello_reply_forming", reply(HelloState::Forming { list }));
+    forming(
+        "hello_reply_forming",
+        reply(HelloState::Forming {
+            list,
+            lease: Some(lease),
+        }),
+    );
     let members = ["node-1", "node-2"]
         .into_iter()
         .zip(1..)

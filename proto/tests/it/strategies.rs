@@ -13,7 +13,7 @@ use chil_core::message::{
     Offer, Prepare, Promise, ReadIndex, ReadIndexReply, TransferNow,
 };
 use chil_core::{
-    Ballot, Chain, ClientId, ClusterId, DiskId, Entry, EntryKind, Envelope, Epoch, Member,
+    Ballot, Chain, ClientId, ClusterId, DiskId, Entry, EntryKind, Envelope, Epoch, Lease, Member,
     Membership, Message, NodeId, Slot, SnapshotId,
 };
 use chil_proto::Frame;
@@ -387,7 +387,7 @@ fn list() -> BoxedStrategy<Vec<Listed>> {
 
 fn state() -> BoxedStrategy<HelloState> {
     prop_oneof![
-        list().prop_map(|list| HelloState::Forming { list }),
+        (list(), option::of(lease())).prop_map(|(list, lease)| HelloState::Forming { list, lease }),
         (any::<u128>(), membership()).prop_map(|(cluster, membership)| HelloState::Formed {
             cluster: ClusterId::new(cluster),
             membership,
@@ -396,10 +396,20 @@ fn state() -> BoxedStrategy<HelloState> {
     .boxed()
 }
 
+fn lease() -> BoxedStrategy<Lease> {
+    (1..u64::MAX / 2, 0..=Lease::DRIFT_PPM_MAX)
+        .prop_map(|(duration_us, drift_ppm)| Lease {
+            duration_us,
+            drift_ppm,
+        })
+        .boxed()
+}
+
 fn membership() -> BoxedStrategy<Membership> {
     let members = vec(("[a-z.:0-9]{0,30}", any::<u32>()), 1..6);
-    (count(), members, any::<u128>(), any::<u32>())
-        .prop_map(|(epoch, parts, disk, protocol)| {
+    let terms = (any::<u32>(), option::of(lease()));
+    (count(), members, any::<u128>(), terms)
+        .prop_map(|(epoch, parts, disk, (protocol, lease))| {
             let members = (0_u8..).zip(parts).map(|(i, (addr, weight))| Member {
                 name: format!("node-{}", b'z' - i),
                 disk: DiskId::new(disk.wrapping_add(u128::from(i))),
@@ -408,6 +418,7 @@ fn membership() -> BoxedStrategy<Membership> {
             });
             let mut membership = Membership::new(Epoch::new(epoch.max(1)), members).expect("valid");
             membership.protocol = protocol;
+            membership.lease = lease;
             membership
         })
         .boxed()
