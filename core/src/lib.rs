@@ -63,13 +63,17 @@
 //! | [`message`] | what nodes say to each other, and what must be durable first |
 //! | [`record`] | what must survive a crash, and its fold |
 //! | [`input`], [`output`], [`status`] | the seam to the driver |
-//! | [`snapshot`] | which snapshot stands for the beginning of a log |
+//! | [`snapshot`] | which snapshot stands for the beginning of a log; a snapshot's bytes |
 //! | [`config`] | every limit and interval |
 //! | [`replica`] | the protocol: acceptor, candidate, leader, learner, reader, election |
 //! | [`detector`] | when a silent peer counts as down |
-//! | [`state_machine`], [`kv`] | what executes decided commands, and the built-in machine |
+//! | [`applier`], [`session`] | executes decided entries in order, each request of a session once |
+//! | [`state_machine`], [`kv`] | what a command means: the trait, and the built-in machine |
+//! | [`canonical`] | numbers and byte strings in streams, for snapshots of machines |
 #![warn(clippy::indexing_slicing, clippy::unwrap_used)]
 
+pub mod applier;
+pub mod canonical;
 pub mod command;
 pub mod config;
 pub mod detector;
@@ -79,16 +83,19 @@ pub mod kv;
 pub mod log;
 pub mod membership;
 pub mod message;
+mod ordered_map;
 pub mod output;
 pub mod quorum;
 pub mod record;
 pub mod replica;
+pub mod session;
 pub mod snapshot;
 pub mod state_machine;
 pub mod status;
 pub mod time;
 pub mod types;
 
+pub use applier::{Applied, Applier};
 pub use command::{Chain, Command, Entry, EntryKind};
 pub use config::{Config, ConfigError};
 pub use input::{Input, ReadVia};
@@ -97,8 +104,12 @@ pub use message::{Envelope, Lane, Message};
 pub use output::{Notice, Output, Refusal, TransferError};
 pub use record::{LogChange, Meta, Persist, Record, Recovered};
 pub use replica::{RecoverError, Replica};
-pub use snapshot::{PartialSnapshot, SnapshotId, SnapshotMark};
-pub use state_machine::{Applied, Applier, StateMachine};
+pub use session::{Outcome, SessionLimits};
+pub use snapshot::{
+    FrozenSnapshot, PartialSnapshot, SnapshotError, SnapshotHeader, SnapshotId, SnapshotMark,
+    SnapshotPolicy,
+};
+pub use state_machine::{FrozenState, StateMachine};
 pub use status::{PeerStatus, Role, Status};
 pub use time::{Span, Time};
 pub use types::{Ballot, ClientId, ClusterId, DiskId, Epoch, Lsn, NodeId, Slot, Token};

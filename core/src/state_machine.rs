@@ -1,10 +1,11 @@
-//! What executes decided commands: the [`StateMachine`] trait and the loop that feeds it in order.
-//! Knows nothing about how commands were decided, nor who waits for their replies.
+//! What executes decided commands: the [`StateMachine`] trait, and the frozen state behind a snapshot.
+//! Knows nothing about how commands were decided, who waits for their replies, or about sessions.
+
+use std::io::{Read, Result, Write};
 
 use bytes::Bytes;
 
-use crate::command::{Chain, Entry, EntryKind};
-use crate::types::{Ballot, Slot};
+use crate::types::Slot;
 
 /// A deterministic machine: the same commands in the same order give the same replies and state
 /// on every node. No clock, no randomness, no iteration over hash maps in `apply`.
@@ -19,84 +20,29 @@ pub trait StateMachine: Send + 'static {
 
     /// A digest of the whole state: equal states give equal digests on every node.
     fn digest(&self) -> u128;
-}
 
-/// Executes decided entries one after the other, each exactly once per process life.
-#[derive(Clone, Debug)]
-pub struct Applier<S> {
-    machine: S,
-    applied: Slot,
-    chain: Chain,
-}
-
-/// What executing one entry yielded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// The slot executed.
-    pub slot: Slot,
-    /// The ballot that first proposed it: together with the slot, whose command it was.
-    pub origin: Ballot,
-    /// The state machine's reply.
-    pub reply: Bytes,
-}
-
-impl<S: StateMachine> Applier<S> {
-    /// An applier for a machine that has executed nothing yet.
-    #[must_use]
-    pub const fn new(machine: S) -> Self {
-        Self {
-            machine,
-            applied: Slot::ZERO,
-            chain: Chain::EMPTY,
-        }
-    }
-
-    /// Executes `entry`.
+    /// The state as it is now, to be written elsewhere while this machine goes on.
     ///
-    /// # Panics
-    /// If it is not the entry behind the last one executed: executing anything else would let
-    /// this node's state differ from the others' for ever.
-    pub fn apply(&mut self, entry: &Entry) -> Applied {
-        assert!(
-            entry.follows(self.applied, self.chain),
-            "entry {entry} does not follow slot {} with chain {}",
-            self.applied,
-            self.chain
-        );
-        let reply = match entry.kind() {
-            EntryKind::Command(command) => self.machine.apply(entry.slot(), &command.payload),
-            EntryKind::Register { .. } => Bytes::new(),
-        };
-        self.applied = entry.slot();
-        self.chain = entry.chain();
-        Applied {
-            slot: entry.slot(),
-            origin: entry.origin(),
-            reply,
-        }
-    }
+    /// Called between two commands, in the loop that also sends heartbeats: it has to be quick
+    /// however large the state is. A map whose copies share their content does it, or a handle to
+    /// a store that copies on write; a small state may simply be cloned.
+    fn freeze(&self) -> Box<dyn FrozenState>;
 
-    /// The last slot executed.
-    #[must_use]
-    pub const fn applied(&self) -> Slot {
-        self.applied
-    }
+    /// Replaces the whole state by the one that [`FrozenState::write_to`] wrote, and reads it to
+    /// its end.
+    ///
+    /// # Errors
+    /// As `from` does, and if the bytes are no state of this machine (never a panic: they may
+    /// come from a damaged disk). The machine may then be in any state and is not used again.
+    fn restore(&mut self, from: &mut dyn Read) -> Result<()>;
+}
 
-    /// Chain of the log at the last slot executed.
-    #[must_use]
-    pub const fn chain(&self) -> Chain {
-        self.chain
-    }
-
-    /// The machine, for queries.
-    #[must_use]
-    pub const fn machine(&self) -> &S {
-        &self.machine
-    }
-
-    /// Digest of the state after the last slot executed.
-    #[must_use]
-    pub fn digest(&self) -> u128 {
-        self.machine.digest()
-    }
+/// A state machine's state at one slot.
+pub trait FrozenState: Send {
+    /// Writes the state: equal states give equal bytes, on every node and whatever commands led
+    /// to them. [`canonical`](crate::canonical) helps.
+    ///
+    /// # Errors
+    /// As `out` does.
+    fn write_to(&self, out: &mut dyn Write) -> Result<()>;
 }

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chil::{Consistency, Node, ProposeError, Slot, StateMachine};
+use chil::{Consistency, FrozenState, Node, ProposeError, Slot, StateMachine, canonical};
 
 /// The replicated state: who voted what on which claim.
 #[derive(Default)]
@@ -69,6 +70,46 @@ impl StateMachine for Verdicts {
         }
         hash
     }
+
+    /// Few votes: a copy is cheap enough. Called between two commands, so it must not take long.
+    fn freeze(&self) -> Box<dyn FrozenState> {
+        Box::new(Frozen(self.votes.clone()))
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        self.votes.clear();
+        for _ in 0..canonical::read_u64(from)? {
+            let claim = read_text(from)?;
+            let votes = self.votes.entry(claim).or_default();
+            for _ in 0..canonical::read_u64(from)? {
+                votes.insert(read_text(from)?, canonical::read_u8(from)? == 1);
+            }
+        }
+        canonical::read_end(from)
+    }
+}
+
+/// What a snapshot holds: the same votes give the same bytes on every node.
+struct Frozen(BTreeMap<String, BTreeMap<String, bool>>);
+
+impl FrozenState for Frozen {
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        canonical::write_u64(out, self.0.len() as u64)?;
+        for (claim, votes) in &self.0 {
+            canonical::write_bytes(out, claim.as_bytes())?;
+            canonical::write_u64(out, votes.len() as u64)?;
+            for (checker, vote) in votes {
+                canonical::write_bytes(out, checker.as_bytes())?;
+                canonical::write_u8(out, u8::from(*vote))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_text(from: &mut dyn Read) -> io::Result<String> {
+    let bytes = canonical::read_bytes(from, 1 << 20)?;
+    String::from_utf8(bytes.into()).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;

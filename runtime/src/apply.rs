@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use chil_core::{Applier, Ballot, Entry, Slot, Span, StateMachine};
+use chil_core::{Applied, Applier, Ballot, Entry, Outcome, Slot, Span, StateMachine};
 use tokio::sync::oneshot;
 
-use crate::error::{NodeError, ProposeError, ReadError};
+use crate::error::{NodeError, ProposeError, ReadError, Rejection};
 use crate::handle::{Answer, Executed};
 use crate::ports::Clock;
 
@@ -72,7 +72,7 @@ pub(crate) struct Apply<S> {
 }
 
 impl<S: StateMachine> Apply<S> {
-    pub(crate) const fn new(machine: S) -> Self {
+    pub(crate) fn new(machine: S) -> Self {
         Self {
             applier: Applier::new(machine),
             backlog: VecDeque::new(),
@@ -162,7 +162,7 @@ impl<S: StateMachine> Apply<S> {
                 slot: entry.slot(),
                 panic: panic_text(panic.as_ref()),
             })?;
-            self.resolve(applied.slot, applied.origin, applied.reply);
+            self.resolve(applied);
             if end <= clock.now() {
                 break;
             }
@@ -177,14 +177,15 @@ impl<S: StateMachine> Apply<S> {
         Ok(Some(self.applied()))
     }
 
-    fn resolve(&mut self, slot: Slot, origin: Ballot, reply: Bytes) {
+    fn resolve(&mut self, applied: Applied) {
+        let slot = applied.slot;
         if self.waiters.front().is_none_or(|w| slot < w.slot) {
             return;
         }
         let waiter = self.waiters.pop_front().expect("looked at above");
         assert_eq!(waiter.slot, slot, "a waiter's slot was executed unnoticed");
-        waiter.reply.send(if waiter.origin == origin {
-            Ok(Executed { slot, reply })
+        waiter.reply.send(if waiter.origin == applied.origin {
+            told(applied.outcome)
         } else {
             // Another leader's command took the slot: this one can never be decided there.
             Err(ProposeError::NotLeader { hint: None })
@@ -222,6 +223,22 @@ impl<S: StateMachine> Apply<S> {
     }
 }
 
+/// What the proposer of an executed entry is told.
+fn told(outcome: Outcome) -> ProposeResult {
+    match outcome {
+        Outcome::Executed { slot, reply } => Ok(Executed { slot, reply }),
+        // The session is called what its slot is.
+        Outcome::Registered { client } => Ok(Executed {
+            slot: Slot::new(client.get()),
+            reply: Bytes::new(),
+        }),
+        Outcome::SessionExpired => Err(ProposeError::SessionExpired),
+        Outcome::StaleSeq => Err(ProposeError::StaleSeq),
+        Outcome::BeyondWindow => Err(ProposeError::Rejected(Rejection::BeyondWindow)),
+        Outcome::Reused => Err(ProposeError::Rejected(Rejection::Reused)),
+    }
+}
+
 /// What a panic said, where it said anything.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     panic
@@ -236,7 +253,9 @@ const SLICE: Span = Span::from_millis(2);
 
 #[cfg(test)]
 mod tests {
-    use chil_core::{Chain, Command, EntryKind, Epoch, NodeId};
+    use std::io::{self, Write};
+
+    use chil_core::{Chain, Command, EntryKind, Epoch, FrozenState, NodeId, canonical};
     use tokio::sync::oneshot::Receiver;
 
     use super::*;
@@ -257,6 +276,23 @@ mod tests {
 
         fn digest(&self) -> u128 {
             self.0.into()
+        }
+
+        fn freeze(&self) -> Box<dyn FrozenState> {
+            Box::new(Count(self.0))
+        }
+
+        fn restore(&mut self, from: &mut dyn io::Read) -> io::Result<()> {
+            self.0 = canonical::read_u64(from)?;
+            canonical::read_end(from)
+        }
+    }
+
+    struct Count(u64);
+
+    impl FrozenState for Count {
+        fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+            canonical::write_u64(out, self.0)
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chil_core::{ClusterId, RecoverError, Slot};
+use chil_core::{ClusterId, RecoverError, SessionLimits, Slot};
 
 use crate::storage::StorageError;
 
@@ -100,6 +100,14 @@ pub enum ProposeError {
     /// The outcome is not known: it may have been executed, or may yet be.
     #[error("the outcome is unknown: the command may have been executed, or may yet be")]
     Unknown,
+    /// The cluster does not know the session (any more). This attempt executed nothing; whether
+    /// an earlier one did is not known, and will not become known.
+    #[error("the session has expired: the outcome is unknown")]
+    SessionExpired,
+    /// The client had said, by a later command's `ack_floor`, that it has this one's outcome.
+    /// This attempt executed nothing; an earlier one's reply is not kept any more.
+    #[error("the command's outcome was acknowledged before")]
+    StaleSeq,
     /// The node is shutting down or has ended. Surely not executed.
     #[error("the node has stopped")]
     Stopped,
@@ -122,6 +130,15 @@ pub enum Rejection {
         /// The cluster that the node belongs to.
         cluster: ClusterId,
     },
+    /// Its number is too far above the last one whose reply its session's client has seen.
+    #[error(
+        "its number is more than {max} above the last one whose reply the client has seen",
+        max = SessionLimits::WINDOW
+    )]
+    BeyondWindow,
+    /// Another command was executed under its number.
+    #[error("another command of its session was executed under its number")]
+    Reused,
     /// The state machine did not understand it. It stands in the log and changed nothing.
     #[error("the state machine does not understand it: {0}")]
     NotUnderstood(String),

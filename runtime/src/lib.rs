@@ -79,7 +79,7 @@ pub mod storage;
 mod telemetry;
 
 pub use chil_core::kv::{self, KeyValue, Versioned};
-pub use chil_core::{Config as ProtocolConfig, Slot, Span, StateMachine};
+pub use chil_core::{Config as ProtocolConfig, FrozenState, Slot, Span, StateMachine, canonical};
 pub use config::Peer;
 
 #[cfg(feature = "grpc")]

@@ -6,13 +6,15 @@
 
 mod codec;
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::state_machine::StateMachine;
+use crate::canonical;
+use crate::ordered_map::OrderedMap;
+use crate::state_machine::{FrozenState, StateMachine};
 use crate::types::Slot;
 
 /// A write. Its encoding is the payload of a [`Command`](crate::Command).
@@ -115,7 +117,7 @@ pub enum KvError {
 /// Always: `sum` is the wrapping sum of the hashes of all items ([`KeyValue::recount`] checks it).
 #[derive(Clone, Default)]
 pub struct KeyValue {
-    items: BTreeMap<Bytes, Item>,
+    items: OrderedMap<Bytes, Item>,
     sum: u128,
 }
 
@@ -139,13 +141,13 @@ impl KeyValue {
     /// How many keys have a value.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.items.len() as u64
+        self.items.len()
     }
 
     /// Whether no key has a value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items.len() == 0
     }
 
     /// Executes `command` as the decision of `slot`.
@@ -216,6 +218,44 @@ impl StateMachine for KeyValue {
 
     fn digest(&self) -> u128 {
         seal(self.sum, self.len())
+    }
+
+    fn freeze(&self) -> Box<dyn FrozenState> {
+        Box::new(Frozen(self.items.clone()))
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        let mut restored = Self::default();
+        let format = canonical::read_u8(from)?;
+        if format != codec::FORMAT {
+            let error = KvError::Format { found: format };
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+        for _ in 0..canonical::read_u64(from)? {
+            let key = canonical::read_bytes(from, u64::MAX)?;
+            let version = canonical::read_u64(from)?;
+            let value = canonical::read_bytes(from, u64::MAX)?;
+            restored.put(version, &key, &value);
+        }
+        canonical::read_end(from)?;
+        *self = restored;
+        Ok(())
+    }
+}
+
+/// All items as they were at one slot.
+struct Frozen(OrderedMap<Bytes, Item>);
+
+impl FrozenState for Frozen {
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        canonical::write_u8(out, codec::FORMAT)?;
+        canonical::write_u64(out, self.0.len())?;
+        for (key, item) in self.0.iter() {
+            canonical::write_bytes(out, key)?;
+            canonical::write_u64(out, item.version)?;
+            canonical::write_bytes(out, &item.value)?;
+        }
+        Ok(())
     }
 }
 
@@ -368,7 +408,7 @@ mod tests {
             }
             // The shortest history that leads to the same state, in another order.
             let mut direct = KeyValue::default();
-            for (key, item) in machine.items.iter().rev() {
+            for (key, item) in machine.items.iter() {
                 let (key, value) = (key.clone(), item.value.clone());
                 direct.execute(Slot::new(item.version), &KvCommand::Put { key, value });
             }

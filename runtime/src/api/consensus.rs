@@ -189,6 +189,13 @@ fn outcome(result: ProposeResult) -> Outcome {
         Err(ProposeError::Rejected(Rejection::WrongCluster { cluster })) => {
             Outcome::WrongCluster(wrong_cluster(cluster))
         }
+        Err(ProposeError::SessionExpired) => Outcome::SessionExpired(v1::SessionExpired {}),
+        Err(ProposeError::StaleSeq) => Outcome::StaleSeq(v1::StaleSeq {}),
+        Err(ProposeError::Rejected(reason @ (Rejection::BeyondWindow | Rejection::Reused))) => {
+            Outcome::Refused(v1::Refused {
+                reason: reason.to_string(),
+            })
+        }
         Err(
             error @ (ProposeError::Unknown | ProposeError::Rejected(Rejection::NotUnderstood(_))),
         ) => Outcome::Unknown(v1::OutcomeUnknown {

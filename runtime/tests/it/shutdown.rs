@@ -1,9 +1,10 @@
 //! A node ends in bounded time, whoever is connected, and says why when it ends by itself.
 
+use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chil::{KeyValue, Node, NodeError, ProposeError, Slot, StateMachine};
+use chil::{FrozenState, KeyValue, Node, NodeError, ProposeError, Slot, StateMachine, canonical};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -97,6 +98,23 @@ impl StateMachine for Fragile {
 
     fn digest(&self) -> u128 {
         0
+    }
+
+    fn freeze(&self) -> Box<dyn FrozenState> {
+        Box::new(Nothing)
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        canonical::read_end(from)
+    }
+}
+
+/// The state of a machine that has none.
+struct Nothing;
+
+impl FrozenState for Nothing {
+    fn write_to(&self, _out: &mut dyn Write) -> io::Result<()> {
+        Ok(())
     }
 }
 
