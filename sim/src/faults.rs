@@ -1,10 +1,10 @@
 //! What each fault of a plan does to the world, and how it ends.
 //! Knows nothing about why a fault was drawn.
 
-use chil_core::Role;
+use chil_core::{Lane, Role};
 
 use crate::check::Verdict;
-use crate::plan::{CrashMode, FaultKind, Target};
+use crate::plan::{CrashMode, FaultKind, LaneName, Target};
 use crate::trace::Mark;
 use crate::world::{Event, World};
 
@@ -36,7 +36,7 @@ impl World {
 
     fn begin_fault(&mut self, index: usize, kind: &FaultKind, end: u64) -> Verdict {
         let down = end - self.now;
-        let (now, nodes) = (self.now, self.nodes.len());
+        let (now, nodes, begins) = (self.now, self.nodes.len(), true);
         self.trace.tell(now, "--", || {
             format!("FAULT {kind:?} for {} ms", down / 1_000_000)
         });
@@ -60,16 +60,17 @@ impl World {
                 Ok(())
             }
             FaultKind::Cut { links } => {
-                for (from, to) in links {
-                    self.network.cut(*from, *to);
-                }
+                self.bend(links, &Lane::ALL, begins);
+                Ok(())
+            }
+            FaultKind::CutLanes { links, lanes } => {
+                self.bend(links, &lanes_of(lanes), begins);
                 Ok(())
             }
             FaultKind::Isolate { node, .. } => {
                 self.hit[index] = Some(self.target(*node));
-                for (from, to) in self.isolated_links(index, kind) {
-                    self.network.cut(from, to);
-                }
+                let links = self.isolated_links(index, kind);
+                self.bend(&links, &Lane::ALL, begins);
                 Ok(())
             }
             FaultKind::Clog { links } => {
@@ -103,13 +104,32 @@ impl World {
 
     fn end_fault(&mut self, index: usize, kind: &FaultKind) {
         self.trace.tell(self.now, "--", || format!("ENDS {kind:?}"));
-        if let FaultKind::Cut { links } = kind {
-            for (from, to) in links {
-                self.network.mend(*from, *to);
+        let begins = false;
+        match kind {
+            FaultKind::Cut { links } => self.bend(links, &Lane::ALL, begins),
+            FaultKind::CutLanes { links, lanes } => self.bend(links, &lanes_of(lanes), begins),
+            FaultKind::Isolate { .. } => {
+                let links = self.isolated_links(index, kind);
+                self.bend(&links, &Lane::ALL, begins);
             }
+            FaultKind::Crash { .. }
+            | FaultKind::Blackout
+            | FaultKind::CrashInDisk { .. }
+            | FaultKind::Clog { .. }
+            | FaultKind::SlowDisk { .. }
+            | FaultKind::Pause { .. }
+            | FaultKind::ClockJump { .. } => {}
         }
-        for (from, to) in self.isolated_links(index, kind) {
-            self.network.mend(from, to);
+    }
+
+    /// Cuts lanes of links, or takes that back.
+    fn bend(&mut self, links: &[(usize, usize)], lanes: &[Lane], cuts: bool) {
+        for (from, to) in links {
+            if cuts {
+                self.network.cut(*from, *to, lanes);
+            } else {
+                self.network.mend(*from, *to, lanes);
+            }
         }
     }
 
@@ -160,4 +180,8 @@ impl World {
         self.schedule(self.now + down, Event::Start { node, life });
         Ok(())
     }
+}
+
+fn lanes_of(names: &[LaneName]) -> Vec<Lane> {
+    names.iter().map(|name| Lane::from(*name)).collect()
 }

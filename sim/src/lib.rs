@@ -2,7 +2,8 @@
 //! Knows nothing about sockets, threads of nodes or real time: a run is a function of its plan.
 //!
 //! A [`plan::Plan`] is drawn from a seed by [`swarm::plan`], executed by [`run::run`], and judged
-//! by the checks in [`check`]. Many seeds at once are [`sweep`]'s.
+//! by the checks in [`check`]. Many seeds at once are [`sweep`]'s. [`scenario`] measures how long
+//! named faults of connectivity and disks keep a cluster from working.
 
 pub mod check;
 pub mod cli;
@@ -18,6 +19,7 @@ mod outputs;
 pub mod plan;
 mod requests;
 pub mod run;
+pub mod scenario;
 pub mod stats;
 mod store;
 pub mod swarm;

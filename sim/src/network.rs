@@ -19,8 +19,8 @@ pub(crate) struct Network {
 /// One direction between two nodes.
 #[derive(Clone, Debug, Default)]
 struct Link {
-    /// How many faults cut it now.
-    cuts: u32,
+    /// How many faults cut each lane of it now.
+    cuts: [u32; Lane::ALL.len()],
     /// Messages are held until this simulated time.
     held_until: u64,
     /// When the last message of each lane arrives.
@@ -54,7 +54,7 @@ impl Network {
 
     /// Decides the fate of a message sent now.
     pub(crate) fn send(&mut self, now: u64, from: usize, to: usize, lane: Lane) -> Arrivals {
-        if self.link(from, to).cuts > 0 || (!self.calm && self.dice.chance(self.plan.loss_ppm)) {
+        if self.is_cut(from, to, lane) || (!self.calm && self.dice.chance(self.plan.loss_ppm)) {
             return Arrivals::default();
         }
         let first = Some(self.arrival(now, from, to, lane));
@@ -84,19 +84,31 @@ impl Network {
     }
 
     /// Whether a message that is on its way can still arrive.
-    pub(crate) fn is_cut(&mut self, from: usize, to: usize) -> bool {
-        self.link(from, to).cuts > 0
+    pub(crate) fn is_cut(&mut self, from: usize, to: usize, lane: Lane) -> bool {
+        self.link(from, to)
+            .cuts
+            .iter()
+            .zip(Lane::ALL)
+            .any(|(cuts, of)| *cuts > 0 && of == lane)
     }
 
-    /// Cuts a link once more.
-    pub(crate) fn cut(&mut self, from: usize, to: usize) {
-        self.link(from, to).cuts += 1;
+    /// Cuts these lanes of a link once more.
+    pub(crate) fn cut(&mut self, from: usize, to: usize, lanes: &[Lane]) {
+        for cuts in self.cuts(from, to, lanes) {
+            *cuts += 1;
+        }
     }
 
-    /// Takes back one cut.
-    pub(crate) fn mend(&mut self, from: usize, to: usize) {
-        let link = self.link(from, to);
-        link.cuts = link.cuts.saturating_sub(1);
+    /// Takes back one cut of each of these lanes.
+    pub(crate) fn mend(&mut self, from: usize, to: usize, lanes: &[Lane]) {
+        for cuts in self.cuts(from, to, lanes) {
+            *cuts = cuts.saturating_sub(1);
+        }
+    }
+
+    fn cuts(&mut self, from: usize, to: usize, lanes: &[Lane]) -> impl Iterator<Item = &mut u32> {
+        let cuts = self.link(from, to).cuts.iter_mut().zip(Lane::ALL);
+        cuts.filter_map(|(cuts, lane)| lanes.contains(&lane).then_some(cuts))
     }
 
     /// Holds what is sent on a link until `until`.
@@ -109,12 +121,12 @@ impl Network {
     pub(crate) fn heal(&mut self, scars: &[(usize, usize)]) {
         self.calm = true;
         for link in &mut self.links {
-            link.cuts = 0;
+            link.cuts = [0; Lane::ALL.len()];
             link.held_until = 0;
             link.latest = [0; Lane::ALL.len()];
         }
         for (from, to) in scars {
-            self.cut(*from, *to);
+            self.cut(*from, *to, &Lane::ALL);
         }
     }
 }
@@ -150,13 +162,25 @@ mod tests {
     #[test]
     fn a_cut_is_one_way_and_counted() {
         let mut network = Network::new(1, &plan(), 2);
-        network.cut(0, 1);
-        network.cut(0, 1);
-        network.mend(0, 1);
+        network.cut(0, 1, &Lane::ALL);
+        network.cut(0, 1, &Lane::ALL);
+        network.mend(0, 1, &Lane::ALL);
         assert_eq!(network.send(0, 0, 1, Lane::Quorum), Arrivals::default());
         assert!(network.send(0, 1, 0, Lane::Quorum).first.is_some());
-        network.mend(0, 1);
+        network.mend(0, 1, &Lane::ALL);
         assert!(network.send(0, 0, 1, Lane::Quorum).first.is_some());
+    }
+
+    #[test]
+    fn a_lane_can_be_cut_alone() {
+        let mut network = Network::new(1, &plan(), 2);
+        network.cut(0, 1, &Lane::ALL);
+        network.cut(0, 1, &[Lane::Quorum, Lane::Bulk]);
+        network.mend(0, 1, &Lane::ALL);
+        let cut = Lane::ALL.map(|lane| network.is_cut(0, 1, lane));
+        assert_eq!(cut, [false, true, true]);
+        assert!(network.send(0, 0, 1, Lane::Heartbeat).first.is_some());
+        assert_eq!(network.send(0, 0, 1, Lane::Quorum), Arrivals::default());
     }
 
     #[test]
@@ -182,7 +206,7 @@ mod tests {
                 .all(|fate| fate.first.is_none_or(|at| at >= 1_000_000))
         );
         network.heal(&[(0, 1)]);
-        assert!(network.is_cut(0, 1));
+        assert!(network.is_cut(0, 1, Lane::Bulk));
         for _ in 0..200 {
             let fate = network.send(0, 1, 0, Lane::Bulk);
             assert!(fate.first.is_some_and(|at| at <= 90_000 + 200) && fate.second.is_none());

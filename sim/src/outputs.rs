@@ -1,7 +1,7 @@
 //! What the world does with a replica's outputs: its disk, its messages, its clients' answers.
 //! Knows nothing about when anything happens but what the network says.
 
-use chil_core::{Envelope, Input, Notice, Output};
+use chil_core::{Envelope, Input, Lane, Notice, Output};
 use chil_proto::{Frame, encode};
 
 use crate::check::{Verdict, Violation};
@@ -31,6 +31,9 @@ impl World {
                     }
                 }
                 output => {
+                    if let Output::Notice(Notice::Campaigning { .. }) = &output {
+                        self.stats.ballots += 1;
+                    }
                     if let Output::Notice(Notice::Leading {
                         ballot,
                         adopted_last,
@@ -151,6 +154,10 @@ impl World {
         first: u64,
         second: Option<u64>,
     ) {
+        let lane = match &frame {
+            Frame::Envelope(envelope) => envelope.body.lane(),
+            Frame::Forming(_) => Lane::Heartbeat,
+        };
         let hop = if self.plan.network.codec {
             Hop::Encoded(encode::frame(&frame))
         } else {
@@ -161,8 +168,24 @@ impl World {
                 Hop::Whole(frame) => Hop::Whole(frame.clone()),
                 Hop::Encoded(bytes) => Hop::Encoded(bytes.clone()),
             };
-            self.schedule(second, Event::Arrive { from, to, hop });
+            self.schedule(
+                second,
+                Event::Arrive {
+                    from,
+                    to,
+                    lane,
+                    hop,
+                },
+            );
         }
-        self.schedule(first, Event::Arrive { from, to, hop });
+        self.schedule(
+            first,
+            Event::Arrive {
+                from,
+                to,
+                lane,
+                hop,
+            },
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! A run as data: cluster, network, disks, clocks, workload, and faults with their times.
 //! Knows nothing about how a plan is drawn or executed; it is what replay and people work on.
 
+use chil_core::{Config, Lane, NodeId};
 use serde::{Deserialize, Serialize};
 
 /// Everything that a run depends on. The same plan gives the same run, event by event.
@@ -56,6 +57,25 @@ pub struct ClusterPlan {
     pub peer_window_bytes_max: u64,
     /// `Config::batch_bytes_max`.
     pub batch_bytes_max: u64,
+}
+
+impl Default for ClusterPlan {
+    /// Three equal members with the core's own limits.
+    fn default() -> Self {
+        let config = Config::new(NodeId::new(1), 0, 0);
+        Self {
+            weights: vec![1; 3],
+            forms: false,
+            heartbeat_us: config.heartbeat_interval.micros(),
+            gather_us: 0,
+            lag_limit: config.lag_limit,
+            value_bytes_max: config.value_bytes_max,
+            in_flight_entries_max: config.in_flight_entries_max,
+            in_flight_bytes_max: config.in_flight_bytes_max,
+            peer_window_bytes_max: config.peer_window_bytes_max,
+            batch_bytes_max: config.batch_bytes_max,
+        }
+    }
 }
 
 /// How messages travel.
@@ -165,6 +185,28 @@ pub enum CrashMode {
     Kill,
 }
 
+/// A lane between nodes, as plans name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaneName {
+    /// Heartbeats and what introduces nodes to each other.
+    Heartbeat,
+    /// Everything that decides.
+    Quorum,
+    /// Catching up.
+    Bulk,
+}
+
+impl From<LaneName> for Lane {
+    fn from(name: LaneName) -> Self {
+        match name {
+            LaneName::Heartbeat => Self::Heartbeat,
+            LaneName::Quorum => Self::Quorum,
+            LaneName::Bulk => Self::Bulk,
+        }
+    }
+}
+
 /// What can go wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -197,6 +239,14 @@ pub enum FaultKind {
         /// Whether messages of the target still get out.
         inbound_only: bool,
     },
+    /// On these links no message of these lanes passes while it lasts, such as when a connection
+    /// hangs that carries the data, while the one that carries heartbeats works.
+    CutLanes {
+        /// The links.
+        links: Vec<(usize, usize)>,
+        /// What does not pass.
+        lanes: Vec<LaneName>,
+    },
     /// Messages on these links are held and all arrive when it ends.
     Clog {
         /// The links.
@@ -223,7 +273,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Names of all kinds, in the order in which they are counted.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 12] = [
         "crash (power)",
         "crash (kill)",
         "blackout",
@@ -235,12 +285,16 @@ impl FaultKind {
         "slow disk",
         "pause",
         "clock jump",
+        "cut lanes",
     ];
 
     /// Whether something has to be undone when its time is over.
     #[must_use]
     pub const fn has_end(&self) -> bool {
-        matches!(self, Self::Cut { .. } | Self::Isolate { .. })
+        matches!(
+            self,
+            Self::Cut { .. } | Self::CutLanes { .. } | Self::Isolate { .. }
+        )
     }
 
     /// Position of its name in [`FaultKind::NAMES`].
@@ -269,6 +323,7 @@ impl FaultKind {
             Self::SlowDisk { .. } => 8,
             Self::Pause { .. } => 9,
             Self::ClockJump { .. } => 10,
+            Self::CutLanes { .. } => 11,
         }
     }
 }
@@ -352,9 +407,9 @@ impl Plan {
         }
         for fault in &self.faults {
             let known = match &fault.kind {
-                FaultKind::Cut { links } | FaultKind::Clog { links } => {
-                    links.iter().all(|(a, b)| *a < nodes && *b < nodes)
-                }
+                FaultKind::Cut { links }
+                | FaultKind::CutLanes { links, .. }
+                | FaultKind::Clog { links } => links.iter().all(|(a, b)| *a < nodes && *b < nodes),
                 FaultKind::Crash { node, .. }
                 | FaultKind::CrashInDisk { node, .. }
                 | FaultKind::Isolate { node, .. }

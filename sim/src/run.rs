@@ -81,9 +81,14 @@ pub fn run(plan: &Plan, watch: Watch) -> Outcome {
 
 impl World {
     fn live(&mut self) -> Verdict {
+        self.run_until(self.plan.heal_at_us * 1_000)?;
+        self.heal_and_audit()
+    }
+
+    /// Ends all faults at the time for that, which it must be, and judges what comes of it.
+    pub(crate) fn heal_and_audit(&mut self) -> Verdict {
         let round = self.plan.cluster.heartbeat_us * 1_000;
         let heal_at = self.plan.heal_at_us * 1_000;
-        self.run_until(heal_at)?;
         self.heal()?;
         let mut settled_for = 0;
         for passed in 1..=SETTLE_ROUNDS {

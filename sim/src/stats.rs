@@ -26,6 +26,8 @@ pub struct Stats {
     pub reads: u64,
     /// Operations whose outcome stayed unknown.
     pub unknown: u64,
+    /// Ballots that some node tried to lead in.
+    pub ballots: u64,
     /// Ballots led.
     pub leaders: u64,
     /// Starts of a node after its first.
@@ -50,6 +52,7 @@ impl Stats {
         self.writes += other.writes;
         self.reads += other.reads;
         self.unknown += other.unknown;
+        self.ballots += other.ballots;
         self.leaders += other.leaders;
         self.restarts += other.restarts;
         for (sum, more) in self.faults.iter_mut().zip(other.faults) {

@@ -6,8 +6,8 @@
 
 use crate::dice::{Concern, Dice};
 use crate::plan::{
-    ClockPlan, ClusterPlan, CrashMode, DiskPlan, Fault, FaultKind, NetworkPlan, Plan, Target,
-    WorkloadPlan,
+    ClockPlan, ClusterPlan, CrashMode, DiskPlan, Fault, FaultKind, LaneName, NetworkPlan, Plan,
+    Target, WorkloadPlan,
 };
 
 /// The plan of `seed`.
@@ -231,7 +231,7 @@ fn faults(
         heartbeat_us,
         heal_at_us,
     };
-    let kinds: [fn(&mut Draw<'_>) -> FaultKind; 10] = [
+    let kinds: [fn(&mut Draw<'_>) -> FaultKind; 11] = [
         |d| FaultKind::Crash {
             node: d.target(),
             mode: CrashMode::Power,
@@ -261,6 +261,10 @@ fn faults(
         },
         |d| FaultKind::Pause { node: d.target() },
         |d| FaultKind::ClockJump { node: d.target() },
+        |d| FaultKind::CutLanes {
+            links: links(d.dice, d.nodes),
+            lanes: lanes(d.dice),
+        },
     ];
     for (at, kind) in kinds.iter().enumerate() {
         let present = draw.dice.coin() && (files || at != 3);
@@ -339,6 +343,16 @@ impl Draw<'_> {
             1 => Target::Follower(self.dice.index(self.nodes)),
             _ => Target::Node(self.dice.index(self.nodes)),
         }
+    }
+}
+
+/// What hangs on a link: one lane, or everything but the heartbeats, which then hide it.
+fn lanes(dice: &mut Dice) -> Vec<LaneName> {
+    match dice.below(4) {
+        0 => vec![LaneName::Heartbeat],
+        1 => vec![LaneName::Bulk],
+        2 => vec![LaneName::Quorum],
+        _ => vec![LaneName::Quorum, LaneName::Bulk],
     }
 }
 

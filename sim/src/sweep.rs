@@ -24,26 +24,31 @@ thread_local! {
 /// Executes a plan, and makes a violation of a panic: an assertion that does not hold is one.
 #[must_use]
 pub fn guarded(plan: &Plan, watch: Watch) -> Outcome {
-    quiet_panics();
-    PLACE.with_borrow_mut(|place| *place = Some(String::new()));
-    let caught = catch_unwind(AssertUnwindSafe(|| run(plan, watch)));
-    let place = PLACE.with_borrow_mut(Option::take).unwrap_or_default();
-    let mut outcome = caught.unwrap_or_else(|panic| Outcome {
+    let mut outcome = caught(|| run(plan, watch)).unwrap_or_else(|violation| Outcome {
         hash: 0,
         stats: Stats {
             seeds: 1,
             ..Stats::default()
         },
-        violation: Some(Violation {
-            check: "assertion",
-            node: None,
-            what: format!("{} (at {place})", message(&*panic)),
-        }),
+        violation: Some(violation),
     });
     if let Some(violation) = &mut outcome.violation {
         violation.what = Names::new(plan.nodes()).put_into(&violation.what);
     }
     outcome
+}
+
+/// Does something that runs code under test, and makes a violation of its panic.
+pub(crate) fn caught<T>(what: impl FnOnce() -> T) -> Result<T, Violation> {
+    quiet_panics();
+    PLACE.with_borrow_mut(|place| *place = Some(String::new()));
+    let caught = catch_unwind(AssertUnwindSafe(what));
+    let place = PLACE.with_borrow_mut(Option::take).unwrap_or_default();
+    caught.map_err(|panic| Violation {
+        check: "assertion",
+        node: None,
+        what: format!("{} (at {place})", message(&*panic)),
+    })
 }
 
 /// Keeps the panics of guarded runs off the screen; all others are shown as ever.

@@ -114,6 +114,30 @@ impl Clients {
         Some(number)
     }
 
+    /// Begins a write at this node beyond what the first client does of itself, and returns which.
+    pub(crate) fn place(&mut self, node: usize, now: u64) -> usize {
+        let number = self.operations.len();
+        let (key, value) = (Bytes::from_static(b"probe"), number.to_le_bytes().to_vec());
+        let command = KvCommand::Put {
+            key: key.clone(),
+            value: Bytes::from(value),
+        };
+        if let Some(in_flight) = self.in_flight.first_mut() {
+            *in_flight += 1;
+        }
+        self.operations.push(Operation {
+            client: 0,
+            key,
+            command: Some(command.encode()),
+            began: now,
+            node,
+            hops: 0,
+            floor: Slot::ZERO,
+            state: State::Trying,
+        });
+        number
+    }
+
     fn may_begin(&self, client: usize) -> bool {
         !self.closed && self.budget > 0 && self.in_flight[client] < self.plan.window
     }

@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 
 use bytes::Bytes;
 use chil_core::forming::FormingInput;
-use chil_core::{DiskId, Input, NodeId, Record, Recovered, Replica, Time};
+use chil_core::{DiskId, Input, Lane, NodeId, Record, Recovered, Replica, Time};
 use chil_proto::{Frame, decode};
 
 use crate::check::{Judge, Verdict, Violation, everywhere, no_churn};
@@ -47,7 +47,12 @@ pub(crate) struct World {
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A message arrives.
-    Arrive { from: usize, to: usize, hop: Hop },
+    Arrive {
+        from: usize,
+        to: usize,
+        lane: Lane,
+        hop: Hop,
+    },
     /// A node's deadline passes.
     Wake { node: usize, life: u64 },
     /// A driver drains the inputs that it has gathered.
@@ -197,7 +202,12 @@ impl World {
             }
         }
         match event {
-            Event::Arrive { from, to, hop } => self.arrive(from, to, hop),
+            Event::Arrive {
+                from,
+                to,
+                lane,
+                hop,
+            } => self.arrive(from, to, lane, hop),
             Event::Wake { node, life } => self.wake(node, life),
             Event::Drain { node, life } => {
                 if self.nodes[node].life != life {
@@ -216,10 +226,10 @@ impl World {
         }
     }
 
-    fn arrive(&mut self, from: usize, to: usize, hop: Hop) -> Verdict {
+    fn arrive(&mut self, from: usize, to: usize, lane: Lane, hop: Hop) -> Verdict {
         let state = &self.nodes[to];
         let is_down = state.replica.is_none() && state.forming.is_none();
-        if is_down || self.network.is_cut(from, to) {
+        if is_down || self.network.is_cut(from, to, lane) {
             self.stats.lost += 1;
             return Ok(());
         }

@@ -5,6 +5,7 @@
 
 mod mutants;
 mod replay;
+mod scenarios;
 mod sweep;
 
 use std::io::Write as _;
@@ -65,6 +66,8 @@ enum Command {
     Replay(ReplayArgs),
     /// Plant known bugs in a copy of the sources, and see whether they are found
     Mutants(MutantArgs),
+    /// Measure how fast clusters recover from named faults of links and disks
+    Scenarios(ScenarioArgs),
     /// Print the plan of a seed as JSON
     Plan {
         /// The seed
@@ -101,6 +104,30 @@ pub(crate) struct MutantArgs {
     output: Format,
 }
 
+/// Which scenarios to measure, and how.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ScenarioArgs {
+    /// Only this one; may be given several times
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Seeds for each scenario and cluster
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Threads [default: as many as there are processors]
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Print the timeline of this seed instead, for one scenario in its first cluster or in that
+    /// of `--weights`
+    #[arg(long, value_name = "SEED")]
+    timeline: Option<u64>,
+    /// The weights of the cluster for `--timeline`, such as "1,1,1"
+    #[arg(long, value_delimiter = ',', requires = "timeline")]
+    weights: Vec<u32>,
+    /// Print the table for programs
+    #[arg(long)]
+    json: bool,
+}
+
 /// What to replay.
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -121,6 +148,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
     match cli.command {
         None => sweep::run(&cli.sweep),
         Some(Command::Replay(args)) => replay::run(&args),
+        Some(Command::Scenarios(args)) => scenarios::run(&args),
         Some(Command::Mutants(args)) => mutants::run(&args),
         Some(Command::Plan { seed }) => {
             let plan = crate::swarm::plan(seed);

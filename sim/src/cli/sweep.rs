@@ -180,7 +180,10 @@ fn text(report: &Report, seconds: f64) -> String {
         "messages",
         format!("{} sent, {} lost", stats.messages, stats.lost),
     );
-    row("ballots led", stats.leaders.to_string());
+    row(
+        "ballots",
+        format!("{} begun, {} led", stats.ballots, stats.leaders),
+    );
     row("restarts", stats.restarts.to_string());
     row("healed after", {
         let mean = stats.heal_rounds_sum as f64 / (stats.seeds as f64).max(1.0);
