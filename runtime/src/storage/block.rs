@@ -22,6 +22,8 @@ pub(super) struct Kind {
     pub(super) magic: [u8; 8],
     /// The version that is written, and the highest that is read.
     pub(super) version: u32,
+    /// The lowest that is read.
+    pub(super) oldest: u32,
 }
 
 /// An intact block.
@@ -36,8 +38,8 @@ pub(super) struct Block<'a> {
 /// Why bytes are no block of a kind.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// A later version wrote it.
-    Newer(u32),
+    /// A version wrote it that this one does not read.
+    Version(u32),
     /// They are damaged.
     Damaged {
         /// Where, from the start of the file.
@@ -51,7 +53,7 @@ impl Broken {
     /// The error to end with.
     pub(super) fn into_error<D: Disk>(self, disk: &D, file: &str, kind: &Kind) -> StorageError {
         match self {
-            Self::Newer(found) => StorageError::Version {
+            Self::Version(found) => StorageError::Version {
                 file: disk.describe(file),
                 found,
                 known: kind.version,
@@ -99,8 +101,8 @@ pub(super) fn unseal<'a>(kind: &Kind, bytes: &'a [u8]) -> Result<Block<'a>, Brok
     if magic != kind.magic {
         return damaged(0, "this is another kind of file");
     }
-    if version > kind.version {
-        return Err(Broken::Newer(version));
+    if version < kind.oldest || kind.version < version {
+        return Err(Broken::Version(version));
     }
     let Some(body) = header.0.get(..len) else {
         return damaged(bytes.len() as u64, "the file ends within its content");
@@ -182,6 +184,7 @@ mod tests {
     const KIND: Kind = Kind {
         magic: *b"chiltest",
         version: 3,
+        oldest: 2,
     };
 
     #[test]
@@ -211,18 +214,20 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_version_is_named_and_an_older_one_is_read() {
+    fn a_version_that_is_not_read_is_named() {
         let sealed = |version| {
             seal(
                 &Kind {
                     magic: KIND.magic,
                     version,
+                    oldest: version,
                 },
                 1,
                 b"x",
             )
         };
-        assert_eq!(unseal(&KIND, &sealed(4)), Err(Broken::Newer(4)));
+        assert_eq!(unseal(&KIND, &sealed(4)), Err(Broken::Version(4)));
+        assert_eq!(unseal(&KIND, &sealed(1)), Err(Broken::Version(1)));
         assert!(unseal(&KIND, &sealed(2)).is_ok());
     }
 }

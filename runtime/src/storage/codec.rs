@@ -13,9 +13,13 @@
 //! at recovery, of what must be there.
 //!
 //! A transaction is any number of `Entry` frames followed by one that closes it, `Last` or `Seal`.
+//! `Snap` repeats, at its place in the log, that the metadata named a later snapshot: what follows
+//! may begin behind it.
 
 use bytes::Bytes;
-use chil_core::{Ballot, Chain, ClientId, Command, Entry, EntryKind, Epoch, Lsn, NodeId, Slot};
+use chil_core::{
+    Ballot, Chain, ClientId, Command, Entry, EntryKind, Epoch, Lsn, NodeId, Slot, SnapshotMark,
+};
 
 use super::block::Reader;
 
@@ -29,6 +33,7 @@ const KIND_ENTRY: u8 = 1;
 const KIND_LAST: u8 = 2;
 const KIND_SEAL: u8 = 3;
 const KIND_MARK: u8 = 4;
+const KIND_SNAP: u8 = 5;
 const TAG_COMMAND: u8 = 1;
 const TAG_REGISTER: u8 = 2;
 const ENTRY_FIXED_LEN: usize = 1 + 3 * 8;
@@ -58,6 +63,19 @@ pub(super) enum Payload {
     Seal(Seal),
     /// Nothing: it is written for its stamp.
     Mark,
+    /// The metadata names a later snapshot from here on.
+    Snap(Snap),
+}
+
+/// What a snapshot means to the log: it may drop it, and says what is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Snap {
+    /// The snapshot's slot.
+    pub(super) slot: Slot,
+    /// Chain of the log there.
+    pub(super) chain: Chain,
+    /// Highest ballot by which that was learned to be decided.
+    pub(super) decided_in: Ballot,
 }
 
 /// What the end of a transaction says about all of it.
@@ -75,6 +93,17 @@ pub(super) struct Seal {
     pub(super) commit_in: Ballot,
 }
 
+impl Snap {
+    /// What this snapshot means to the log.
+    pub(super) const fn of(mark: &SnapshotMark) -> Self {
+        Self {
+            slot: mark.id.slot,
+            chain: mark.id.chain,
+            decided_in: mark.decided_in,
+        }
+    }
+}
+
 impl Payload {
     /// Bytes of the frame that carries it.
     pub(super) fn frame_len(&self) -> usize {
@@ -83,8 +112,17 @@ impl Payload {
                 Self::Entry(entry) => ENTRY_FIXED_LEN + entry.kind().payload_len(),
                 Self::Last(entry, _) => SEAL_LEN + ENTRY_FIXED_LEN + entry.kind().payload_len(),
                 Self::Seal(_) => SEAL_LEN,
-                Self::Mark => 0,
+                Self::Mark | Self::Snap(_) => 0,
             }
+    }
+
+    /// The highest slot that is lost to the log with this frame.
+    pub(super) fn reach(&self) -> Slot {
+        match self {
+            Self::Entry(entry) | Self::Last(entry, _) => entry.slot(),
+            Self::Snap(snap) => snap.slot,
+            Self::Seal(_) | Self::Mark => Slot::ZERO,
+        }
     }
 }
 
@@ -110,6 +148,7 @@ pub(super) fn encode(out: &mut Vec<u8>, seed: u32, stamp: &Stamp, payload: &Payl
             (KIND_SEAL, seal.keep, seal.acc, Chain::EMPTY)
         }
         Payload::Mark => (KIND_MARK, Slot::ZERO, Ballot::default(), Chain::EMPTY),
+        Payload::Snap(snap) => (KIND_SNAP, snap.slot, snap.decided_in, snap.chain),
     };
     let (header, body) = out[start..].split_at_mut(HEADER_LEN);
     assert!(body.len() <= BODY_MAX, "a frame of {} bytes", body.len());
@@ -259,7 +298,12 @@ fn payload(header: &Header, body: &[u8]) -> Result<Payload, &'static str> {
         }
         KIND_SEAL if body.len() == SEAL_LEN => Ok(Payload::Seal(seal(body))),
         KIND_MARK if body.is_empty() => Ok(Payload::Mark),
-        KIND_SEAL | KIND_MARK => Err("the frame's body has the wrong length"),
+        KIND_SNAP if body.is_empty() => Ok(Payload::Snap(Snap {
+            slot: header.slot,
+            chain: header.chain,
+            decided_in: header.origin,
+        })),
+        KIND_SEAL | KIND_MARK | KIND_SNAP => Err("the frame's body has the wrong length"),
         _ => Err("the frame's kind is unknown"),
     }
 }

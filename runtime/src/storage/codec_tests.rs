@@ -37,6 +37,20 @@ fn entry() -> Entry {
     Entry::new(Chain::EMPTY, Slot::new(1), origin, kind)
 }
 
+fn registration() -> Entry {
+    let kind = EntryKind::Register { nonce: 0x0ace };
+    let origin = Ballot::new(Epoch::FIRST, 9, NodeId::new(10));
+    Entry::new(Chain::EMPTY, Slot::new(1), origin, kind)
+}
+
+fn snap() -> Snap {
+    Snap {
+        slot: Slot::new(11),
+        chain: Chain::new(12),
+        decided_in: Ballot::new(Epoch::FIRST, 13, NodeId::new(14)),
+    }
+}
+
 fn frame(index: u64, payload: &Payload) -> Vec<u8> {
     let mut out = Vec::new();
     encode(&mut out, SEED, &stamp(index), payload);
@@ -60,6 +74,11 @@ fn frames_are_pinned() {
         ),
         (Payload::Seal(seal()), include_str!("golden/seal.hex")),
         (Payload::Mark, include_str!("golden/mark.hex")),
+        (Payload::Snap(snap()), include_str!("golden/snap.hex")),
+        (
+            Payload::Entry(registration()),
+            include_str!("golden/register.hex"),
+        ),
     ] {
         let bytes = frame(2, &payload);
         assert_eq!(hex(&bytes), pinned.split_whitespace().collect::<String>());

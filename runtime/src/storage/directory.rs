@@ -11,8 +11,19 @@ pub(super) fn is_data(name: &str) -> bool {
     meta::FILES.contains(&name) || matches!(Named::of(name), Named::Segment(_))
 }
 
-/// The number of the last segment.
-pub(super) fn last_segment<D: Disk>(disk: &mut D) -> Result<u64, StorageError> {
+/// The segments of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    /// The first of those that are there without a gap up to the last.
+    pub(super) first: u64,
+    /// The last that exists.
+    pub(super) last: u64,
+    /// Others, below a gap: what an interrupted trim has left, or what was behind them is lost.
+    pub(super) below: Vec<u64>,
+}
+
+/// The segments that are there.
+pub(super) fn segments<D: Disk>(disk: &mut D) -> Result<Run, StorageError> {
     let names = disk.list().context(disk, "", "list")?;
     let mut seqs: Vec<u64> = names
         .iter()
@@ -22,12 +33,28 @@ pub(super) fn last_segment<D: Disk>(disk: &mut D) -> Result<u64, StorageError> {
         })
         .collect();
     seqs.sort_unstable();
-    let present = (1..).zip(&seqs).take_while(|(n, seq)| n == *seq).count() as u64;
-    if present == 0 || present < seqs.len() as u64 {
-        let name = segment::file_name(present + 1);
+    let Some(last) = seqs.last().copied() else {
+        let name = segment::file_name(1);
         return Err(StorageError::corrupt(disk, &name, 0, "the file is missing"));
+    };
+    let downwards = (1..=last).rev().zip(seqs.iter().rev());
+    let run = downwards.take_while(|(n, seq)| n == *seq).count();
+    let below = seqs[..seqs.len() - run].to_vec();
+    Ok(Run {
+        first: seqs[seqs.len() - run],
+        last,
+        below,
+    })
+}
+
+/// Removes segments that nothing needs. Their names may come back after a crash: whoever reads the
+/// directory must cope with any of them.
+pub(super) fn remove_segments<D: Disk>(disk: &mut D, seqs: &[u64]) -> Result<(), StorageError> {
+    for seq in seqs {
+        let name = segment::file_name(*seq);
+        disk.remove(&name).context(disk, &name, "remove")?;
     }
-    Ok(present)
+    Ok(())
 }
 
 /// Removes what an attempt to form left behind when it was interrupted.

@@ -41,14 +41,17 @@ pub enum StorageError {
     /// Another process uses the directory.
     #[error("{0} is in use by another process")]
     Locked(String),
-    /// The directory was written by a version that this one does not know.
-    #[error("{file}: format version {found} is newer than this program's ({known})")]
+    /// The directory was written by a version of chil whose format this one does not read.
+    #[error(
+        "{file}: format version {found}, but this program reads version {known}: start the \
+         version of chil that wrote it"
+    )]
     Version {
         /// The file's full name.
         file: String,
         /// The version found.
         found: u32,
-        /// The highest version known.
+        /// The version that is read.
         known: u32,
     },
 }

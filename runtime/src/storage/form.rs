@@ -95,6 +95,7 @@ impl<D: Disk> Unformed<D> {
             wal,
             last: recovered.last(),
             commit: recovered.commit,
+            snap: super::snap_slot(meta),
             unattested: true,
             failed: false,
         };

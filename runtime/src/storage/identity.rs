@@ -21,6 +21,7 @@ pub(super) const TEMPORARY: &str = "identity.tmp";
 const KIND: Kind = Kind {
     magic: *b"chilnode",
     version: 1,
+    oldest: 1,
 };
 
 /// What the file says.

@@ -18,7 +18,9 @@ pub(super) const FILES: [&str; 2] = ["meta-a", "meta-b"];
 
 const KIND: Kind = Kind {
     magic: *b"chilmeta",
-    version: 1,
+    version: 2,
+    // The first one knew neither snapshots nor leases.
+    oldest: 2,
 };
 
 /// What a copy holds.
@@ -174,14 +176,14 @@ impl<F: DiskFile> Found<F> {
 type Copy<F> = (Option<F>, Result<(u64, Block), StorageError>);
 
 /// One copy: its file if there is one, and its content or what is wrong with it. An error that
-/// could mean "try again with the disk connected" or "start the newer program" ends the attempt.
+/// could mean "try again with the disk connected" or "start another version of the program" ends the attempt.
 fn read_copy<D: Disk>(disk: &mut D, name: &str) -> Result<Copy<D::File>, StorageError> {
     let Some((file, bytes)) = block::read(disk, name)? else {
         let error = StorageError::corrupt(disk, name, 0, "the file is missing");
         return Ok((None, Err(error)));
     };
     let read = match block::unseal(&KIND, &bytes) {
-        Err(broken @ Broken::Newer(_)) => return Err(broken.into_error(disk, name, &KIND)),
+        Err(broken @ Broken::Version(_)) => return Err(broken.into_error(disk, name, &KIND)),
         Err(broken @ Broken::Damaged { .. }) => Err(broken.into_error(disk, name, &KIND)),
         Ok(block) => at_rest::decode(block.body)
             .map(|content| (block.generation, content))
@@ -192,7 +194,9 @@ fn read_copy<D: Disk>(disk: &mut D, name: &str) -> Result<Copy<D::File>, Storage
 
 #[cfg(test)]
 mod tests {
-    use chil_core::{Ballot, DiskId, Epoch, Member, Membership, NodeId};
+    use chil_core::{
+        Ballot, Chain, DiskId, Epoch, Member, Membership, NodeId, Slot, SnapshotId, SnapshotMark,
+    };
 
     use super::*;
 
@@ -210,6 +214,15 @@ mod tests {
         let node = NodeId::from_name("a").unwrap();
         let mut meta = Meta::format(membership.cluster_id(), node, disk, membership);
         meta.damaged = Some(Ballot::new(Epoch::FIRST, 3, node));
+        meta.snap = Some(SnapshotMark {
+            id: SnapshotId {
+                slot: Slot::new(6),
+                chain: Chain::new(7),
+                bytes: 8,
+                digest: 9,
+            },
+            decided_in: Ballot::new(Epoch::FIRST, 10, node),
+        });
         let block = Block {
             lsn: Lsn::new(4),
             frames: 5,

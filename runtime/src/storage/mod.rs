@@ -8,7 +8,7 @@
 //! | `identity`, `form`, `directory` | whose directory it is; putting it into use; its files |
 //! | `meta` | the metadata block in two copies |
 //! | `codec`, `segment`, `wal` | frames, the files they are in, writing them |
-//! | `recover` | reading the log back; torn or corrupt |
+//! | `recover`, `replay` | reading the log back: torn or corrupt; what it says |
 //! | `block`, `at_rest` | small checksummed records |
 //! | `thread` | all of it off the node's thread, many persists a sync |
 
@@ -23,6 +23,7 @@ mod identity;
 mod meta;
 mod real;
 mod recover;
+mod replay;
 mod segment;
 pub mod thread;
 mod wal;
@@ -67,8 +68,11 @@ pub struct Store<D: Disk> {
     disk: D,
     copies: meta::Copies<D::File>,
     wal: wal::Wal<D::File>,
+    /// End of the log; not before it where a snapshot may have dropped it.
     last: Slot,
     commit: Slot,
+    /// Slot of the snapshot that the metadata names.
+    snap: Slot,
     /// Whether something durable is attested by nothing yet: see [`Store::watermark`].
     unattested: bool,
     failed: bool,
@@ -138,7 +142,7 @@ impl<D: Disk> Store<D> {
         identity: &Identity,
         options: &StoreOptions,
     ) -> Result<(Self, Recovered), StorageError> {
-        let last_seq = directory::last_segment(&mut disk)?;
+        let run = directory::segments(&mut disk)?;
         let found = meta::Found::load(&mut disk)?;
         let (meta_lsn, generation) = (found.block.lsn, found.generation());
         if found.block.meta.disk != identity.disk {
@@ -148,7 +152,7 @@ impl<D: Disk> Store<D> {
         let replayed = recover::Replayed::read(
             &mut disk,
             identity.disk,
-            last_seq,
+            run,
             found.block.meta.clone(),
             found.block.frames,
         )?;
@@ -161,15 +165,21 @@ impl<D: Disk> Store<D> {
         }
         // Only now, with everything found sound, is anything changed.
         let copies = found.repair(&mut disk)?;
-        let end = replayed.settle(&mut disk, meta_lsn, generation)?;
+        let unrepeated = replayed.unrepeated;
+        let (recovered, end) = replayed.settle(&mut disk, meta_lsn, generation)?;
         directory::remove_temporaries(&mut disk)?;
-        let recovered = replayed.state;
+        let mut wal = wal::Wal::go_on(identity.disk, options.segment_bytes, end);
+        if let Some(mark) = unrepeated {
+            // Else what is written next could not be told from a log with a hole.
+            wal.append_snap(&mut disk, &mark)?;
+        }
         let store = Self {
             disk,
             copies,
-            wal: wal::Wal::go_on(identity.disk, options.segment_bytes, end),
+            wal,
             last: recovered.last(),
             commit: recovered.commit,
+            snap: snap_slot(&recovered.meta),
             unattested: true,
             failed: false,
         };
@@ -192,7 +202,7 @@ impl<D: Disk> Store<D> {
                 match record {
                     Record::Meta(meta) => store.write_meta(persist.lsn, meta)?,
                     Record::Log(change) => store.write_log(change)?,
-                    Record::Trim(_) => {}
+                    Record::Trim(to) => store.trim(*to)?,
                 }
             }
             Ok(())
@@ -263,7 +273,22 @@ impl<D: Disk> Store<D> {
         self.copies.write(&self.disk, &block)?;
         self.wal.set_generation(self.copies.generation());
         self.unattested = true;
+        let snap = snap_slot(meta);
+        if let Some(mark) = meta.snap.as_ref().filter(|_| snap > self.snap) {
+            self.wal.append_snap(&mut self.disk, mark)?;
+            self.snap = snap;
+            self.commit = self.commit.max(snap);
+            // A log that ends behind the snapshot is kept if its chain is the snapshot's: only
+            // who has the entries can tell.
+            self.last = self.last.max(snap);
+        }
         Ok(())
+    }
+
+    fn trim(&mut self, to: Slot) -> Result<(), StorageError> {
+        let snap = self.snap;
+        assert!(to <= snap, "trimming to {to} behind the snapshot of {snap}");
+        self.wal.trim(&self.disk, to)
     }
 
     fn write_log(&mut self, change: &LogChange) -> Result<(), StorageError> {
@@ -302,6 +327,11 @@ impl<D: Disk> Store<D> {
         self.failed = done.is_err();
         done
     }
+}
+
+/// Where the log of a node with this metadata may begin at the latest.
+fn snap_slot(meta: &Meta) -> Slot {
+    meta.snap.map_or(Slot::ZERO, |snap| snap.id.slot)
 }
 
 impl<D: Disk> fmt::Debug for Store<D> {

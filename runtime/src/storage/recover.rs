@@ -1,26 +1,37 @@
-//! Reads the log back: what it says, where it ends, and whether that end is a torn write or a loss.
-//! Knows nothing about writing, except that frames are numbered and never written over.
+//! Reads the log back: where it ends, and whether that end is a torn write or a loss.
+//! Knows nothing about writing, except that frames are numbered and never written over, nor about
+//! what they say: that is `replay`'s.
 //!
 //! The log ends at the first place where the next frame is not. If anything attests that a frame
 //! beyond the end was durable (the stamp of a later frame, or the metadata), something that may
 //! have been promised is gone: that is corruption. Else it is a write that a crash tore; several
 //! such in flight are normal. Then the log is cut at its last whole transaction, and what lies
 //! behind is overwritten with zeros, so that it cannot come back behind a later record.
+//!
+//! The log begins with the first segment, or, once it was trimmed, with any later one: trimming
+//! removes segments only after everything before it was synced, so the first frame of what is left
+//! was durable, and says how many there were before.
 
-use chil_core::{Ballot, Chain, DiskId, Entry, LogChange, Lsn, Meta, Record, Recovered, Slot};
+use std::collections::VecDeque;
 
-use super::codec::{Frame, Header, Payload, Seal, Stamp};
+use chil_core::{DiskId, Lsn, Meta, Recovered, Slot, SnapshotMark};
+
+use super::codec::{Frame, Header, Stamp};
+use super::directory::{self, Run};
 use super::disk::Disk;
 use super::error::StorageError;
+use super::replay::{Replay, Unfit};
 use super::segment::{self, HEAD_LEN, Segment};
-use super::wal::End;
+use super::wal::{End, Held};
 
 /// What the log says, and where it ends. Nothing is changed before [`Replayed::settle`].
 pub(super) struct Replayed {
     id: DiskId,
-    last_seq: u64,
+    run: Run,
     /// The state; its metadata is what was given.
     pub(super) state: Recovered,
+    /// See [`Replay::unrepeated`].
+    pub(super) unrepeated: Option<SnapshotMark>,
     /// The last whole transaction ends here.
     cut: Place,
     /// Frames up to there.
@@ -30,6 +41,8 @@ pub(super) struct Replayed {
     evidence: Evidence,
     /// Segments up to here have nothing that was not durable before this start.
     durable_seq: u64,
+    /// The segments that were read, up to the one with the cut.
+    held: VecDeque<Held>,
 }
 
 /// A position in the log.
@@ -54,34 +67,35 @@ impl Evidence {
 }
 
 impl Replayed {
-    /// Reads segments 1 to `last_seq`. `attested` is what the metadata says of the log: frames
-    /// that were durable before it.
+    /// Reads the segments of `run`. `attested` is what the metadata says of the log: frames that
+    /// were durable before it.
     pub(super) fn read<D: Disk>(
         disk: &mut D,
         id: DiskId,
-        last_seq: u64,
+        run: Run,
         meta: Meta,
         attested: u64,
     ) -> Result<Self, StorageError> {
-        let mut replay = Replay::new(id, last_seq, meta);
-        let mut bytes = replay.load(disk, 1)?;
+        let mut reading = Reading::new(id, run, meta);
+        let mut bytes = reading.begin(disk)?;
+        let last_seq = reading.run.last;
         let stopped = loop {
-            let offset = replay.segment(disk, &bytes)?;
-            let seq = replay.seq;
+            let offset = reading.segment(disk, &bytes)?;
+            let seq = reading.seq;
             if seq == last_seq {
                 break Place { seq, offset };
             }
-            let next = replay.load(disk, seq + 1)?;
-            if replay.goes_on_in(&next, seq + 1) {
+            let next = reading.load(disk, seq + 1)?;
+            if reading.goes_on_in(&next, seq + 1) {
                 bytes = next;
-                replay.seq = seq + 1;
+                reading.seq = seq + 1;
                 continue;
             }
             let rest = &bytes[usize_of(offset)..];
             let unwritten = rest.iter().all(|b| *b == 0);
             let used = next[usize_of(HEAD_LEN)..].iter().any(|b| *b != 0);
-            replay.survey(&bytes, offset, seq);
-            replay.survey(&next, HEAD_LEN, seq + 1);
+            reading.survey(&bytes, offset, seq);
+            reading.survey(&next, HEAD_LEN, seq + 1);
             break if unwritten && used {
                 // The next frame did not fit here: the place where it is missing is the next one.
                 Place {
@@ -92,14 +106,14 @@ impl Replayed {
                 Place { seq, offset }
             };
         };
-        if replay.seq == last_seq {
-            replay.survey(&bytes, stopped.offset, last_seq);
+        if reading.seq == last_seq {
+            reading.survey(&bytes, stopped.offset, last_seq);
         }
-        for seq in replay.seq + 2..=last_seq {
-            let bytes = replay.load(disk, seq)?;
-            replay.survey(&bytes, HEAD_LEN, seq);
+        for seq in reading.seq + 2..=last_seq {
+            let bytes = reading.load(disk, seq)?;
+            reading.survey(&bytes, HEAD_LEN, seq);
         }
-        replay.verdict(disk, stopped, attested)
+        reading.verdict(disk, stopped, attested)
     }
 
     /// What is attested of the metadata.
@@ -107,18 +121,18 @@ impl Replayed {
         self.evidence.generation
     }
 
-    /// Cuts what is torn and makes the rest durable: after the kill of a process, what was read
-    /// may be in the page cache only.
+    /// Cuts what is torn, makes the rest durable (after the kill of a process, what was read may
+    /// be in the page cache only), and removes what an interrupted trim has left.
     pub(super) fn settle<D: Disk>(
-        &self,
+        self,
         disk: &mut D,
         lsn: Lsn,
         generation: u64,
-    ) -> Result<End<D::File>, StorageError> {
+    ) -> Result<(Recovered, End<D::File>), StorageError> {
         for seq in self.durable_seq + 1..=self.cut.seq {
             Segment::open(disk, self.id, seq)?.sync(disk)?;
         }
-        for seq in self.cut.seq..=self.last_seq {
+        for seq in self.cut.seq..=self.run.last {
             let mut segment = Segment::open(disk, self.id, seq)?;
             let from = if seq == self.cut.seq {
                 self.cut.offset
@@ -131,73 +145,87 @@ impl Replayed {
                 segment.zero(disk, from, from + last as u64 + 1)?;
             }
         }
-        Ok(End {
+        directory::remove_segments(disk, &self.run.below)?;
+        let end = End {
             segment: Segment::open(disk, self.id, self.cut.seq)?,
             at: self.cut.offset,
-            last_seq: self.last_seq,
+            last_seq: self.run.last,
+            held: self.held,
             frames: self.frames,
             lsn: self.lsn.max(lsn),
             generation,
-        })
+        };
+        Ok((self.state, end))
     }
 }
 
-/// A replay under way.
-struct Replay {
+/// The segments while they are being read.
+struct Reading {
     id: DiskId,
-    last_seq: u64,
+    run: Run,
     /// The segment that is being read.
     seq: u64,
-    state: Recovered,
-    chain: Chain,
+    replay: Replay,
     /// Frames read, the last of them being this one.
     index: u64,
     lsn: Lsn,
-    /// Entries of a transaction whose end was not reached.
-    open: Vec<Entry>,
     cut: Place,
     cut_index: u64,
     cut_lsn: Lsn,
     evidence: Evidence,
-    /// The last frame of each segment, in order.
-    ends: Vec<u64>,
+    /// What was read of each segment, in order.
+    read: Vec<Read>,
 }
 
-impl Replay {
-    fn new(id: DiskId, last_seq: u64, meta: Meta) -> Self {
-        // A log begins with a record of its first `acc`, so nothing of this lasts.
-        let state = Recovered {
-            meta,
-            acc: Ballot::default(),
-            commit: Slot::ZERO,
-            commit_in: Ballot::default(),
-            base: Slot::ZERO,
-            base_chain: Chain::EMPTY,
-            log: Vec::new(),
-            partial: None,
-        };
+/// What was read of a segment.
+struct Read {
+    /// Its last frame.
+    index: u64,
+    /// The highest slot in it.
+    reach: Slot,
+}
+
+impl Reading {
+    fn new(id: DiskId, run: Run, meta: Meta) -> Self {
         Self {
             id,
-            last_seq,
-            seq: 1,
-            state,
-            chain: Chain::EMPTY,
+            seq: run.first,
+            replay: Replay::new(meta, run.first > 1),
             index: 0,
             lsn: Lsn::default(),
-            open: Vec::new(),
             cut: Place {
-                seq: 1,
+                seq: run.first,
                 offset: HEAD_LEN,
             },
+            run,
             cut_index: 0,
             cut_lsn: Lsn::default(),
             evidence: Evidence::default(),
-            ends: Vec::new(),
+            read: Vec::new(),
         }
     }
 
     fn load<D: Disk>(&self, disk: &mut D, seq: u64) -> Result<Vec<u8>, StorageError> {
         Segment::open(disk, self.id, seq)?.read(disk)
+    }
+
+    /// Reads the first segment; its first frame says how many there were before.
+    fn begin<D: Disk>(&mut self, disk: &mut D) -> Result<Vec<u8>, StorageError> {
+        let bytes = self.load(disk, self.seq)?;
+        if self.seq == 1 {
+            return Ok(bytes);
+        }
+        let frames = &bytes[usize_of(HEAD_LEN)..];
+        match Header::read(frames, segment::seed(self.id, self.seq)) {
+            Some(header) => self.index = header.stamp.index.saturating_sub(1),
+            None if frames.iter().all(|b| *b == 0) => return Err(missing(disk, self.seq - 1, "")),
+            None => {
+                let detail = "the first record of this segment is damaged";
+                return Err(corrupt(disk, self.cut, detail));
+            }
+        }
+        self.cut_index = self.index;
+        Ok(bytes)
     }
 
     /// Whether a segment begins with the frame that is due.
@@ -210,6 +238,7 @@ impl Replay {
     fn segment<D: Disk>(&mut self, disk: &D, bytes: &[u8]) -> Result<u64, StorageError> {
         let seed = segment::seed(self.id, self.seq);
         let mut at = usize_of(HEAD_LEN);
+        let mut reach = Slot::ZERO;
         loop {
             let (stamp, read) = match Frame::read(&bytes[at..], seed) {
                 Frame::Absent => break,
@@ -223,14 +252,16 @@ impl Replay {
                 seq: self.seq,
                 offset: at as u64,
             };
-            let (payload, len) = read.map_err(|detail| self.corrupt(disk, place, detail))?;
+            let (payload, len) = read.map_err(|detail| corrupt(disk, place, detail))?;
             at += len;
+            reach = reach.max(payload.reach());
             self.index = stamp.index;
             self.lsn = stamp.lsn;
             self.evidence.add(&stamp);
             if self
+                .replay
                 .take(payload)
-                .map_err(|detail| self.corrupt(disk, place, detail))?
+                .map_err(|detail| corrupt(disk, place, detail))?
             {
                 self.cut = Place {
                     seq: self.seq,
@@ -240,70 +271,11 @@ impl Replay {
                 self.cut_lsn = self.lsn;
             }
         }
-        self.ends.push(self.index);
+        self.read.push(Read {
+            index: self.index,
+            reach,
+        });
         Ok(at as u64)
-    }
-
-    /// Takes one frame; returns whether no transaction is open behind it. Every reason is a check
-    /// that the writer made as well: a log that fails one was not written like this.
-    fn take(&mut self, payload: Payload) -> Result<bool, &'static str> {
-        match payload {
-            Payload::Entry(entry) => {
-                self.open.push(entry);
-                Ok(false)
-            }
-            Payload::Last(entry, seal) => {
-                self.open.push(entry);
-                self.close(seal).map(|()| true)
-            }
-            Payload::Seal(seal) => self.close(seal).map(|()| true),
-            Payload::Mark if self.open.is_empty() => Ok(true),
-            Payload::Mark => Err("a mark stands inside a transaction"),
-        }
-    }
-
-    fn close(&mut self, seal: Seal) -> Result<(), &'static str> {
-        let entries = std::mem::take(&mut self.open);
-        let last = self.state.last();
-        if entries.len() as u64 != seal.count {
-            return Err("the transaction has another number of entries than its end says");
-        }
-        if seal.keep > last {
-            return Err("the transaction leaves a hole in the log");
-        }
-        if seal.keep < self.state.commit {
-            return Err("the transaction cuts what was decided");
-        }
-        let mut slot = seal.keep;
-        let mut chain = self.chain_at(slot);
-        for entry in &entries {
-            if !entry.follows(slot, chain) {
-                return Err("the entry does not follow the one before it");
-            }
-            (slot, chain) = (entry.slot(), entry.chain());
-        }
-        if seal.commit > slot {
-            return Err("more is decided than the log has");
-        }
-        self.chain = chain;
-        self.state.fold(&Record::Log(LogChange {
-            keep: seal.keep,
-            entries,
-            acc: seal.acc,
-            commit: seal.commit,
-            commit_in: seal.commit_in,
-        }));
-        Ok(())
-    }
-
-    fn chain_at(&self, slot: Slot) -> Chain {
-        if slot == self.state.last() {
-            return self.chain;
-        }
-        slot.get()
-            .checked_sub(1)
-            .and_then(|i| self.state.log.get(usize_of(i)))
-            .map_or(Chain::EMPTY, Entry::chain)
     }
 
     /// Collects what the frames of a segment attest from `offset` on.
@@ -330,32 +302,53 @@ impl Replay {
                 self.index + 1,
                 self.evidence.synced
             );
-            return Err(self.corrupt(disk, stopped, &detail));
+            return Err(corrupt(disk, stopped, &detail));
         }
-        if self.cut_index == 0 {
-            return Err(self.corrupt(disk, stopped, "the log's first record is missing"));
+        if !self.replay.sealed() {
+            // Also what is left of a trimmed log holds one: it was durable before the trim.
+            let detail = "the log's first transaction is damaged or missing";
+            return Err(corrupt(disk, stopped, detail));
         }
-        let durable_seq = self
-            .ends
-            .iter()
-            .take_while(|end| **end <= self.evidence.synced)
-            .count() as u64;
+        let first = self.run.first;
+        let unrepeated = self.replay.unrepeated();
+        let state = self.replay.finish().map_err(|unfit| match unfit {
+            Unfit::Hole(detail) if first > 1 => missing(disk, first - 1, &detail),
+            Unfit::Hole(detail) | Unfit::Contradiction(detail) => corrupt(disk, stopped, &detail),
+        })?;
+        let read = (self.run.first..).zip(&self.read);
+        let durable = read
+            .clone()
+            .take_while(|(_, read)| read.index <= self.evidence.synced);
+        let durable_seq = self.run.first - 1 + durable.count() as u64;
+        let held = read.map(|(seq, read)| Held {
+            seq,
+            reach: read.reach,
+        });
+        let held = held.take_while(|held| held.seq <= self.cut.seq).collect();
         Ok(Replayed {
             id: self.id,
-            last_seq: self.last_seq,
-            state: self.state,
+            run: self.run,
+            state,
+            unrepeated,
             cut: self.cut,
             frames: self.cut_index,
             lsn: self.cut_lsn,
             evidence: self.evidence,
             durable_seq,
+            held,
         })
     }
+}
 
-    fn corrupt<D: Disk>(&self, disk: &D, place: Place, detail: &str) -> StorageError {
-        let file = segment::file_name(place.seq);
-        StorageError::corrupt(disk, &file, place.offset, detail)
-    }
+fn corrupt<D: Disk>(disk: &D, place: Place, detail: &str) -> StorageError {
+    let file = segment::file_name(place.seq);
+    StorageError::corrupt(disk, &file, place.offset, detail)
+}
+
+/// What is left of the log does not reach down to the snapshot: a segment too many is gone.
+fn missing<D: Disk>(disk: &D, seq: u64, why: &str) -> StorageError {
+    let detail = format!("the file is missing{why}");
+    StorageError::corrupt(disk, &segment::file_name(seq), 0, &detail)
 }
 
 /// Offsets and counts of what is held in memory.

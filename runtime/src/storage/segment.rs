@@ -21,7 +21,9 @@ const HEAD_BODY_LEN: usize = 16 + 8;
 
 const KIND: Kind = Kind {
     magic: *b"chilwal\0",
-    version: 1,
+    // The first one had no frames that name a snapshot.
+    version: 2,
+    oldest: 1,
 };
 
 /// The file of segment `seq`.

@@ -4,9 +4,12 @@
 //! Nothing that was written is ever written over: a cut is a record that says so. Frames never
 //! cross segments; one that does not fit goes to the next segment, which is as large as it takes.
 
-use chil_core::{DiskId, LogChange, Lsn};
+use std::collections::VecDeque;
 
-use super::codec::{self, Payload, Seal, Stamp};
+use chil_core::{DiskId, LogChange, Lsn, Slot, SnapshotMark};
+
+use super::codec::{self, Payload, Seal, Snap, Stamp};
+use super::directory;
 use super::disk::{Disk, DiskFile};
 use super::error::{Context, StorageError};
 use super::segment::{self, Growing, HEAD_LEN, Segment};
@@ -17,7 +20,7 @@ const BUFFER_LEN_MAX: usize = 4 << 20;
 /// The log, as its writer sees it.
 ///
 /// `synced <= frames`; the buffer holds what belongs at `end - buffer.len() .. end` of the current
-/// segment; `current.seq <= last_seq`.
+/// segment; `current.seq <= last_seq`; `held` ends with the current segment, `spare` lies before it.
 pub(super) struct Wal<F> {
     id: DiskId,
     segment_len: u64,
@@ -28,6 +31,10 @@ pub(super) struct Wal<F> {
     dirty: bool,
     /// Segments that were filled since the last sync.
     filled: Vec<Segment<F>>,
+    /// The segments that recovery would read.
+    held: VecDeque<Held>,
+    /// Segments that a trim gave up; they are removed in idle times.
+    spare: VecDeque<u64>,
     /// The last segment that exists.
     last_seq: u64,
     growing: Option<Growing<F>>,
@@ -35,6 +42,24 @@ pub(super) struct Wal<F> {
     synced: u64,
     lsn: Lsn,
     generation: u64,
+}
+
+/// A segment that is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Its number.
+    pub(super) seq: u64,
+    /// The highest slot in it.
+    pub(super) reach: Slot,
+}
+
+impl Held {
+    const fn new(seq: u64) -> Self {
+        Self {
+            seq,
+            reach: Slot::ZERO,
+        }
+    }
 }
 
 /// Where recovery found the end of the log.
@@ -45,6 +70,8 @@ pub(super) struct End<F> {
     pub(super) at: u64,
     /// The last segment that exists.
     pub(super) last_seq: u64,
+    /// The segments in use, the last of them that which goes on.
+    pub(super) held: VecDeque<Held>,
     /// Frames so far, all durable.
     pub(super) frames: u64,
     /// The last persist with a record in log or metadata.
@@ -66,6 +93,7 @@ impl<F: DiskFile> Wal<F> {
             segment: Segment::open(disk, id, 1)?,
             at: HEAD_LEN,
             last_seq: 1,
+            held: VecDeque::from([Held::new(1)]),
             frames: 0,
             lsn: Lsn::default(),
             generation: 0,
@@ -83,6 +111,8 @@ impl<F: DiskFile> Wal<F> {
             buffer: Vec::new(),
             dirty: false,
             filled: Vec::new(),
+            held: end.held,
+            spare: VecDeque::new(),
             last_seq: end.last_seq,
             growing: None,
             frames: end.frames,
@@ -142,6 +172,31 @@ impl<F: DiskFile> Wal<F> {
         self.put(disk, &Payload::Last(last.clone(), seal))
     }
 
+    /// Repeats in the log that the metadata, durable by now, names this snapshot.
+    pub(super) fn append_snap<D: Disk<File = F>>(
+        &mut self,
+        disk: &mut D,
+        mark: &SnapshotMark,
+    ) -> Result<(), StorageError> {
+        self.put(disk, &Payload::Snap(Snap::of(mark)))
+    }
+
+    /// Gives up the first segments, as far as nothing in them reaches `to`. What was written
+    /// before is durable then: it states again what else those segments said. The segment that
+    /// holds `to` stays, because only an entry says what chain it ends.
+    pub(super) fn trim<D: Disk<File = F>>(
+        &mut self,
+        disk: &D,
+        to: Slot,
+    ) -> Result<(), StorageError> {
+        self.sync(disk)?;
+        let unneeded = self.held.iter().take_while(|held| held.reach < to).count();
+        let unneeded = unneeded.min(self.held.len() - 1);
+        self.spare
+            .extend(self.held.drain(..unneeded).map(|held| held.seq));
+        Ok(())
+    }
+
     /// Writes a frame for the sake of what every frame attests.
     pub(super) fn append_mark<D: Disk<File = F>>(
         &mut self,
@@ -170,6 +225,9 @@ impl<F: DiskFile> Wal<F> {
         };
         codec::encode(&mut self.buffer, self.current.seed, &stamp, payload);
         self.end += len;
+        if let Some(held) = self.held.back_mut() {
+            held.reach = held.reach.max(payload.reach());
+        }
         Ok(())
     }
 
@@ -212,7 +270,7 @@ impl<F: DiskFile> Wal<F> {
         self.flush(disk)?;
         let seq = self.current.seq + 1;
         while self.last_seq < seq {
-            self.prepare(disk)?;
+            self.grow(disk)?;
         }
         let mut next = Segment::open(disk, self.id, seq)?;
         if next.len < len_min {
@@ -224,19 +282,36 @@ impl<F: DiskFile> Wal<F> {
             self.filled.push(filled);
         }
         self.end = HEAD_LEN;
+        self.held.push_back(Held::new(seq));
         Ok(())
+    }
+
+    /// Whether [`Wal::prepare`] has something to do.
+    pub(super) fn preparation_due(&self) -> bool {
+        self.growth_due() || !self.spare.is_empty()
+    }
+
+    /// One bounded step: towards the next segment, or of removing what was trimmed.
+    pub(super) fn prepare<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), StorageError> {
+        if self.growth_due() {
+            return self.grow(disk);
+        }
+        match self.spare.pop_front() {
+            Some(seq) => directory::remove_segments(disk, &[seq]),
+            None => self.grow(disk),
+        }
     }
 
     /// Whether the next segment should be worked on now, to be there when the current one is full:
     /// from its first quarter on, twice as fast as it fills.
-    pub(super) fn preparation_due(&self) -> bool {
+    fn growth_due(&self) -> bool {
         let due = self.end.saturating_sub(self.current.len / 4) * 2;
         let done = self.growing.as_ref().map_or(0, Growing::written);
         self.last_seq == self.current.seq && done < due
     }
 
     /// One bounded step towards the next segment.
-    pub(super) fn prepare<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), StorageError> {
+    fn grow<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), StorageError> {
         let seq = self.last_seq + 1;
         let mut growing = match self.growing.take() {
             Some(growing) => growing,

@@ -1,7 +1,7 @@
 //! The power fails, or the process is killed, at any operation of the disk; again and again.
 
 use chil::storage::{StorageError, Store};
-use chil_core::Record;
+use chil_core::{Chain, Record, Slot};
 use proptest::prelude::*;
 
 use crate::fault_disk::FaultDisk;
@@ -15,6 +15,12 @@ enum Action {
     /// Decides this share of what is not decided, in a record without entries.
     Commit(u8),
     Meta,
+    /// Takes a snapshot of this share of what is decided.
+    Snapshot(u8),
+    /// Gets one that reaches so far behind what is decided, of this log or of another.
+    Install(u8, bool),
+    /// Trims this share of what the snapshot allows.
+    Trim(u8),
     /// Several records in one persist.
     Mixed(Vec<usize>),
     Sync,
@@ -32,7 +38,10 @@ fn action() -> impl Strategy<Value = Action> {
         6 => sizes().prop_map(Action::Append),
         2 => (any::<u8>(), sizes()).prop_map(|(share, sizes)| Action::Cut(share, sizes)),
         2 => any::<u8>().prop_map(Action::Commit),
-        2 => Just(Action::Meta),
+        1 => Just(Action::Meta),
+        2 => any::<u8>().prop_map(Action::Snapshot),
+        1 => (1..6_u8, any::<bool>()).prop_map(|(ahead, same)| Action::Install(ahead, same)),
+        2 => any::<u8>().prop_map(Action::Trim),
         1 => sizes().prop_map(Action::Mixed),
         5 => Just(Action::Sync),
         1 => Just(Action::Watermark),
@@ -84,6 +93,27 @@ fn act(
             vec![model.change(last, &[], commit + share(last - commit, *part))]
         }
         Action::Meta => vec![model.meta()],
+        Action::Snapshot(part) => {
+            let before = model.snap().get();
+            let slot = Slot::new(before + share(commit - before, *part));
+            if slot.get() == before {
+                return Ok(());
+            }
+            match model.state.chain_at(slot) {
+                Some(chain) => vec![model.snapshot(slot, chain)],
+                None => return Ok(()),
+            }
+        }
+        Action::Install(ahead, same) => {
+            let slot = Slot::new(commit + u64::from(*ahead));
+            let chain = model.state.chain_at(slot).filter(|_| *same);
+            vec![model.snapshot(slot, chain.unwrap_or(Chain::new(slot.get().into())))]
+        }
+        Action::Trim(part) => {
+            let base = model.state.base.get();
+            let to = base + share(model.snap().get() - base, *part);
+            model.trim(Slot::new(to))
+        }
         Action::Mixed(sizes) => {
             let first = model.append(sizes);
             vec![first, model.meta()]
@@ -181,12 +211,46 @@ fn sampler() -> Vec<Action> {
     ]
 }
 
+/// Snapshots, taken and installed, and what they allow to trim.
+fn trimmer() -> Vec<Action> {
+    vec![
+        Action::Append(vec![2_500, 2_500, 2_500]),
+        Action::Commit(255),
+        Action::Snapshot(255),
+        Action::Trim(255),
+        Action::Prepare,
+        Action::Append(vec![5_000, 4_000]),
+        Action::Sync,
+        // A segment that nothing needs any more, and one that the last transaction begins in.
+        Action::Install(2, true),
+        Action::Trim(255),
+        Action::Append(vec![10, 20, 30]),
+        Action::Sync,
+        Action::Prepare,
+        Action::Prepare,
+        Action::Install(3, false),
+        Action::Append(vec![3_000]),
+        Action::Trim(255),
+        Action::Sync,
+        Action::Prepare,
+    ]
+}
+
 #[test]
 fn every_operation_may_be_the_last_also_of_the_recovery() {
+    any_may_be_the_last(&sampler());
+}
+
+#[test]
+fn every_operation_of_a_trim_may_be_the_last_also_of_the_recovery() {
+    any_may_be_the_last(&trimmer());
+}
+
+fn any_may_be_the_last(actions: &[Action]) {
     let whole = FaultDisk::new(0);
     let (mut store, mut model) = fresh(whole.clone());
     let formed_after = whole.ops();
-    live_on(&mut store, &mut model, &sampler()).unwrap();
+    live_on(&mut store, &mut model, actions).unwrap();
     let operations = whole.ops() - formed_after;
     assert!(operations > 50, "{operations}");
     for crash_at in 0..operations {
@@ -194,7 +258,7 @@ fn every_operation_may_be_the_last_also_of_the_recovery() {
             let disk = FaultDisk::new(crash_at * 100 + seed);
             let (mut store, mut model) = fresh(disk.clone());
             disk.crash_after(crash_at);
-            assert!(live_on(&mut store, &mut model, &sampler()).is_err());
+            assert!(live_on(&mut store, &mut model, actions).is_err());
             let again = if seed % 2 == 0 {
                 FaultDisk::power_cycle
             } else {

@@ -273,21 +273,28 @@ fn a_segment_of_another_directory_is_refused() {
 }
 
 #[test]
-fn files_of_a_newer_version_are_named_as_such() {
+fn files_of_another_version_are_named_as_such() {
     let (disk, _) = written();
     let segment = segments(&disk).remove(0);
-    for name in ["identity", "meta-a", "meta-b", &segment] {
-        let newer = disk.fork();
+    let of = |name: &str, version: u8| {
+        let other = disk.fork();
         let mut bytes = disk.bytes(name);
-        bytes[8] += 1;
+        bytes[8] = version;
         let crc = crc32c::crc32c(&bytes[..28]);
         bytes[28..32].copy_from_slice(&crc.to_le_bytes());
-        newer.set_bytes(name, bytes);
-        match open(newer) {
+        other.set_bytes(name, bytes);
+        match open(other) {
             Err(StorageError::Version { file, found, known }) => {
-                assert_eq!((file, found, known), (format!("disk/{name}"), 2, 1));
+                assert_eq!(file, format!("disk/{name}"));
+                (found, known)
             }
             other => panic!("{other:?}"),
         }
+    };
+    assert_eq!(of("identity", 2), (2, 1));
+    for name in ["meta-a", "meta-b", &segment] {
+        assert_eq!(of(name, 3), (3, 2));
     }
+    // The metadata's content changed with its version.
+    assert_eq!(of("meta-a", 1), (1, 2));
 }

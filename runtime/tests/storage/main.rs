@@ -8,3 +8,4 @@ mod faults;
 mod forming;
 mod model;
 mod real;
+mod trims;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use chil::storage::{Disk, Opened, StorageError, Store, StoreOptions, Unformed};
 use chil_core::{
     Ballot, Chain, ClientId, Command, DiskId, Entry, EntryKind, Epoch, LogChange, Lsn, Member,
-    Membership, Meta, NodeId, Persist, Record, Recovered, Slot,
+    Membership, Meta, NodeId, Persist, Record, Recovered, Slot, SnapshotId, SnapshotMark,
 };
 
 pub(crate) const NAME: &str = "node-1";
@@ -83,11 +83,7 @@ impl Model {
 
     /// A change that keeps `keep` slots and adds entries of these sizes.
     pub(crate) fn change(&self, keep: u64, sizes: &[usize], commit: u64) -> Record {
-        let index = usize::try_from(keep).unwrap();
-        let mut chain = match index.checked_sub(1) {
-            Some(i) => self.state.log[i].chain(),
-            None => Chain::EMPTY,
-        };
+        let mut chain = self.state.chain_at(Slot::new(keep)).unwrap();
         let acc = Ballot::new(Epoch::FIRST, self.lsn.get(), NodeId::new(7));
         let mut entries = Vec::new();
         for (slot, size) in (keep + 1..).zip(sizes) {
@@ -126,6 +122,41 @@ impl Model {
         Record::Meta(Box::new(meta))
     }
 
+    /// Slot of the snapshot that the metadata names.
+    pub(crate) fn snap(&self) -> Slot {
+        self.state.meta.snap.map_or(Slot::ZERO, |snap| snap.id.slot)
+    }
+
+    /// A metadata record that names a snapshot of `slot`: of this log, or of one that has another
+    /// chain there.
+    pub(crate) fn snapshot(&self, slot: Slot, chain: Chain) -> Record {
+        let mut meta = self.state.meta.clone();
+        let id = SnapshotId {
+            slot,
+            chain,
+            bytes: 100 + slot.get(),
+            digest: chain.get() ^ u128::from(slot.get()),
+        };
+        meta.snap = Some(SnapshotMark {
+            id,
+            decided_in: Ballot::new(Epoch::FIRST, self.lsn.get(), NodeId::new(9)),
+        });
+        Record::Meta(Box::new(meta))
+    }
+
+    /// Trims to `to`, as the core does it: what else the log said is stated again first.
+    pub(crate) fn trim(&self, to: Slot) -> Vec<Record> {
+        let state = &self.state;
+        let restated = LogChange {
+            keep: state.last(),
+            entries: Vec::new(),
+            acc: state.acc,
+            commit: state.commit,
+            commit_in: state.commit_in,
+        };
+        vec![Record::Log(restated), Record::Trim(to)]
+    }
+
     /// The last persist.
     pub(crate) const fn lsn(&self) -> Lsn {
         self.lsn
@@ -141,14 +172,14 @@ impl Model {
         let mut state = self.formatted.clone();
         let mut longest = None;
         for n in 0..=self.history.len() {
-            if n >= self.synced && state == recovered {
-                longest = Some(n);
+            if n >= self.synced && is_but_for_trimming(&recovered, &state) {
+                longest = Some((n, state.clone()));
             }
             if let Some(record) = self.history.get(n) {
                 state.fold(record);
             }
         }
-        let Some(n) = longest else {
+        let Some((n, state)) = longest else {
             panic!(
                 "no prefix of {} records, {} of them synced, folds to {recovered:?}; all: {:?}",
                 self.history.len(),
@@ -158,10 +189,27 @@ impl Model {
         };
         self.history.truncate(n);
         self.synced = n;
-        self.state = recovered;
+        self.state = state;
         // A new life numbers its persists higher than all before.
         self.lsn = Lsn::start_of(self.lsn.boot() + 1);
     }
+}
+
+/// Whether what a store gave back is this state, with entries before its base that a store may
+/// still have.
+fn is_but_for_trimming(found: &Recovered, state: &Recovered) -> bool {
+    let Some(more) = state.base.get().checked_sub(found.base.get()) else {
+        return false;
+    };
+    let more = usize::try_from(more).unwrap();
+    let mut trimmed = found.clone();
+    trimmed.base = state.base;
+    trimmed.base_chain = match found.chain_at(state.base) {
+        Some(chain) => chain,
+        None => return false,
+    };
+    trimmed.log.drain(..more);
+    trimmed == *state
 }
 
 /// A store formed on `disk`, and the model of it.
