@@ -107,7 +107,7 @@ fn act(
         Action::Install(ahead, same) => {
             let slot = Slot::new(commit + u64::from(*ahead));
             let chain = model.state.chain_at(slot).filter(|_| *same);
-            vec![model.snapshot(slot, chain.unwrap_or(Chain::new(slot.get().into())))]
+            vec![model.snapshot(slot, chain.unwrap_or_else(|| Chain::new(slot.get().into())))]
         }
         Action::Trim(part) => {
             let base = model.state.base.get();

@@ -198,7 +198,7 @@ fn leftovers_of_a_trim_are_removed_once_the_rest_is_sound() {
 
 #[test]
 fn a_damaged_byte_of_a_trimmed_log_is_refused_where_it_is() {
-    let (disk, model) = headless();
+    let (disk, mut model) = headless();
     for name in segments(&disk) {
         let bytes = disk.bytes(&name);
         let used = bytes.iter().rposition(|b| *b != 0).unwrap_or(0);
@@ -217,7 +217,7 @@ fn a_damaged_byte_of_a_trimmed_log_is_refused_where_it_is() {
             }
         }
     }
-    model.clone().recovered(formed(disk).unwrap().1);
+    model.recovered(formed(disk).unwrap().1);
 }
 
 #[test]
