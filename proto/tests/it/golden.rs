@@ -269,12 +269,15 @@ fn a_registration_is_pinned() {
     );
 }
 
+fn forming(name: &str, message: FormingMessage) {
+    check_frame(name, Frame::Forming(message));
+}
+
 #[test]
-fn messages_of_forming_are_pinned() {
+fn questions_of_forming_are_pinned() {
     let (name, addr) = ("node-1".to_owned(), "host-1:7000".to_owned());
     let disk = DiskId::new(0x2222);
     let candidate = ClusterId::new(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
-    let forming = |name: &str, message| check_frame(name, Frame::Forming(message));
     forming(
         "hello",
         FormingMessage::Hello(Hello {
@@ -285,10 +288,29 @@ fn messages_of_forming_are_pinned() {
             round: 4,
         }),
     );
+    let confirm = Confirm {
+        name: name.clone(),
+        disk,
+        addr,
+        candidate,
+        nonce: 0x77,
+    };
+    forming("confirm", FormingMessage::Confirm(confirm));
+    let confirmed = Confirmed {
+        name,
+        disk,
+        candidate,
+        nonce: 0x77,
+    };
+    forming("confirmed", FormingMessage::Confirmed(confirmed));
+}
+
+#[test]
+fn introductions_are_pinned() {
     let reply = |state| {
         FormingMessage::HelloReply(HelloReply {
             name: "node-1".to_owned(),
-            disk,
+            disk: DiskId::new(0x2222),
             addr: "host-1:7000".to_owned(),
             nonce: 0x99,
             round: 4,
@@ -308,13 +330,11 @@ fn messages_of_forming_are_pinned() {
         listed(Some("node-1"), "host-1:7000"),
         listed(None, "host-2:7000"),
     ];
-    forming(
-        "hello_reply_forming",
-        reply(HelloState::Forming {
-            list,
-            lease: Some(lease),
-        }),
-    );
+    let state = HelloState::Forming {
+        list,
+        lease: Some(lease),
+    };
+    forming("hello_reply_forming", reply(state));
     let members = ["node-1", "node-2"]
         .into_iter()
         .zip(1..)
@@ -326,26 +346,9 @@ fn messages_of_forming_are_pinned() {
         });
     let membership = Membership::new(Epoch::FIRST, members).expect("valid");
     let cluster = membership.cluster_id();
-    forming(
-        "hello_reply_formed",
-        reply(HelloState::Formed {
-            cluster,
-            membership,
-        }),
-    );
-    let confirm = Confirm {
-        name: name.clone(),
-        disk,
-        addr,
-        candidate,
-        nonce: 0x77,
+    let state = HelloState::Formed {
+        cluster,
+        membership,
     };
-    forming("confirm", FormingMessage::Confirm(confirm));
-    let confirmed = Confirmed {
-        name,
-        disk,
-        candidate,
-        nonce: 0x77,
-    };
-    forming("confirmed", FormingMessage::Confirmed(confirmed));
+    forming("hello_reply_formed", reply(state));
 }
