@@ -136,7 +136,8 @@ pub enum TransferError {
         /// Who leads, as far as this node knows.
         hint: Option<NodeId>,
     },
-    /// The target is no member that could lead: unknown, this node itself, or of weight 0.
+    /// The target is no member that could lead: unknown, this node itself, of weight 0, or it did
+    /// not say that it is able to.
     #[error("the target cannot lead")]
     BadTarget,
     /// Nobody suits: no other member answers heartbeats and is able to lead.

@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use crate::membership::Membership;
-use crate::types::{NodeId, Slot};
+use crate::types::NodeId;
 
 /// The members of one epoch as positions in a bit set, with their weights.
 #[derive(Clone, Debug)]
@@ -114,8 +114,8 @@ impl Weights {
     /// The highest value that an accept quorum has reached, `reached[position]` being each
     /// member's: the weighted order statistic. With slots it is the last slot decided.
     #[must_use]
-    pub fn reached_by_accept_quorum(&self, reached: &[Slot]) -> Slot {
-        let mut best = Slot::ZERO;
+    pub fn reached_by_accept_quorum<T: Copy + Ord + Default>(&self, reached: &[T]) -> T {
+        let mut best = T::default();
         for &candidate in reached {
             if candidate <= best {
                 continue;
@@ -123,7 +123,7 @@ impl Weights {
             let weight: u64 = reached
                 .iter()
                 .zip(&self.weights)
-                .filter(|(slot, _)| **slot >= candidate)
+                .filter(|(one, _)| **one >= candidate)
                 .map(|(_, weight)| *weight)
                 .sum();
             if 2 * weight > self.total {
@@ -149,7 +149,7 @@ impl Weights {
 mod tests {
     use super::*;
     use crate::membership::Member;
-    use crate::types::{DiskId, Epoch};
+    use crate::types::{DiskId, Epoch, Slot};
 
     fn weights(list: &[u32]) -> Weights {
         let members = list.iter().enumerate().map(|(i, &weight)| Member {

@@ -189,7 +189,8 @@ impl Replica {
         assert!(ballot > self.acc, "leading {ballot} twice");
         self.acc = ballot;
         self.outbox.log_changed(adopted_last);
-        let mut leading = Leading::new(ballot, adopted_acc, adopted_last, self.peers.len());
+        let mut leading = Leading::new(ballot, adopted_acc, adopted_last, self.peers.len())
+            .with_lease(self.meta.membership.lease.as_ref(), self.now);
         let round = self.election.round();
         for (from, promise) in promises.iter().enumerate() {
             if let Some(promise) = promise.as_ref().filter(|p| !p.damaged) {

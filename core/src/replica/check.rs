@@ -61,6 +61,8 @@ impl Replica {
                 "{entry} is newer than {promised}"
             );
         }
+        self.check_reads();
+        self.check_transfer();
         match &self.role {
             Role::Follower => {}
             Role::Preparing(preparing) => {
@@ -108,6 +110,9 @@ impl Replica {
             leading.adopted_last
         );
         assert!(self.meta.damaged.is_none(), "leads while damaged");
+        if let Some(book) = &leading.lease {
+            book.check();
+        }
         let durable = self.outbox.durable_mark();
         let own = leading.matched(self.me);
         assert!(

@@ -149,6 +149,7 @@ impl Replica {
                 self.try_adopt();
             }
         }
+        self.tend_deferral();
         self.tend_commit_news();
     }
 
@@ -158,10 +159,9 @@ impl Replica {
         if let Some((at, _)) = self.election.takeover {
             deadline = deadline.min(at);
         }
-        if let Role::Leading(leading) = &self.role
-            && let Some(at) = leading.commit_news_at()
-        {
-            deadline = deadline.min(at);
+        if let Role::Leading(leading) = &self.role {
+            let due = leading.commit_news_at().into_iter();
+            deadline = due.chain(self.defers_until()).fold(deadline, Time::min);
         }
         if let Some(since) = self.outbox.oldest_in_flight()
             && !matches!(self.role, Role::Follower)
@@ -230,6 +230,7 @@ impl Replica {
             .expect("positions come from the weights");
         peer.detector.arrived(now, config);
         peer.commit = m.commit;
+        (peer.is_able, peer.priority) = (m.able, m.priority);
         if let Some(place) = self.election.replies.get_mut(from) {
             *place = Some(m);
         }
@@ -265,6 +266,9 @@ impl Replica {
         self.tend_campaign();
         self.tend_peers();
         self.tend_catch_up();
+        self.tend_question();
+        self.tend_preference();
+        self.tend_transfer();
         self.tend_state_sync();
         self.trim();
     }

@@ -19,6 +19,10 @@ pub(super) struct Peer {
     run: u64,
     /// What it last said to be decided there.
     pub(super) commit: Slot,
+    /// Whether it last said that it could lead, or help a leader.
+    pub(super) is_able: bool,
+    /// How much it is wanted as leader, as it last said.
+    pub(super) priority: u32,
     pub(super) detector: Detector,
     /// What people were last told about it.
     pub(super) reported_up: bool,
@@ -31,6 +35,8 @@ impl Peer {
             boot: 0,
             run: 0,
             commit: Slot::ZERO,
+            is_able: false,
+            priority: 0,
             detector: Detector::default(),
             reported_up: false,
         }

@@ -2,11 +2,13 @@
 //! Knows nothing about how it came to lead, nor when what is sent to whom.
 
 use crate::command::{Command, Entry, EntryKind};
+use crate::membership::Lease;
 use crate::message::{Accepted, Nack, NackReason};
 use crate::output::{IgnoreReason, Notice, Output, Refusal, StepDown};
 use crate::time::Time;
 use crate::types::{Ballot, NodeId, Slot, Token};
 
+use super::lease::LeaseBook;
 use super::progress::{Progress, Stage};
 use super::{Replica, Role};
 
@@ -28,6 +30,8 @@ pub(super) struct Leading {
     pub(super) commit_news_at: Option<Time>,
     /// Whether an accept quorum was synced: until then it waits for disks.
     pub(super) settled: bool,
+    /// In a cluster whose leaders may serve reads without a round trip.
+    pub(super) lease: Option<LeaseBook>,
 }
 
 impl Leading {
@@ -46,7 +50,14 @@ impl Leading {
             seq: 0,
             commit_news_at: None,
             settled: false,
+            lease: None,
         }
+    }
+
+    /// The same in a cluster with leases, its promises complete.
+    pub(super) fn with_lease(mut self, lease: Option<&Lease>, now: Time) -> Self {
+        self.lease = lease.map(|lease| LeaseBook::new(lease, now));
+        self
     }
 
     pub(super) fn progress(&self, position: usize) -> &Progress {
@@ -122,6 +133,10 @@ impl Replica {
             return Err(Refusal::NotLeader {
                 hint: self.leader_hint(),
             });
+        }
+        if let Some(successor) = self.hands_over_to() {
+            let hint = Some(successor);
+            return Err(Refusal::NotLeader { hint });
         }
         let max = self.config.value_bytes_max;
         if len > max {
@@ -241,6 +256,10 @@ impl Replica {
         let Role::Leading(leading) = &self.role else {
             return;
         };
+        if self.defers_until().is_some() {
+            // The one before may still serve reads from its lease: nothing new may be known yet.
+            return;
+        }
         let decided = self.weights.reached_by_accept_quorum(&leading.matched);
         if decided > self.commit {
             let ballot = leading.ballot;

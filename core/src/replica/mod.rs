@@ -2,6 +2,7 @@
 //! Knows nothing about the world behind either; every decision is made in a handler's file.
 
 mod acceptor;
+mod asking;
 mod campaign;
 mod catch_up;
 mod check;
@@ -9,13 +10,16 @@ mod election;
 mod identity;
 mod leader;
 mod learner;
+mod lease;
 mod outbox;
+mod priority;
 mod progress;
 mod reader;
 mod registers;
 mod sending;
 mod state_sync;
 mod takeover;
+mod transfer;
 mod trimming;
 
 use crate::config::{Config, ConfigError};
@@ -35,9 +39,11 @@ use election::Election;
 use identity::Peer;
 use leader::Leading;
 use outbox::{LogHead, Mark, Outbox};
+use priority::Preference;
 use reader::Reader;
 use registers::Registers;
 use state_sync::Incoming;
+use transfer::Transfer;
 
 /// One member of the cluster, as a state machine.
 ///
@@ -71,6 +77,9 @@ pub struct Replica {
     election: Election,
     reader: Reader,
     registers: Registers,
+    /// Leadership that this node gives, or gave, away.
+    transfer: Option<Transfer>,
+    preference: Preference,
     peers: Vec<Peer>,
     /// Highest `seq` of an `Accept` in the promised ballot.
     seq_seen: u64,
@@ -174,7 +183,9 @@ impl Replica {
         };
         let mut replica = Self {
             election: Election::new(&config, &meta, weights.ids().len(), now),
-            reader: Reader::default(),
+            reader: Reader::new(meta.boot),
+            transfer: None,
+            preference: Preference::default(),
             registers: Registers::new(config.registers_per_second_max, now),
             outbox: Outbox::new(meta.boot, mark),
             incoming: None,
@@ -200,7 +211,8 @@ impl Replica {
         Ok(replica)
     }
 
-    /// Takes in one event. `now` must not go back from one call to the next.
+    /// Takes in one event. `now` must not go back from one call to the next, and must have been
+    /// read from the clock when the event had already happened: leases are counted from it.
     pub fn handle(&mut self, now: Time, input: Input) {
         self.now = self.now.max(now);
         match input {
@@ -211,7 +223,7 @@ impl Replica {
             }
             Input::Propose { token, command } => self.on_propose(token, command),
             Input::Register { token, nonce } => self.on_register(token, nonce),
-            Input::Read { token, via: _ } => self.on_read(token),
+            Input::Read { token, via } => self.on_read(token, via),
             Input::Persisted { lsn } => {
                 self.outbox.persisted(lsn);
                 self.on_durable();
@@ -224,7 +236,7 @@ impl Replica {
                 );
                 self.applied = self.applied.max(slot);
             }
-            Input::Transfer { .. } => {}
+            Input::Transfer { token, to } => self.on_transfer(token, to),
             Input::SnapshotTaken { id } => self.on_snapshot_taken(id),
             Input::ChunkRead {
                 to,
@@ -237,6 +249,7 @@ impl Replica {
             Input::Wake => {}
         }
         self.on_time();
+        self.advance_transfer();
     }
 
     fn on_message(&mut self, from: usize, body: Message) {
@@ -253,7 +266,9 @@ impl Replica {
             Message::Offer(m) => self.on_offer(from, &m),
             Message::FetchChunk(m) => self.on_fetch_chunk(from, &m),
             Message::Chunk(m) => self.on_chunk(from, m),
-            Message::ReadIndex(_) | Message::ReadIndexReply(_) | Message::TransferNow(_) => {}
+            Message::ReadIndex(m) => self.on_read_index(from, &m),
+            Message::ReadIndexReply(m) => self.on_read_index_reply(from, &m),
+            Message::TransferNow(m) => self.on_transfer_now(from, &m),
         }
     }
 
@@ -276,7 +291,7 @@ impl Replica {
     /// The next thing to do; [`Output::Wait`] when there is nothing more until an input.
     pub fn poll_output(&mut self) -> Output {
         // First, since a node that is a quorum alone serves its reads with it.
-        self.start_probe();
+        self.start_reads();
         if let Some(effect) = self.outbox.poll_effect() {
             return effect;
         }

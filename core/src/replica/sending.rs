@@ -131,6 +131,9 @@ impl Replica {
             return None;
         };
         leading.seq += 1;
+        if let Some(book) = &mut leading.lease {
+            book.sends(leading.seq, now);
+        }
         let (ballot, seq, matched) = (leading.ballot, leading.seq, leading.matched(to));
         let progress = leading.progress_mut(to);
         if progress.sent <= matched && !entries.is_empty() {

@@ -39,8 +39,8 @@ impl Replica {
         }
     }
 
-    /// One step a rank, so that two nodes rarely collide; later for a node that lags behind, and
-    /// random within the step. Whoever failed lets all others go first: a node that only
+    /// One step a rank, so that two nodes rarely collide: whoever is wanted more comes first. Later
+    /// for a node that lags behind, and random within the step. Whoever failed lets all others go first: a node that only
     /// heartbeats reach would else, again and again, be the first to try what it cannot do.
     fn takeover_delay(&mut self) -> Span {
         let step = self.config.heartbeat_interval.divided(4);
@@ -51,7 +51,9 @@ impl Replica {
             .unwrap_or_default();
         let lag = heard.distance(self.log.last()) / self.config.lag_limit;
         let lag = lag.min(LAG_TURNS_MAX);
-        let ranks = (self.me as u64).saturating_add(lag.saturating_mul(self.peers.len() as u64));
+        let ranks = self
+            .rank()
+            .saturating_add(lag.saturating_mul(self.peers.len() as u64));
         let jitter = self.election.rng.next_u64() % step.nanos().max(1);
         let others_first = if self.election.failures > 0 {
             let interval = self.config.heartbeat_interval;
@@ -60,5 +62,13 @@ impl Replica {
             Span::ZERO
         };
         others_first + step.times(ranks) + Span::from_nanos(jitter)
+    }
+
+    /// How many members come before this one, by priority and then in their own order.
+    fn rank(&self) -> u64 {
+        let own = (std::cmp::Reverse(self.config.priority), self.me);
+        let theirs = |position| (std::cmp::Reverse(self.peer(position).priority), position);
+        let before = self.others().filter(|&position| theirs(position) < own);
+        before.count() as u64
     }
 }

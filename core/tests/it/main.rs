@@ -3,14 +3,17 @@
 
 mod ghost;
 mod identity;
+mod leases;
 mod limits;
 mod paper;
 mod random;
+mod reads;
 mod registers;
 mod resending;
 mod rig;
 mod snapshots;
 mod takeover;
 mod transcripts;
+mod transfers;
 mod trouble;
 mod waiting;

@@ -1,7 +1,7 @@
 //! Random sequences of events on a few replicas, with every invariant checked after each.
 //! Knows nothing about which sequences matter: proptest draws them and shrinks those that fail.
 
-use chil_core::{Config, Entry, Envelope, Input, Role, Slot, Span};
+use chil_core::{Config, Entry, Envelope, Input, Lease, ReadVia, Role, Slot, Span};
 use proptest::prelude::*;
 
 use crate::rig::Rig;
@@ -46,11 +46,33 @@ fn budgets() -> impl Strategy<Value = (u64, u64)> {
     ]
 }
 
+/// Leases of the cluster, with the clock of each node slow, right or fast as far as they allow.
+fn leases() -> impl Strategy<Value = Option<(Lease, [i64; NODES])>> {
+    let lease =
+        (50_000..1_500_000_u64, 0..100_000_u32).prop_map(|(duration_us, drift_ppm)| Lease {
+            duration_us,
+            drift_ppm,
+        });
+    let clocks = proptest::array::uniform5(-1..=1_i64);
+    proptest::option::of((lease, clocks))
+}
+
+fn via() -> impl Strategy<Value = ReadVia> {
+    prop_oneof![
+        Just(ReadVia::Leader),
+        Just(ReadVia::Lease),
+        Just(ReadVia::Follower)
+    ]
+}
+
 /// One thing that happens. Numbers that name nothing at the time do nothing.
 #[derive(Clone, Debug)]
 enum Step {
     Propose(usize),
-    Read(usize),
+    /// By a driver whose clock is so many units of 10 ms late.
+    Read(usize, ReadVia, u64),
+    /// To this node, if it is one.
+    Transfer(usize, Option<usize>),
     /// The message at this place of the wire arrives.
     Deliver(usize),
     /// The same, and it stays there to arrive once more.
@@ -76,7 +98,10 @@ fn step() -> impl Strategy<Value = Step> {
     let place = 0..12_usize;
     prop_oneof![
         8 => node.clone().prop_map(Step::Propose),
-        1 => node.clone().prop_map(Step::Read),
+        3 => (node.clone(), via(), prop_oneof![3 => Just(0), 1 => 0..40_u64])
+            .prop_map(|(n, via, late)| Step::Read(n, via, late)),
+        1 => (node.clone(), proptest::option::of(node.clone()))
+            .prop_map(|(n, to)| Step::Transfer(n, to)),
         10 => place.clone().prop_map(Step::Deliver),
         2 => place.clone().prop_map(Step::Repeat),
         2 => place.prop_map(Step::Lose),
@@ -99,8 +124,15 @@ fn take(rig: &mut Rig, step: &Step, proposed: &mut u64) {
             *proposed += 1;
             rig.propose(of(node), &format!("v{proposed}"));
         }
-        Step::Read(node) => {
-            rig.read(of(node));
+        Step::Read(node, via, late) => {
+            if rig.is_up(of(node)) {
+                rig.read_late(of(node), via, Span::from_millis(10 * late));
+            }
+        }
+        Step::Transfer(node, to) => {
+            if rig.is_up(of(node)) {
+                rig.transfer(of(node), to.map(crate::rig::id));
+            }
         }
         Step::Deliver(place) => {
             if let Some(envelope) = rig.wire.remove(place) {
@@ -165,9 +197,13 @@ proptest! {
         weights in weights(),
         limits in limits(),
         (tail, keep) in budgets(),
+        leases in leases(),
+        priorities in proptest::array::uniform5(0..3_u32),
         steps in proptest::collection::vec(step(), 1..120),
     ) {
-        let mut rig = Rig::configured(&weights, |config| {
+        let mut rig = Rig::leased(&weights, leases.map(|(lease, _)| lease), |config| {
+            let number = crate::rig::number(config.node);
+            config.priority = priorities[number - 1];
             config.chunk_bytes_max = PART;
             config.chunks_in_flight_max = 2;
             config.log_tail_bytes = tail;
@@ -176,6 +212,11 @@ proptest! {
                 limit(config, limits);
             }
         });
+        if let Some((lease, clocks)) = leases {
+            for node in rig.numbers() {
+                rig.drift(node, clocks[node - 1] * i64::from(lease.drift_ppm));
+            }
+        }
         let mut proposed = 0;
         for step in &steps {
             take(&mut rig, step, &mut proposed);
@@ -187,9 +228,17 @@ proptest! {
             }
         }
         rig.run(Span::from_millis(4_000));
-        let leader = rig.run_until_led();
-        rig.propose(leader, "last");
-        rig.run(Span::from_millis(1_000));
+        let mut leader = rig.run_until_led();
+        for _ in 0..10 {
+            // A leader may just be handing over, and a new one may have to wait.
+            rig.propose(leader, "last");
+            rig.run(Span::from_millis(1_000));
+            if rig.has(leader, "last") {
+                break;
+            }
+            leader = rig.run_until_led();
+        }
+        prop_assert_eq!(rig.unanswered(), [], "{}", rig.show());
         let (applied, digest) = rig.state(leader);
         prop_assert!(applied > decided && applied > Slot::ZERO, "{}", rig.show());
         prop_assert!(rig.has(leader, "last"), "{}", rig.show());

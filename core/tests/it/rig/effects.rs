@@ -40,6 +40,7 @@ impl Rig {
             if !is_quiet {
                 self.trace.push(format!("n{number} {output}"));
             }
+            self.judge_answer(number, &output);
             let Some(output) = self.serve_snapshots(number, output) else {
                 continue;
             };
@@ -61,6 +62,7 @@ impl Rig {
                 other => self.nodes[number - 1].outputs.push(other),
             }
         }
+        let now = self.local(number);
         let node = &mut self.nodes[number - 1];
         let Some(replica) = &mut node.replica else {
             return;
@@ -69,11 +71,12 @@ impl Rig {
         self.ghost.judge(replica);
         let slot = node.applier.applied();
         if replica.status().applied < slot {
-            replica.handle(self.now, Input::Applied { slot });
+            replica.handle(now, Input::Applied { slot });
+            self.saw(slot);
             return self.drain(number);
         }
         if let Some(answer) = node.answers.pop_front() {
-            replica.handle(self.now, answer);
+            replica.handle(now, answer);
             self.drain(number);
         }
     }

@@ -2,18 +2,18 @@
 //! who crashes. Knows nothing about the protocol but what must be durable before it is said.
 
 mod effects;
+mod requests;
 pub(crate) mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
-use bytes::Bytes;
-use chil_core::kv::{KeyValue, KvCommand};
+use chil_core::kv::KeyValue;
 use chil_core::message::HeartbeatReply;
 use chil_core::{
-    Applier, Ballot, ClusterId, Command, Config, DiskId, Envelope, Epoch, Input, Lane, Member,
+    Applier, Ballot, ClusterId, Config, DiskId, Envelope, Epoch, Input, Lane, Lease, Member,
     Membership, Message, Meta, NodeId, Output, Persist, Recovered, Replica, Role, Slot, Span,
-    Status, Time, Token,
+    Status, Time,
 };
 
 use crate::ghost::Ghost;
@@ -29,7 +29,7 @@ pub(crate) struct Rig {
     pub(crate) ghost: Ghost,
     nodes: Vec<Node>,
     cuts: BTreeSet<(usize, usize)>,
-    tokens: u64,
+    requests: requests::Requests,
     snapshots: snapshots::Snapshots,
 }
 
@@ -42,6 +42,8 @@ struct Node {
     pending: VecDeque<Persist>,
     applier: Applier<KeyValue>,
     wake_at: Time,
+    /// By how many millionths its clock runs fast.
+    drift_ppm: i64,
     outputs: Vec<Output>,
     /// What it handed out as decided in this life.
     decided: Vec<chil_core::Entry>,
@@ -62,6 +64,15 @@ impl Rig {
 
     /// The same, and everybody's limits adjusted.
     pub(crate) fn configured(weights: &[u32], adjust: impl Fn(&mut Config)) -> Self {
+        Self::leased(weights, None, adjust)
+    }
+
+    /// The same, with leases if there is one.
+    pub(crate) fn leased(
+        weights: &[u32],
+        lease: Option<Lease>,
+        adjust: impl Fn(&mut Config),
+    ) -> Self {
         let members: BTreeMap<NodeId, Member> = (1..)
             .zip(weights)
             .map(|(number, &weight)| {
@@ -78,7 +89,7 @@ impl Rig {
             epoch: Epoch::FIRST,
             members,
             protocol: Membership::PROTOCOL,
-            lease: None,
+            lease,
         };
         let node = |id: u64| {
             let (node, disk) = (NodeId::new(id), DiskId::new(u128::from(id)));
@@ -92,6 +103,7 @@ impl Rig {
                 pending: VecDeque::new(),
                 applier: Applier::new(KeyValue::default()),
                 wake_at: Time::ZERO,
+                drift_ppm: 0,
                 outputs: Vec::new(),
                 decided: Vec::new(),
                 answers: VecDeque::new(),
@@ -104,7 +116,7 @@ impl Rig {
             ghost: Ghost::new(weights),
             nodes: (1..=weights.len() as u64).map(node).collect(),
             cuts: BTreeSet::new(),
-            tokens: 0,
+            requests: requests::Requests::default(),
             snapshots: snapshots::Snapshots::default(),
         };
         for number in rig.numbers() {
@@ -174,59 +186,40 @@ impl Rig {
 
     /// Hands one input to a node and takes in everything that it wants done.
     pub(crate) fn handle(&mut self, number: usize, input: Input) {
-        let now = self.now;
+        let now = self.local(number);
+        self.handle_at(number, now, input);
+    }
+
+    /// The same when the node's clock was last looked at `now`.
+    pub(crate) fn handle_at(&mut self, number: usize, now: Time, input: Input) {
         if let Some(replica) = &mut self.nodes[number - 1].replica {
             replica.handle(now, input);
             self.drain(number);
         }
     }
 
-    /// Proposes to put `text` under the key `text`.
-    pub(crate) fn propose(&mut self, number: usize, text: &str) -> Token {
-        let input = self.proposal(text);
-        self.handle(number, input);
-        Token::new(self.tokens)
-    }
-
-    /// Proposes all of them before the node's outputs are looked at.
-    pub(crate) fn propose_all(&mut self, number: usize, texts: &[&str]) {
-        for text in texts {
-            let (now, input) = (self.now, self.proposal(text));
-            if let Some(replica) = &mut self.nodes[number - 1].replica {
+    /// Hands over all of them before the node's outputs are looked at.
+    pub(crate) fn handle_all(&mut self, number: usize, inputs: Vec<Input>) {
+        let now = self.local(number);
+        if let Some(replica) = &mut self.nodes[number - 1].replica {
+            for input in inputs {
                 replica.handle(now, input);
             }
         }
         self.drain(number);
     }
 
-    fn proposal(&mut self, text: &str) -> Input {
-        let key = Bytes::copy_from_slice(text.as_bytes());
-        let put = KvCommand::Put {
-            value: key.clone(),
-            key,
-        };
-        let command = Command::sessionless(put.encode());
-        let token = self.token();
-        Input::Propose { token, command }
+    /// The node's clock from now on runs fast by so many millionths, or slow.
+    pub(crate) fn drift(&mut self, number: usize, ppm: i64) {
+        assert_eq!(self.now, Time::ZERO, "a clock must not jump");
+        self.nodes[number - 1].drift_ppm = ppm;
     }
 
-    /// Asks for a session.
-    pub(crate) fn register(&mut self, number: usize, nonce: u128) -> Token {
-        let token = self.token();
-        self.handle(number, Input::Register { token, nonce });
-        token
-    }
-
-    pub(crate) fn read(&mut self, number: usize) -> Token {
-        let token = self.token();
-        self.handle(
-            number,
-            Input::Read {
-                token,
-                via: chil_core::ReadVia::Leader,
-            },
-        );
-        token
+    /// What the node's clock shows.
+    pub(crate) fn local(&self, number: usize) -> Time {
+        let ppm = self.nodes[number - 1].drift_ppm;
+        let rate = u64::try_from(1_000_000 + ppm).expect("no clock runs backwards");
+        Time::from_nanos(self.now.nanos() / 1_000_000 * rate)
     }
 
     /// Syncs everything that the node has submitted. Returns whether there was anything.
@@ -323,7 +316,7 @@ impl Rig {
 
     /// Wakes the node if its deadline has passed.
     pub(crate) fn wake(&mut self, number: usize) {
-        if self.nodes[number - 1].wake_at <= self.now {
+        if self.nodes[number - 1].wake_at <= self.local(number) {
             self.handle(number, Input::Wake);
         }
     }
@@ -433,6 +426,7 @@ impl Rig {
 
     /// The node is gone, with everything that was not synced but for the first `kept` records.
     pub(crate) fn crash(&mut self, number: usize, kept: usize) {
+        self.forget_requests(number);
         let pending = std::mem::take(&mut self.nodes[number - 1].pending);
         let mut left = kept;
         for persist in &pending {
@@ -450,18 +444,13 @@ impl Rig {
 
     /// The node comes back with what its disk holds.
     pub(crate) fn start(&mut self, number: usize) {
-        let (now, applier) = (self.now, self.state_on_disk(number));
+        let (now, applier) = (self.local(number), self.state_on_disk(number));
         let node = &mut self.nodes[number - 1];
         assert!(node.replica.is_none(), "n{number} is up already");
         node.applier = applier;
         let replica = Replica::recover(node.config.clone(), node.disk.clone(), now);
         node.replica = Some(replica.expect("the disk holds a state that was written"));
         self.drain(number);
-    }
-
-    fn token(&mut self) -> Token {
-        self.tokens += 1;
-        Token::new(self.tokens)
     }
 
     /// Where every node stands, one line each.
