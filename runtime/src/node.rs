@@ -190,18 +190,19 @@ impl<S: StateMachine, D: Storage, N: Network, C: Clock> NodeLoop<S, D, N, C> {
 
     /// Takes in what else has arrived meanwhile: what is decided together is synced together.
     fn take_ready(&mut self) {
-        let now = self.clock.now();
+        // The clock is read anew for each: leases count from it, and what was read before this
+        // process was paused would be older than what came meanwhile.
         for _ in 0..TURN_MAX {
             let Some(frame) = self.inbox.ready() else {
                 break;
             };
-            self.received(now, frame);
+            self.received(self.clock.now(), frame);
         }
         for _ in 0..TURN_MAX {
             let Ok(request) = self.requests.try_recv() else {
                 break;
             };
-            self.request(now, request);
+            self.request(self.clock.now(), request);
         }
     }
 
