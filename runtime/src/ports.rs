@@ -1,14 +1,12 @@
-//! What the node loop needs from the world: a store, a place for snapshots, a network, a clock.
+//! What the node loop needs from the world: a store, a network, a clock.
 //! Knows no implementation: files and tonic are production's, the simulator brings its own.
 //!
 //! All futures are `Send`, so that a node runs on any tokio runtime, of one thread or of many.
 
-use std::fmt;
 use std::future::Future;
-use std::io::Read;
 
 use bytes::Bytes;
-use chil_core::{FrozenSnapshot, Lane, Lsn, NodeId, Persist, SnapshotId, Span, Time};
+use chil_core::{Lane, Lsn, Persist, Span, Time};
 
 use crate::storage::StorageError;
 
@@ -25,121 +23,6 @@ pub trait Storage: Send + 'static {
     /// Finishes what was submitted, closes the files and gives the directory free. Dropping the
     /// storage instead closes it, too, but says not when.
     fn close(self) -> impl Future<Output = ()> + Send;
-}
-
-/// Keeps snapshots beside the log, off the loop's thread. Jobs are done in order.
-pub trait Snapshots: Send + 'static {
-    /// Queues a job. Never waits: the core bounds how much of a transfer is under way, and the
-    /// loop takes one snapshot at a time.
-    fn submit(&mut self, job: SnapshotJob);
-
-    /// The next job that is done, of those that have an answer. Cancel-safe.
-    fn completed(&mut self) -> impl Future<Output = SnapshotDone> + Send;
-
-    /// Finishes the job under way, drops the others and closes the files.
-    fn close(self) -> impl Future<Output = ()> + Send;
-}
-
-/// Something to be done with snapshots.
-pub enum SnapshotJob {
-    /// Write the state, and make it durable under its own name.
-    Take(FrozenSnapshot),
-    /// Read a part of a snapshot for a peer.
-    Read {
-        /// The peer.
-        to: NodeId,
-        /// Of which snapshot.
-        id: SnapshotId,
-        /// From where.
-        offset: u64,
-        /// How many bytes.
-        len: u64,
-    },
-    /// Write a part of a snapshot that is on its way.
-    Write {
-        /// Of which snapshot.
-        id: SnapshotId,
-        /// Where it belongs.
-        offset: u64,
-        /// The bytes.
-        bytes: Bytes,
-    },
-    /// All parts are there: compare the digest, and make it durable under its own name.
-    Finish {
-        /// Of which snapshot.
-        id: SnapshotId,
-    },
-    /// Let a snapshot be read. Has no answer: the reader has its own ways.
-    Restore {
-        /// Which one.
-        id: SnapshotId,
-        /// Who reads it, on the port's thread.
-        reader: SnapshotReader,
-    },
-    /// The metadata that names this one is durable: what is older is not needed any more. Has no
-    /// answer.
-    Forget {
-        /// What is kept, with what a transfer may still be reading.
-        keep: SnapshotId,
-    },
-}
-
-/// Reads a snapshot, or learns why it cannot be opened.
-pub type SnapshotReader = Box<dyn FnOnce(Result<&mut dyn Read, StorageError>) + Send>;
-
-/// What became of a job. An error is not final: the snapshot that it is about is not there, or
-/// not whole, and what is durable besides is as it was.
-#[derive(Debug)]
-pub enum SnapshotDone {
-    /// The state is durable under this name.
-    Taken(Result<SnapshotId, StorageError>),
-    /// The part that was to be read; `None` when the snapshot is not kept any more.
-    Read {
-        /// The peer that it is for.
-        to: NodeId,
-        /// Of which snapshot.
-        id: SnapshotId,
-        /// From where.
-        offset: u64,
-        /// The bytes.
-        bytes: Result<Option<Bytes>, StorageError>,
-    },
-    /// The part was written.
-    Written {
-        /// Of which snapshot.
-        id: SnapshotId,
-        /// Where it was to go.
-        offset: u64,
-        /// Bytes from the beginning that are there now.
-        have: Result<u64, StorageError>,
-    },
-    /// Whether the bytes are the snapshot, and durable. If not, they were thrown away.
-    Finished {
-        /// Of which snapshot.
-        id: SnapshotId,
-        /// Whether they are.
-        sound: Result<bool, StorageError>,
-    },
-}
-
-impl fmt::Debug for SnapshotJob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Take(frozen) => write!(f, "take {}", frozen.header().slot),
-            Self::Read {
-                to,
-                id,
-                offset,
-                len,
-            } => write!(f, "read {offset}+{len} of {id} for {to}"),
-            Self::Write { id, offset, bytes } => {
-                write!(f, "write {offset}+{} of {id}", bytes.len())
-            }
-            Self::Finish { id } => write!(f, "finish {id}"),
-            Self::Restore { id, .. } => write!(f, "restore {id}"),
-            Self::Forget { keep } => write!(f, "forget all before {keep}"),
-        }
-    }
 }
 
 /// Reads time; runs through suspension where the system can tell.
