@@ -69,6 +69,7 @@
 //! | [`detector`] | when a silent peer counts as down |
 //! | [`applier`], [`session`] | executes decided entries in order, each request of a session once |
 //! | [`state_machine`], [`kv`] | what a command means: the trait, and the built-in machine |
+//! | [`retry`] | the client's automaton: follows the leader, tries again under one number |
 //! | [`canonical`] | numbers and byte strings in streams, for snapshots of machines |
 #![warn(clippy::indexing_slicing, clippy::unwrap_used)]
 
@@ -88,6 +89,7 @@ pub mod output;
 pub mod quorum;
 pub mod record;
 pub mod replica;
+pub mod retry;
 pub mod session;
 pub mod snapshot;
 pub mod state_machine;

@@ -1,0 +1,559 @@
+//! The automaton: what is asked of whom and when, and what the answers mean for each request.
+//! Knows nothing about how an attempt travels.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use super::session::{Flight, Session, Tries};
+use super::{Answer, Ask, AttemptId, Completion, RetryConfig, RetryInput, RetryOutput};
+use crate::command::Command;
+use crate::session::SessionLimits;
+use crate::time::{Span, Time};
+use crate::types::Token;
+
+/// One client: a queue of requests, the session that takes them, and earlier sessions that still
+/// have some under way.
+///
+/// Attempts are made in rounds. The first failure of a round ends it: the next one begins after a
+/// pause, elsewhere, and with a single attempt, until something succeeds. So a burst of failures
+/// counts as one, and a node in trouble is not hit by everything at once.
+#[derive(Debug)]
+pub struct RetryClient<T, R> {
+    config: RetryConfig,
+    rng: ChaCha8Rng,
+    now: Time,
+    targets: Vec<T>,
+    /// Index of the target that is asked while nobody is known to lead.
+    cursor: usize,
+    leader: Option<T>,
+    /// Leaders named by others since the last success or pause.
+    hops: u32,
+    round: u64,
+    /// Attempts of this round that are waited for.
+    round_flights: u64,
+    failures: u32,
+    paused_until: Time,
+    /// A pause that a node asked for: no success elsewhere ends it.
+    overloaded_until: Time,
+    requests: BTreeMap<Token, Request>,
+    /// Requests without a number, in order; those that are over are left in, and skipped.
+    queue: VecDeque<Token>,
+    deadlines: BTreeSet<(Time, Token)>,
+    /// By the client's number for them.
+    sessions: BTreeMap<u64, Session<T>>,
+    /// The session that takes further requests.
+    live: Option<u64>,
+    opening: Option<Opening<T>>,
+    last_session: u64,
+    /// Numbers under way whose last attempt came to an end.
+    unsent: BTreeSet<(u64, u64)>,
+    timeouts: BTreeSet<(Time, AttemptId)>,
+    completed: VecDeque<(Token, Completion<R>)>,
+}
+
+#[derive(Debug)]
+struct Request {
+    payload: Bytes,
+    deadline: Time,
+    /// Session and number; none while it is queued.
+    place: Option<(u64, u64)>,
+}
+
+/// A session that is asked for.
+#[derive(Debug)]
+struct Opening<T> {
+    session: u64,
+    nonce: u128,
+    tries: Tries<T>,
+}
+
+impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
+    /// A client of the cluster that consists of `targets` (some of it is enough). `seed` must be
+    /// drawn at random for each client: sessions are told apart by what follows from it.
+    ///
+    /// # Panics
+    /// Without any target, and if the configuration's window is 0 or above
+    /// [`SessionLimits::WINDOW`].
+    #[must_use]
+    pub fn new(config: RetryConfig, seed: [u8; 32], targets: Vec<T>) -> Self {
+        assert!(!targets.is_empty(), "a client needs somebody to ask");
+        assert!(
+            (1..=SessionLimits::WINDOW).contains(&config.window),
+            "a window of {} is not within 1 and {}",
+            config.window,
+            SessionLimits::WINDOW
+        );
+        let mut rng = ChaCha8Rng::from_seed(seed);
+        let cursor = rng.next_u32() as usize % targets.len();
+        Self {
+            config,
+            rng,
+            now: Time::ZERO,
+            targets,
+            cursor,
+            leader: None,
+            hops: 0,
+            round: 0,
+            round_flights: 0,
+            failures: 0,
+            paused_until: Time::ZERO,
+            overloaded_until: Time::ZERO,
+            requests: BTreeMap::new(),
+            queue: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            sessions: BTreeMap::new(),
+            live: None,
+            opening: None,
+            last_session: 0,
+            unsent: BTreeSet::new(),
+            timeouts: BTreeSet::new(),
+            completed: VecDeque::new(),
+        }
+    }
+
+    /// Handles one event.
+    ///
+    /// # Panics
+    /// If a token is submitted that is in use.
+    pub fn handle(&mut self, now: Time, input: RetryInput<T, R>) {
+        self.now = self.now.max(now);
+        match input {
+            RetryInput::Submit {
+                token,
+                payload,
+                deadline,
+            } => self.submit(token, payload, deadline),
+            RetryInput::Answered { attempt, answer } if attempt.seq == 0 => {
+                self.session_answered(attempt, answer);
+            }
+            RetryInput::Answered { attempt, answer } => self.answered(attempt, answer),
+            RetryInput::GiveUp { token } => self.give_up(token),
+            RetryInput::Wake => {}
+        }
+        self.run_timers();
+    }
+
+    /// The next thing to do; [`RetryOutput::Wait`] when there is nothing.
+    pub fn poll_output(&mut self) -> RetryOutput<T, R> {
+        if let Some((token, result)) = self.completed.pop_front() {
+            return RetryOutput::Completed { token, result };
+        }
+        if self.may_send()
+            && let Some(send) = self.next_send()
+        {
+            return send;
+        }
+        RetryOutput::Wait(self.next_wake())
+    }
+
+    /// Requests without a result.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// How many sessions it asked for so far.
+    #[must_use]
+    pub const fn sessions_opened(&self) -> u64 {
+        self.last_session
+    }
+
+    fn submit(&mut self, token: Token, payload: Bytes, deadline: Time) {
+        let request = Request {
+            payload,
+            deadline,
+            place: None,
+        };
+        let before = self.requests.insert(token, request);
+        assert!(before.is_none(), "request {token:?} is there already");
+        if deadline != Time::MAX {
+            self.deadlines.insert((deadline, token));
+        }
+        self.queue.push_back(token);
+    }
+
+    fn run_timers(&mut self) {
+        while let Some((at, attempt)) = self.timeouts.first().copied()
+            && at <= self.now
+        {
+            self.timeouts.pop_first();
+            if attempt.seq == 0 {
+                self.session_answered(attempt, Answer::Unknown);
+            } else {
+                self.answered(attempt, Answer::Unknown);
+            }
+        }
+        while let Some((at, token)) = self.deadlines.first().copied()
+            && at <= self.now
+        {
+            self.give_up(token);
+        }
+    }
+
+    /// The request's time is over.
+    fn give_up(&mut self, token: Token) {
+        let Some((session_id, seq)) = self.requests.get(&token).and_then(|r| r.place) else {
+            return self.complete(token, Completion::TimedOut);
+        };
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let maybe_sent = session
+            .pending
+            .get(&seq)
+            .is_some_and(|p| p.ambiguous || p.tries.flight.is_some());
+        if maybe_sent {
+            self.unknown(session_id, seq);
+        } else {
+            self.end(session_id, seq);
+            self.complete(token, Completion::TimedOut);
+        }
+    }
+
+    /// An attempt at a request ended.
+    fn answered(&mut self, attempt: AttemptId, answer: Answer<T, R>) {
+        let (id, seq) = (attempt.session, attempt.seq);
+        let flight = self.land(attempt);
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let Some(pending) = session.pending.get_mut(&seq) else {
+            return;
+        };
+        let token = pending.token;
+        match answer {
+            // Also when it comes late: the number was executed once, by whichever attempt.
+            Answer::Executed { slot, reply } => {
+                self.succeeded(flight);
+                self.end(id, seq);
+                self.complete(token, Completion::Executed { slot, reply });
+            }
+            Answer::SessionExpired => {
+                session.expired = true;
+                if self.live == Some(id) {
+                    self.live = None;
+                }
+                self.succeeded(flight);
+                self.settle_expired(id);
+            }
+            // A late answer beside an attempt under way: that one's answer says more.
+            _ if flight.is_none() => {}
+            Answer::Rejected(reason) if !pending.ambiguous => {
+                self.succeeded(flight);
+                self.end(id, seq);
+                self.complete(token, Completion::Rejected(reason));
+            }
+            Answer::Rejected(_) | Answer::StaleSeq => {
+                self.succeeded(flight);
+                self.unknown(id, seq);
+            }
+            failure @ (Answer::NotLeader { .. }
+            | Answer::Overloaded { .. }
+            | Answer::Unavailable
+            | Answer::Unknown
+            | Answer::Registered { .. }) => {
+                let surely_nothing = matches!(
+                    failure,
+                    Answer::NotLeader { .. } | Answer::Overloaded { .. } | Answer::Unavailable
+                );
+                pending.ambiguous |= !surely_nothing;
+                self.unsent.insert((id, seq));
+                self.failed(flight, failure);
+                self.settle_expired(id);
+            }
+        }
+    }
+
+    /// An attempt at opening a session ended.
+    fn session_answered(&mut self, attempt: AttemptId, answer: Answer<T, R>) {
+        let is_open = |opening: &Opening<T>| opening.session != attempt.session;
+        if self.opening.as_ref().is_none_or(is_open) {
+            return;
+        }
+        let flight = self.land(attempt);
+        match answer {
+            Answer::Registered { client } => {
+                // Whichever attempt it answers: one nonce opens one session.
+                self.drop_flight(attempt.session, 0);
+                self.opening = None;
+                self.sessions.insert(attempt.session, Session::new(client));
+                self.live = Some(attempt.session);
+                self.succeeded(flight);
+            }
+            _ if flight.is_none() => {}
+            Answer::Rejected(reason) => {
+                // What nobody may have a session for, nobody may ask for either.
+                self.opening = None;
+                self.succeeded(flight);
+                for token in std::mem::take(&mut self.queue) {
+                    self.complete(token, Completion::Rejected(reason.clone()));
+                }
+            }
+            failure => self.failed(flight, failure),
+        }
+    }
+
+    /// In a session that the cluster has forgotten, no attempt does anything any more: what was
+    /// surely never in a log goes to a new one, of the rest nothing will ever be known.
+    fn settle_expired(&mut self, id: u64) {
+        let Some(session) = self.sessions.get(&id).filter(|s| s.expired) else {
+            return;
+        };
+        let settled = session
+            .pending
+            .iter()
+            .filter(|(_, p)| p.tries.flight.is_none());
+        let settled: Vec<_> = settled
+            .map(|(seq, p)| (*seq, p.token, p.ambiguous))
+            .collect();
+        // From the back, so that they stand in front of the queue in their old order.
+        for (seq, token, ambiguous) in settled.into_iter().rev() {
+            if ambiguous {
+                self.unknown(id, seq);
+                continue;
+            }
+            self.end(id, seq);
+            if let Some(request) = self.requests.get_mut(&token) {
+                request.place = None;
+                self.queue.push_front(token);
+            }
+        }
+        self.forget_if_over(id);
+    }
+
+    /// Nothing is known of `seq`, and nobody asks any more. Its session is given nothing more:
+    /// the number's attempts may still be on their way.
+    fn unknown(&mut self, id: u64, seq: u64) {
+        if self.live == Some(id) {
+            self.live = None;
+        }
+        self.drop_flight(id, seq);
+        self.unsent.remove(&(id, seq));
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if let Some(pending) = session.pending.remove(&seq) {
+            self.complete(pending.token, Completion::Unknown);
+        }
+        self.forget_if_over(id);
+    }
+
+    /// The outcome of `seq` is known, or nothing of it ever reached a log.
+    fn end(&mut self, id: u64, seq: u64) {
+        self.drop_flight(id, seq);
+        self.unsent.remove(&(id, seq));
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.end(seq);
+        }
+        self.forget_if_over(id);
+    }
+
+    fn tries_mut(&mut self, id: u64, seq: u64) -> Option<&mut Tries<T>> {
+        if seq == 0 {
+            let opening = self.opening.as_mut().filter(|o| o.session == id)?;
+            return Some(&mut opening.tries);
+        }
+        let pending = self.sessions.get_mut(&id)?.pending.get_mut(&seq)?;
+        Some(&mut pending.tries)
+    }
+
+    /// Ends an attempt, if it is waited for.
+    fn land(&mut self, attempt: AttemptId) -> Option<Flight<T>> {
+        let tries = self.tries_mut(attempt.session, attempt.seq)?;
+        let flight = tries.flight.take_if(|_| tries.count == attempt.n)?;
+        self.timeouts.remove(&(flight.timeout, attempt));
+        if flight.round == self.round {
+            self.round_flights -= 1;
+        }
+        Some(flight)
+    }
+
+    /// Ends whatever attempt is waited for.
+    fn drop_flight(&mut self, session: u64, seq: u64) {
+        if let Some(tries) = self.tries_mut(session, seq) {
+            let n = tries.count;
+            self.land(AttemptId { session, seq, n });
+        }
+    }
+
+    fn forget_if_over(&mut self, id: u64) {
+        let is_over = |s: &Session<T>| s.pending.is_empty();
+        if self.live != Some(id) && self.sessions.get(&id).is_some_and(is_over) {
+            self.sessions.remove(&id);
+        }
+    }
+
+    fn complete(&mut self, token: Token, result: Completion<R>) {
+        if let Some(request) = self.requests.remove(&token) {
+            self.deadlines.remove(&(request.deadline, token));
+            self.completed.push_back((token, result));
+        }
+    }
+
+    /// A node answered as one that leads does.
+    fn succeeded(&mut self, flight: Option<Flight<T>>) {
+        if let Some(flight) = flight {
+            self.leader = Some(flight.to);
+        }
+        self.hops = 0;
+        self.failures = 0;
+        self.paused_until = self.now;
+    }
+
+    /// An attempt did not lead to anything.
+    fn failed(&mut self, flight: Option<Flight<T>>, answer: Answer<T, R>) {
+        let Some(flight) = flight else {
+            return;
+        };
+        match answer {
+            Answer::NotLeader { hint: Some(hint) } if hint != flight.to => {
+                // Followed at once, unless they go on sending us from one to the next.
+                if self.leader.as_ref() == Some(&hint) {
+                    return;
+                }
+                self.leader = Some(hint);
+                self.hops += 1;
+                if self.hops <= HOPS_MAX {
+                    return;
+                }
+            }
+            Answer::Overloaded { retry_after } => {
+                self.overloaded_until = self.overloaded_until.max(self.now + retry_after);
+            }
+            _ => {
+                if self.leader.as_ref() == Some(&flight.to) {
+                    self.leader = None;
+                }
+            }
+        }
+        if flight.round == self.round {
+            self.end_round();
+        }
+    }
+
+    fn end_round(&mut self) {
+        self.round += 1;
+        self.round_flights = 0;
+        self.hops = 0;
+        self.cursor = (self.cursor + 1) % self.targets.len();
+        let doubled = self.config.backoff_min.times(1 << self.failures.min(20));
+        // Between half of it and all of it, so that clients do not come back together.
+        let half = doubled.min(self.config.backoff_max).divided(2);
+        let jitter = Span::from_nanos(self.rng.next_u64() % half.nanos().max(1));
+        self.paused_until = self.now + half + jitter;
+        self.failures += 1;
+    }
+
+    fn resumes_at(&self) -> Time {
+        self.paused_until.max(self.overloaded_until)
+    }
+
+    /// While nothing succeeds, one attempt a round.
+    fn may_send(&self) -> bool {
+        self.resumes_at() <= self.now && (self.failures == 0 || self.round_flights == 0)
+    }
+
+    fn next_send(&mut self) -> Option<RetryOutput<T, R>> {
+        if let Some((id, seq)) = self.unsent.pop_first() {
+            return self.send_request(id, seq);
+        }
+        while let Some(token) = self.queue.front().copied() {
+            if !self.requests.contains_key(&token) {
+                self.queue.pop_front();
+                continue;
+            }
+            let Some(id) = self.live else {
+                return self.send_register();
+            };
+            let session = self.sessions.get_mut(&id)?;
+            let seq = session.begin(token, self.config.window)?;
+            self.queue.pop_front();
+            if let Some(request) = self.requests.get_mut(&token) {
+                request.place = Some((id, seq));
+            }
+            return self.send_request(id, seq);
+        }
+        None
+    }
+
+    fn send_register(&mut self) -> Option<RetryOutput<T, R>> {
+        if self.opening.is_none() {
+            self.last_session += 1;
+            let (high, low) = (self.rng.next_u64(), self.rng.next_u64());
+            self.opening = Some(Opening {
+                session: self.last_session,
+                nonce: u128::from(high) << 64 | u128::from(low),
+                tries: Tries::new(),
+            });
+        }
+        let opening = self.opening.as_ref().filter(|o| o.tries.flight.is_none())?;
+        let (id, nonce) = (opening.session, opening.nonce);
+        self.send(id, 0, Ask::Register { nonce })
+    }
+
+    fn send_request(&mut self, id: u64, seq: u64) -> Option<RetryOutput<T, R>> {
+        let session = self.sessions.get(&id)?;
+        let pending = session.pending.get(&seq)?;
+        let command = Command {
+            client: session.client,
+            seq,
+            ack_floor: session.floor(),
+            payload: self.requests.get(&pending.token)?.payload.clone(),
+        };
+        self.send(id, seq, Ask::Propose(command))
+    }
+
+    fn send(&mut self, session: u64, seq: u64, ask: Ask) -> Option<RetryOutput<T, R>> {
+        let to = self.target();
+        let flight = Flight {
+            to: to.clone(),
+            round: self.round,
+            timeout: self.now + self.config.attempt_timeout,
+        };
+        let timeout = flight.timeout;
+        let tries = self.tries_mut(session, seq)?;
+        tries.count += 1;
+        tries.flight = Some(flight);
+        let n = tries.count;
+        let attempt = AttemptId { session, seq, n };
+        self.timeouts.insert((timeout, attempt));
+        self.round_flights += 1;
+        Some(RetryOutput::Send { attempt, to, ask })
+    }
+
+    fn target(&self) -> T {
+        let listed = || self.targets.get(self.cursor).cloned();
+        let target = self.leader.clone().or_else(listed);
+        target.expect("there is a target, and the cursor is one of theirs")
+    }
+
+    fn next_wake(&self) -> Time {
+        let first = |set: &BTreeSet<(Time, Token)>| set.first().map(|(at, _)| *at);
+        let mut wake = first(&self.deadlines).unwrap_or(Time::MAX);
+        if let Some((at, _)) = self.timeouts.first() {
+            wake = wake.min(*at);
+        }
+        if self.now < self.resumes_at() && self.wants_to_send() {
+            wake = wake.min(self.resumes_at());
+        }
+        wake
+    }
+
+    fn wants_to_send(&self) -> bool {
+        let window = self.config.window;
+        let is_free = || match self.live.and_then(|id| self.sessions.get(&id)) {
+            Some(session) => session.has_room(window),
+            None => self
+                .opening
+                .as_ref()
+                .is_none_or(|o| o.tries.flight.is_none()),
+        };
+        !self.unsent.is_empty() || !self.queue.is_empty() && is_free()
+    }
+}
+
+/// How often a client goes at once where it is sent, before it takes a pause.
+const HOPS_MAX: u32 = 3;
