@@ -1,4 +1,4 @@
-//! What the node loop needs from the world: a store, a network, a clock.
+//! What the node loop needs from the world: a store, snapshot files, a network, a clock.
 //! Knows no implementation: files and tonic are production's, the simulator brings its own.
 //!
 //! All futures are `Send`, so that a node runs on any tokio runtime, of one thread or of many.
@@ -6,9 +6,9 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use chil_core::{Lane, Lsn, Persist, Span, Time};
+use chil_core::{Lane, Lsn, Persist, Span, StateMachine, Time};
 
-use crate::storage::StorageError;
+use crate::storage::{SnapshotDone, SnapshotJob, StorageError};
 
 /// Makes records durable in order, off the loop's thread.
 pub trait Storage: Send + 'static {
@@ -22,6 +22,24 @@ pub trait Storage: Send + 'static {
 
     /// Finishes what was submitted, closes the files and gives the directory free. Dropping the
     /// storage instead closes it, too, but says not when.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// Writes, reads and restores snapshots, off the loop's thread and apart from the log: what serves
+/// a peer that catches up must not queue in front of what decides.
+pub trait SnapshotStorage<S: StateMachine>: Send + 'static {
+    /// Queues a job. Never waits: the core bounds how much it asks for.
+    fn submit(&mut self, job: SnapshotJob<S>);
+
+    /// The next job that is done. Cancel-safe. Jobs of one transfer are done in the order in which
+    /// they were submitted; a snapshot that is being taken lets them pass.
+    ///
+    /// What goes wrong in a job is part of what is returned, and stops only what needs the job. An
+    /// error here is final: the node must stop, since no job will be done any more.
+    fn completed(&mut self) -> impl Future<Output = Result<SnapshotDone<S>, StorageError>> + Send;
+
+    /// Ends after the job under way, closes the files and gives the directory free. What was
+    /// queued is not done: none of it was promised to anybody.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
-use chil::storage::{Disk, DiskFile};
+use chil::storage::{Disk, DiskFile, SharedDisk};
 
 use crate::dice::Dice;
 use crate::plan::CrashMode;
@@ -326,6 +326,13 @@ impl Disk for SimDisk {
 
     fn describe(&self, name: &str) -> String {
         format!("simulated:{name}")
+    }
+}
+
+impl SharedDisk for SimDisk {
+    fn share(&self) -> io::Result<Self> {
+        self.step_whole(None)?;
+        Ok(self.clone())
     }
 }
 

@@ -4,11 +4,16 @@
 use super::disk::Disk;
 use super::error::{Context, StorageError};
 use super::segment::{self, Named};
-use super::{identity, meta};
+use super::{identity, meta, snapshot_file};
 
 /// Whether a file holds data of a formed directory.
 pub(super) fn is_data(name: &str) -> bool {
-    meta::FILES.contains(&name) || matches!(Named::of(name), Named::Segment(_))
+    meta::FILES.contains(&name)
+        || matches!(Named::of(name), Named::Segment(_))
+        || matches!(
+            snapshot_file::Named::of(name),
+            snapshot_file::Named::Whole(_)
+        )
 }
 
 /// The segments of a log.
@@ -62,7 +67,8 @@ pub(super) fn clear_attempt<D: Disk>(disk: &mut D) -> Result<(), StorageError> {
     let names = disk.list().context(disk, "", "list")?;
     let mut removed = false;
     for name in names {
-        if is_data(&name) || is_temporary(&name) {
+        let is_snapshot = snapshot_file::Named::of(&name) != snapshot_file::Named::Other;
+        if is_data(&name) || is_temporary(&name) || is_snapshot {
             disk.remove(&name).context(disk, &name, "remove")?;
             removed = true;
         }

@@ -42,6 +42,15 @@ pub trait Disk {
     fn describe(&self, name: &str) -> String;
 }
 
+/// A disk that two may use at the same time, each with its own files.
+pub trait SharedDisk: Disk + Sized {
+    /// Another handle on the same directory.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn share(&self) -> io::Result<Self>;
+}
+
 /// An open file.
 pub trait DiskFile {
     /// Its length in bytes.

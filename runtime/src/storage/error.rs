@@ -3,9 +3,12 @@
 
 use std::io;
 
+use chil_core::snapshot::SnapshotError;
+
 use super::disk::Disk;
 
-/// Why storage cannot be used. Every variant is final for this process: nothing is retried.
+/// Why storage cannot be used. Every variant is final for who uses the log: nothing is retried.
+/// [`Snapshots`](super::Snapshots) says which of its errors are not.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// The system refused an operation.
@@ -27,6 +30,14 @@ pub enum StorageError {
         offset: u64,
         /// What is wrong there, and what can be done.
         detail: String,
+    },
+    /// A snapshot file is not the snapshot that it has to be.
+    #[error("{file}: {source}; this node cannot go on without it: bring the file back as it was")]
+    Snapshot {
+        /// The file's full name.
+        file: String,
+        /// What is wrong with it.
+        source: SnapshotError,
     },
     /// The directory belongs to another node.
     #[error("{dir} belongs to node '{found}', but this node is called '{expected}'")]
@@ -57,6 +68,15 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether there was no room for a write. A sync that finds none is no such case: nothing is
+    /// known about the file then.
+    pub(super) fn is_full_write(&self) -> bool {
+        let Self::Io { what, source, .. } = self else {
+            return false;
+        };
+        !matches!(*what, "sync" | "make durable") && source.kind() == io::ErrorKind::StorageFull
+    }
+
     /// Damage in `file`, with what it means for the node.
     pub(super) fn corrupt<D: Disk>(disk: &D, file: &str, offset: u64, detail: &str) -> Self {
         Self::Corrupt {

@@ -2,13 +2,16 @@
 //! Knows nothing about how nodes agree on a first membership.
 
 use std::fmt;
+use std::io::{self, Read};
 
-use chil_core::{DiskId, LogChange, Lsn, Meta, Recovered, Slot};
+use chil_core::snapshot::{SnapshotError, verify};
+use chil_core::{DiskId, LogChange, Lsn, Meta, Record, Recovered, Slot, SnapshotId};
 
 use super::disk::Disk;
 use super::error::{Context, StorageError};
 use super::identity::{self, Identity};
-use super::{Store, StoreOptions, directory, meta, wal};
+use super::snapshot_file::{self, Sink, Source, TEMPORARY};
+use super::{Store, StoreOptions, directory, meta, snapshots, wal};
 
 /// A directory that has an identity but no cluster yet.
 pub struct Unformed<D: Disk> {
@@ -55,8 +58,37 @@ impl<D: Disk> Unformed<D> {
     /// See [`StorageError`].
     ///
     /// # Panics
-    /// If `meta` is for another directory: see [`Unformed::disk_id`].
+    /// If `meta` is for another directory (see [`Unformed::disk_id`]), or names a snapshot (see
+    /// [`Unformed::form_from`]).
     pub fn form(self, meta: &Meta) -> Result<(Store<D>, Recovered), StorageError> {
+        assert!(meta.snap.is_none(), "the snapshot's file is not there");
+        self.form_with(meta)
+    }
+
+    /// Makes the directory member of a cluster that goes on behind a snapshot, as after a
+    /// restore: the bytes of `snapshot` are copied, checked, and durable before `meta`, which has
+    /// to name it.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; [`StorageError::Snapshot`] if the bytes are not that snapshot. The
+    /// directory is unformed then.
+    ///
+    /// # Panics
+    /// If `meta` is for another directory, or names no snapshot.
+    pub fn form_from(
+        mut self,
+        meta: &Meta,
+        snapshot: &mut dyn Read,
+    ) -> Result<(Store<D>, Recovered), StorageError> {
+        let mark = meta
+            .snap
+            .expect("a cluster that begins with a snapshot names it");
+        directory::clear_attempt(&mut self.disk)?;
+        copy_snapshot(&mut self.disk, &mark.id, snapshot)?;
+        self.form_with(meta)
+    }
+
+    fn form_with(self, meta: &Meta) -> Result<(Store<D>, Recovered), StorageError> {
         let Self {
             mut disk,
             mut identity,
@@ -66,7 +98,10 @@ impl<D: Disk> Unformed<D> {
             meta.disk, identity.disk,
             "metadata for another directory than this one"
         );
-        let recovered = Recovered::formatted(meta.clone());
+        let mut recovered = Recovered::formatted(Meta {
+            snap: None,
+            ..meta.clone()
+        });
         let mut wal = wal::Wal::create(&mut disk, identity.disk, options.segment_bytes)?;
         // The log begins with its first `acc`: no later metadata can change what it was.
         let first = LogChange {
@@ -77,6 +112,10 @@ impl<D: Disk> Unformed<D> {
             commit_in: recovered.commit_in,
         };
         wal.append(&mut disk, &first)?;
+        if let Some(mark) = &meta.snap {
+            wal.append_snap(&mut disk, mark)?;
+            recovered.fold(&Record::Meta(Box::new(meta.clone())));
+        }
         wal.sync(&disk)?;
         let block = meta::Block {
             lsn: Lsn::default(),
@@ -106,6 +145,32 @@ impl<D: Disk> Unformed<D> {
     pub fn into_disk(self) -> D {
         self.disk
     }
+}
+
+/// Copies a snapshot into the directory, under its own name; its content is durable when this
+/// returns, its name with the next sync of the directory.
+fn copy_snapshot<D: Disk>(
+    disk: &mut D,
+    id: &SnapshotId,
+    from: &mut dyn Read,
+) -> Result<(), StorageError> {
+    let mut file = snapshots::create(disk, TEMPORARY)?;
+    let mut pause = || {};
+    let mut sink = Sink::new(&mut file, &mut pause);
+    let copied = io::copy(from, &mut sink).and_then(|_| sink.finish());
+    copied.context(disk, TEMPORARY, "copy the snapshot to")?;
+    let source = Source::new(&file, u64::MAX).map(|mut source| verify(&mut source));
+    let source = match source.context(disk, TEMPORARY, "read")? {
+        Ok((_, found)) if found == *id => None,
+        Ok(_) => Some(SnapshotError::OtherSnapshot),
+        Err(error) => Some(error),
+    };
+    if let Some(source) = source {
+        let file = disk.describe(TEMPORARY);
+        return Err(StorageError::Snapshot { file, source });
+    }
+    let name = snapshot_file::name(id);
+    disk.rename(TEMPORARY, &name).context(disk, &name, "rename")
 }
 
 impl<D: Disk> fmt::Debug for Unformed<D> {

@@ -9,8 +9,9 @@
 //! | `meta` | the metadata block in two copies |
 //! | `codec`, `segment`, `wal` | frames, the files they are in, writing them |
 //! | `recover`, `replay` | reading the log back: torn or corrupt; what it says |
+//! | `snapshots`, `snapshot_file`, `snapshot_survey` | snapshot files; one of them; at a start |
 //! | `block`, `at_rest` | small checksummed records |
-//! | `thread` | all of it off the node's thread, many persists a sync |
+//! | `thread`, `snapshot_thread` | the log, and the snapshots, each on a thread of its own |
 
 mod at_rest;
 mod block;
@@ -25,6 +26,11 @@ mod real;
 mod recover;
 mod replay;
 mod segment;
+mod snapshot_file;
+mod snapshot_job;
+mod snapshot_survey;
+pub mod snapshot_thread;
+mod snapshots;
 pub mod thread;
 mod wal;
 
@@ -32,10 +38,12 @@ use std::fmt;
 
 use chil_core::{DiskId, LogChange, Lsn, Meta, Persist, Record, Recovered, Slot};
 
-pub use disk::{Disk, DiskFile};
+pub use disk::{Disk, DiskFile, SharedDisk};
 pub use error::StorageError;
 pub use form::Unformed;
 pub use real::{RealDisk, RealFile};
+pub use snapshot_job::{SnapshotDone, SnapshotJob};
+pub use snapshots::Snapshots;
 
 use error::Context;
 use identity::Identity;
@@ -163,11 +171,15 @@ impl<D: Disk> Store<D> {
             );
             return Err(StorageError::corrupt(&disk, meta::FILES[0], 0, &detail));
         }
+        let named = found.block.meta.snap.map(|mark| mark.id);
+        let survey = snapshot_survey::Survey::read(&mut disk, named.as_ref())?;
         // Only now, with everything found sound, is anything changed.
         let copies = found.repair(&mut disk)?;
         let unrepeated = replayed.unrepeated;
-        let (recovered, end) = replayed.settle(&mut disk, meta_lsn, generation)?;
+        let (mut recovered, end) = replayed.settle(&mut disk, meta_lsn, generation)?;
+        recovered.partial = survey.partial;
         directory::remove_temporaries(&mut disk)?;
+        survey.clean(&mut disk)?;
         let mut wal = wal::Wal::go_on(identity.disk, options.segment_bytes, end);
         if let Some(mark) = unrepeated {
             // Else what is written next could not be told from a log with a hole.
@@ -256,6 +268,20 @@ impl<D: Disk> Store<D> {
     /// Final: see [`StorageError`].
     pub fn prepare(&mut self) -> Result<(), StorageError> {
         self.guarded(|store| store.wal.prepare(&mut store.disk))
+    }
+
+    /// The directory's snapshot files, for a user of their own. `recovered` is what this store
+    /// was opened with.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub fn snapshots(&self, recovered: &Recovered) -> Result<Snapshots<D>, StorageError>
+    where
+        D: SharedDisk,
+    {
+        let disk = self.disk.share();
+        let disk = disk.context(&self.disk, "", "open once more")?;
+        Ok(Snapshots::new(disk, recovered.partial))
     }
 
     /// Gives the disk back (a simulator crashes it, then opens it again).

@@ -5,8 +5,9 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, SharedDisk};
 use super::error::StorageError;
 
 /// The file whose lock stands for the directory.
@@ -17,8 +18,9 @@ const LOCK_FILE: &str = "lock";
 pub struct RealDisk {
     path: PathBuf,
     dir: File,
-    /// Held until the disk is dropped; the system lets go of it when the process ends, however.
-    _lock: File,
+    /// Held until the last handle is dropped; the system lets go of it when the process ends,
+    /// however.
+    lock: Arc<File>,
 }
 
 impl RealDisk {
@@ -47,7 +49,7 @@ impl RealDisk {
             Ok(()) => Ok(Self {
                 path: path.to_path_buf(),
                 dir,
-                _lock: lock,
+                lock: Arc::new(lock),
             }),
             Err(TryLockError::WouldBlock) => Err(StorageError::Locked(path.display().to_string())),
             Err(TryLockError::Error(e)) => Err(failed(&lock_path, "lock the data directory")(e)),
@@ -123,6 +125,18 @@ impl Disk for RealDisk {
             return self.path.display().to_string();
         }
         self.path.join(name).display().to_string()
+    }
+}
+
+impl SharedDisk for RealDisk {
+    /// The directory is opened anew: an error that a sync of it meets is reported once to each
+    /// opening, and must reach both users.
+    fn share(&self) -> io::Result<Self> {
+        Ok(Self {
+            path: self.path.clone(),
+            dir: File::open(&self.path)?,
+            lock: Arc::clone(&self.lock),
+        })
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Wal<F> {
     /// The last segment that exists.
     last_seq: u64,
     growing: Option<Growing<F>>,
+    /// The disk was full when the next segment was worked on: not again before the log ends here.
+    grow_from: u64,
     frames: u64,
     synced: u64,
     lsn: Lsn,
@@ -115,6 +117,7 @@ impl<F: DiskFile> Wal<F> {
             spare: VecDeque::new(),
             last_seq: end.last_seq,
             growing: None,
+            grow_from: 0,
             frames: end.frames,
             synced: end.frames,
             lsn: end.lsn,
@@ -282,6 +285,7 @@ impl<F: DiskFile> Wal<F> {
             self.filled.push(filled);
         }
         self.end = HEAD_LEN;
+        self.grow_from = 0;
         self.held.push_back(Held::new(seq));
         Ok(())
     }
@@ -294,7 +298,14 @@ impl<F: DiskFile> Wal<F> {
     /// One bounded step: towards the next segment, or of removing what was trimmed.
     pub(super) fn prepare<D: Disk<File = F>>(&mut self, disk: &mut D) -> Result<(), StorageError> {
         if self.growth_due() {
-            return self.grow(disk);
+            let grown = self.grow(disk);
+            if grown.as_ref().is_err_and(StorageError::is_full_write) {
+                // There is room in the current segment, and a snapshot that was being written
+                // fills the disk only until it gives up.
+                self.grow_from = self.end + self.current.len / 16;
+                return Ok(());
+            }
+            return grown;
         }
         match self.spare.pop_front() {
             Some(seq) => directory::remove_segments(disk, &[seq]),
@@ -307,7 +318,7 @@ impl<F: DiskFile> Wal<F> {
     fn growth_due(&self) -> bool {
         let due = self.end.saturating_sub(self.current.len / 4) * 2;
         let done = self.growing.as_ref().map_or(0, Growing::written);
-        self.last_seq == self.current.seq && done < due
+        self.last_seq == self.current.seq && done < due && self.grow_from <= self.end
     }
 
     /// One bounded step towards the next segment.
@@ -317,11 +328,12 @@ impl<F: DiskFile> Wal<F> {
             Some(growing) => growing,
             None => Growing::begin(disk, seq, self.segment_len)?,
         };
-        if growing.step(disk, self.id)? {
+        let grown = growing.step(disk, self.id);
+        if matches!(grown, Ok(true)) {
             self.last_seq = seq;
         } else {
             self.growing = Some(growing);
         }
-        Ok(())
+        grown.map(|_| ())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use chil::storage::{Disk, DiskFile};
+use chil::storage::{Disk, DiskFile, SharedDisk};
 
 const SECTOR: usize = 512;
 
@@ -290,6 +290,13 @@ impl Disk for FaultDisk {
 
     fn describe(&self, name: &str) -> String {
         format!("disk/{name}")
+    }
+}
+
+impl SharedDisk for FaultDisk {
+    fn share(&self) -> io::Result<Self> {
+        self.world().operation()?;
+        Ok(self.clone())
     }
 }
 

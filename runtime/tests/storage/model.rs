@@ -2,7 +2,7 @@
 //! Knows nothing about files.
 
 use bytes::Bytes;
-use chil::storage::{Disk, Opened, StorageError, Store, StoreOptions, Unformed};
+use chil::storage::{Disk, DiskFile, Opened, StorageError, Store, StoreOptions, Unformed};
 use chil_core::{
     Ballot, Chain, ClientId, Command, DiskId, Entry, EntryKind, Epoch, LogChange, Lsn, Member,
     Membership, Meta, NodeId, Persist, Record, Recovered, Slot, SnapshotId, SnapshotMark,
@@ -130,18 +130,37 @@ impl Model {
     /// A metadata record that names a snapshot of `slot`: of this log, or of one that has another
     /// chain there.
     pub(crate) fn snapshot(&self, slot: Slot, chain: Chain) -> Record {
-        let mut meta = self.state.meta.clone();
-        let id = SnapshotId {
+        self.names(SnapshotId {
             slot,
             chain,
             bytes: 100 + slot.get(),
             digest: chain.get() ^ u128::from(slot.get()),
-        };
+        })
+    }
+
+    /// A metadata record that names this snapshot.
+    pub(crate) fn names(&self, id: SnapshotId) -> Record {
+        let mut meta = self.state.meta.clone();
         meta.snap = Some(SnapshotMark {
             id,
             decided_in: Ballot::new(Epoch::FIRST, self.lsn.get(), NodeId::new(9)),
         });
         Record::Meta(Box::new(meta))
+    }
+
+    /// Entries behind what is decided, of another log than this one.
+    pub(crate) fn forged(&self, count: u8) -> Vec<Entry> {
+        let mut chain = self.state.chain_at(self.state.commit).unwrap();
+        let commit = self.state.commit.get();
+        (commit + 1..=commit + u64::from(count))
+            .map(|slot| {
+                let command = Command::sessionless(Bytes::from_static(b"forged"));
+                let kind = EntryKind::Command(command);
+                let entry = Entry::new(chain, Slot::new(slot), Ballot::default(), kind);
+                chain = entry.chain();
+                entry
+            })
+            .collect()
     }
 
     /// Trims to `to`, as the core does it: what else the log said is stated again first.
@@ -195,6 +214,20 @@ impl Model {
     }
 }
 
+/// Puts the file of the snapshot that a record names where it belongs, with any content.
+pub(crate) fn put_snapshot<D: Disk>(disk: &mut D, record: &Record) {
+    let Record::Meta(meta) = record else {
+        panic!("{record} names no snapshot")
+    };
+    let id = meta.snap.unwrap().id;
+    let name = format!("snap-{:016x}-{:032x}", id.slot.get(), id.digest);
+    let mut file = disk.open(&name, true).unwrap();
+    let len = usize::try_from(id.bytes).unwrap();
+    file.write_all_at(&vec![7; len], 0).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir().unwrap();
+}
+
 /// Whether what a store gave back is this state, with entries before its base that a store may
 /// still have.
 fn is_but_for_trimming(found: &Recovered, state: &Recovered) -> bool {
@@ -209,6 +242,8 @@ fn is_but_for_trimming(found: &Recovered, state: &Recovered) -> bool {
         None => return false,
     };
     trimmed.log.drain(..more);
+    // A transfer is none of the records' business.
+    trimmed.partial = None;
     trimmed == *state
 }
 

@@ -4,7 +4,7 @@ use chil::storage::{Disk, StorageError, Store};
 use chil_core::{Chain, Record, Slot};
 
 use crate::fault_disk::FaultDisk;
-use crate::model::{Model, formed, fresh};
+use crate::model::{Model, formed, fresh, put_snapshot};
 
 fn segments(disk: &FaultDisk) -> Vec<String> {
     let mut names = disk.file_names();
@@ -23,14 +23,27 @@ fn append(store: &mut Store<FaultDisk>, model: &mut Model, sizes: &[usize]) {
     write(store, model, vec![record]);
 }
 
+/// Names a snapshot, whose file is there.
+fn name(
+    disk: &FaultDisk,
+    store: &mut Store<FaultDisk>,
+    model: &mut Model,
+    slot: Slot,
+    chain: Chain,
+) {
+    let record = model.snapshot(slot, chain);
+    put_snapshot(&mut disk.clone(), &record);
+    store.write(&model.persist(vec![record])).unwrap();
+    model.all_synced();
+}
+
 /// Decides everything, takes a snapshot of it, trims to `to`, and lets the store tidy up.
-fn trim(store: &mut Store<FaultDisk>, model: &mut Model, to: u64) {
+fn trim(disk: &FaultDisk, store: &mut Store<FaultDisk>, model: &mut Model, to: u64) {
     let last = model.state.last();
     let record = model.change(last.get(), &[], last.get());
     write(store, model, vec![record]);
     let chain = model.state.chain_at(last).unwrap();
-    let record = model.snapshot(last, chain);
-    write(store, model, vec![record]);
+    name(disk, store, model, last, chain);
     let records = model.trim(Slot::new(to));
     write(store, model, records);
     while store.preparation_due() {
@@ -63,7 +76,7 @@ fn a_log_that_is_trimmed_all_the_time_stays_small() {
     for _ in 0..200 {
         append(&mut store, &mut model, &[700, 700]);
         let to = model.state.last().get();
-        trim(&mut store, &mut model, to);
+        trim(&disk, &mut store, &mut model, to);
         assert!(segments(&disk).len() <= 3, "{:?}", disk.file_names());
     }
     let names = segments(&disk);
@@ -87,7 +100,7 @@ fn trimming_goes_on_after_a_restart() {
     let (mut store, base) = restarted(&disk, &mut model);
     assert_eq!(base, Slot::ZERO);
     let before = segments(&disk).len();
-    trim(&mut store, &mut model, 10);
+    trim(&disk, &mut store, &mut model, 10);
     assert!(segments(&disk).len() <= 3 && before >= 5, "{before}");
 }
 
@@ -97,7 +110,7 @@ fn no_more_is_given_back_than_what_was_trimmed() {
         let disk = FaultDisk::new(1);
         let (mut store, mut model) = fresh(disk.clone());
         append(&mut store, &mut model, &[2_500; 12]);
-        trim(&mut store, &mut model, to);
+        trim(&disk, &mut store, &mut model, to);
         drop(store);
         let (_, base) = restarted(&disk, &mut model);
         assert!(base.get() <= to && to < base.get() + 4, "{base} {to}");
@@ -110,7 +123,7 @@ fn headless() -> (FaultDisk, Model) {
     let (mut store, mut model) = fresh(disk.clone());
     append(&mut store, &mut model, &[2_500; 8]);
     append(&mut store, &mut model, &[2_500; 8]);
-    trim(&mut store, &mut model, 6);
+    trim(&disk, &mut store, &mut model, 6);
     append(&mut store, &mut model, &[2_500; 4]);
     store.watermark().unwrap();
     drop(store);
@@ -226,9 +239,8 @@ fn a_log_goes_on_behind_a_snapshot_that_it_did_not_reach() {
         let disk = FaultDisk::new(1);
         let (mut store, mut model) = fresh(disk.clone());
         append(&mut store, &mut model, &[10, 20, 30]);
-        let record = model.snapshot(Slot::new(100), Chain::new(7));
-        store.write(&model.persist(vec![record])).unwrap();
-        model.all_synced();
+        let (slot, chain) = (Slot::new(100), Chain::new(7));
+        name(&disk, &mut store, &mut model, slot, chain);
         if synced {
             append(&mut store, &mut model, &[40, 50]);
         }
@@ -241,7 +253,7 @@ fn a_log_goes_on_behind_a_snapshot_that_it_did_not_reach() {
         drop(store);
         let (mut store, base) = restarted(&disk, &mut model);
         assert_eq!(base, Slot::new(100));
-        trim(&mut store, &mut model, 100);
+        trim(&disk, &mut store, &mut model, 100);
         drop(store);
         restarted(&disk, &mut model);
     }
@@ -255,8 +267,8 @@ fn a_tail_behind_an_installed_snapshot_stays_if_it_is_of_the_same_log() {
         append(&mut store, &mut model, &[10, 20, 30]);
         let slot = Slot::new(2);
         let chain = model.state.chain_at(slot).filter(|_| same);
-        let record = model.snapshot(slot, chain.unwrap_or(Chain::new(7)));
-        write(&mut store, &mut model, vec![record]);
+        let chain = chain.unwrap_or(Chain::new(7));
+        name(&disk, &mut store, &mut model, slot, chain);
         drop(store);
         let (mut store, _) = restarted(&disk, &mut model);
         assert_eq!(model.state.last().get(), if same { 3 } else { 2 });

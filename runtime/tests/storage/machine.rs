@@ -1,0 +1,119 @@
+//! A state machine with a large state, and transfers of its snapshots.
+//! Knows nothing about files.
+
+use std::io::{self, Read, Write};
+
+use bytes::Bytes;
+use chil::storage::{Disk, Snapshots, StorageError};
+use chil_core::snapshot::FrozenSnapshot;
+use chil_core::state_machine::{FrozenState, StateMachine};
+use chil_core::{Applier, Entry, Slot, SnapshotId};
+
+use crate::model::Model;
+
+/// Bytes of a state: more than one block of a snapshot.
+const STATE_LEN: usize = 70_000;
+
+/// Hashes what it executes; its state is a pattern that only this hash gives.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Machine(u64);
+
+fn pattern(seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    });
+    words
+        .take(STATE_LEN / 8)
+        .flat_map(u64::to_le_bytes)
+        .collect()
+}
+
+impl StateMachine for Machine {
+    fn apply(&mut self, slot: Slot, command: &Bytes) -> Bytes {
+        let first = command.first().copied().unwrap_or(0);
+        self.0 = (self.0 ^ slot.get() ^ u64::from(first)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Bytes::new()
+    }
+
+    fn query(&self, _: &Bytes) -> Bytes {
+        Bytes::new()
+    }
+
+    fn digest(&self) -> u128 {
+        self.0.into()
+    }
+
+    fn freeze(&self) -> Box<dyn FrozenState> {
+        Box::new(self.clone())
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        let mut seed = [0; 8];
+        from.read_exact(&mut seed)?;
+        self.0 = u64::from_le_bytes(seed);
+        let mut rest = Vec::new();
+        from.read_to_end(&mut rest)?;
+        assert!(rest == pattern(self.0), "the state is not what was frozen");
+        Ok(())
+    }
+}
+
+impl FrozenState for Machine {
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&self.0.to_le_bytes())?;
+        out.write_all(&pattern(self.0))
+    }
+}
+
+/// Executes what `model` has in its log up to `to`.
+pub(crate) fn catch_up(applier: &mut Applier<Machine>, model: &Model, to: Slot) {
+    let after = applier.applied();
+    let from = usize::try_from(after.distance(model.state.base)).unwrap();
+    let count = usize::try_from(to.distance(after)).unwrap();
+    execute(applier, &model.state.log[from..from + count]);
+}
+
+pub(crate) fn execute(applier: &mut Applier<Machine>, entries: &[Entry]) {
+    for entry in entries {
+        applier.apply(entry);
+    }
+}
+
+pub(crate) fn freeze(applier: &Applier<Machine>, model: &Model) -> FrozenSnapshot {
+    applier.freeze(&model.state.meta.membership)
+}
+
+/// A snapshot as another node has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Remote {
+    pub(crate) id: SnapshotId,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Remote {
+    pub(crate) fn of(applier: &Applier<Machine>, model: &Model) -> Self {
+        let mut bytes = Vec::new();
+        let id = freeze(applier, model).write_to(&mut bytes).unwrap();
+        Self { id, bytes }
+    }
+
+    /// Sends its parts up to `to`, from what is there already.
+    pub(crate) fn send<D: Disk>(
+        &self,
+        snapshots: &mut Snapshots<D>,
+        to: usize,
+    ) -> Result<(), StorageError> {
+        let mut have = usize::try_from(snapshots.have(&self.id)).unwrap();
+        while have < to {
+            let end = to.min(have + 40_000);
+            let now = snapshots.write(&self.id, have as u64, &self.bytes[have..end])?;
+            assert_eq!(now, end as u64);
+            have = end;
+        }
+        Ok(())
+    }
+}
