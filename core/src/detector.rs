@@ -38,6 +38,12 @@ impl Detector {
         }
     }
 
+    /// When the peer last answered; `None` if it never has.
+    #[must_use]
+    pub const fn last_heard(&self) -> Option<Time> {
+        self.last
+    }
+
     /// From when on the silence counts as death; `None` while the peer was never heard.
     #[must_use]
     pub fn suspect_at(&self, config: &Config) -> Option<Time> {

@@ -63,6 +63,7 @@
 //! | [`message`] | what nodes say to each other, and what must be durable first |
 //! | [`record`] | what must survive a crash, and its fold |
 //! | [`input`], [`output`], [`status`] | the seam to the driver |
+//! | [`explain`] | what stands in the way, for people |
 //! | [`snapshot`] | which snapshot stands for the beginning of a log; a snapshot's bytes |
 //! | [`config`] | every limit and interval |
 //! | [`replica`] | the protocol: acceptor, candidate, leader, learner, reader, election |
@@ -78,6 +79,7 @@ pub mod canonical;
 pub mod command;
 pub mod config;
 pub mod detector;
+pub mod explain;
 pub mod forming;
 pub mod input;
 pub mod kv;
@@ -100,6 +102,7 @@ pub mod types;
 pub use applier::{Applied, Applier};
 pub use command::{Chain, Command, Entry, EntryKind};
 pub use config::{Config, ConfigError};
+pub use explain::{Explanation, Finding};
 pub use input::{Input, ReadVia};
 pub use membership::{Lease, Member, Membership, MembershipError};
 pub use message::{Envelope, Lane, Message};

@@ -49,6 +49,12 @@ impl Voters {
     /// Nobody.
     pub const NONE: Self = Self(0);
 
+    /// Whether the member at `position` is one of them.
+    #[must_use]
+    pub const fn contains(self, position: usize) -> bool {
+        self.0 & (1 << position) != 0
+    }
+
     /// Adds the member at `position`. Returns whether it was new.
     pub const fn insert(&mut self, position: usize) -> bool {
         let before = self.0;

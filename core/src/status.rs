@@ -2,6 +2,7 @@
 //! Knows nothing about how it is shown, and nothing in the protocol depends on it.
 
 use crate::snapshot::SnapshotId;
+use crate::time::Time;
 use crate::types::{Ballot, ClusterId, Epoch, NodeId, Slot};
 
 /// What a replica is doing.
@@ -56,6 +57,11 @@ pub struct Status {
     pub snapshot: Option<SnapshotId>,
     /// The snapshot that is being fetched, and how many bytes of it are here.
     pub fetching: Option<(SnapshotId, u64)>,
+    /// The last instant, by the clock that the driver hands in, at which this node knew that it
+    /// had executed everything that its leader had announced: what is read here without asking
+    /// anybody is at most that old. For a leader that has executed all that is decided: the
+    /// present. `None` while it never knew.
+    pub fresh_at: Option<Time>,
     /// The other members.
     pub peers: Vec<PeerStatus>,
 }

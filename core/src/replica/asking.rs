@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::message::{Message, ReadIndex, ReadIndexReply};
 use crate::output::IgnoreReason;
-use crate::types::Token;
+use crate::types::{NodeId, Token};
 
 use super::{Replica, Role};
 
@@ -35,6 +35,13 @@ impl Replica {
     fn followed(&self) -> Option<usize> {
         let leader = self.election.working_leader(self.meta.node)?;
         self.weights.position(leader)
+    }
+
+    /// Who was asked last, and for how many rounds there was no answer.
+    pub(super) fn asks(&self, round: u64) -> Option<(NodeId, u64)> {
+        let question = self.reader.question.as_ref()?;
+        let rounds = round.saturating_sub(question.since);
+        Some((self.id(question.to), rounds))
     }
 
     /// Asks for all reads that came since the last question; one is under way at a time.

@@ -23,6 +23,21 @@ pub(super) struct Preparing {
     give_up_after: u64,
 }
 
+impl Preparing {
+    pub(super) const fn own_promise(&self) -> Lsn {
+        self.own_promise
+    }
+
+    pub(super) fn has_promise_of(&self, position: usize) -> bool {
+        let promise = self.promises.get(position).and_then(Option::as_ref);
+        promise.is_some_and(|promise| !promise.damaged)
+    }
+
+    pub(super) const fn rounds_left(&self, round: u64) -> u64 {
+        self.give_up_after.saturating_sub(round)
+    }
+}
+
 impl Replica {
     /// Tries to lead in a ballot above everything ever promised or seen here.
     pub(super) fn campaign(&mut self) {
@@ -190,7 +205,7 @@ impl Replica {
         self.acc = ballot;
         self.outbox.log_changed(adopted_last);
         let mut leading = Leading::new(ballot, adopted_acc, adopted_last, self.peers.len())
-            .with_lease(self.meta.membership.lease.as_ref(), self.now);
+            .since(self.now, self.meta.membership.lease.as_ref());
         let round = self.election.round();
         for (from, promise) in promises.iter().enumerate() {
             if let Some(promise) = promise.as_ref().filter(|p| !p.damaged) {

@@ -173,7 +173,7 @@ impl Replica {
 
     /// When the round is over: at its end, or while somebody who is not given up yet is silent,
     /// when the last of those is.
-    fn round_deadline(&self) -> Time {
+    pub(super) fn round_deadline(&self) -> Time {
         let ends = self.election.ends;
         if self.now < ends {
             return ends;
@@ -231,6 +231,7 @@ impl Replica {
         peer.detector.arrived(now, config);
         peer.commit = m.commit;
         (peer.is_able, peer.priority) = (m.able, m.priority);
+        peer.content_with = m.happy.then_some(m.leader.node);
         if let Some(place) = self.election.replies.get_mut(from) {
             *place = Some(m);
         }
@@ -267,6 +268,7 @@ impl Replica {
         self.tend_peers();
         self.tend_catch_up();
         self.tend_question();
+        self.tend_freshness();
         self.tend_preference();
         self.tend_transfer();
         self.tend_state_sync();

@@ -21,6 +21,8 @@ pub(super) struct Peer {
     pub(super) commit: Slot,
     /// Whether it last said that it could lead, or help a leader.
     pub(super) is_able: bool,
+    /// Whose leadership it last said to be content with.
+    pub(super) content_with: Option<NodeId>,
     /// How much it is wanted as leader, as it last said.
     pub(super) priority: u32,
     pub(super) detector: Detector,
@@ -36,6 +38,7 @@ impl Peer {
             run: 0,
             commit: Slot::ZERO,
             is_able: false,
+            content_with: None,
             priority: 0,
             detector: Detector::default(),
             reported_up: false,

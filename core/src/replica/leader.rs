@@ -30,6 +30,8 @@ pub(super) struct Leading {
     pub(super) commit_news_at: Option<Time>,
     /// Whether an accept quorum was synced: until then it waits for disks.
     pub(super) settled: bool,
+    /// Nothing was decided since then, or there was nothing to decide.
+    pub(super) undecided_since: Time,
     /// In a cluster whose leaders may serve reads without a round trip.
     pub(super) lease: Option<LeaseBook>,
 }
@@ -50,12 +52,14 @@ impl Leading {
             seq: 0,
             commit_news_at: None,
             settled: false,
+            undecided_since: Time::ZERO,
             lease: None,
         }
     }
 
-    /// The same in a cluster with leases, its promises complete.
-    pub(super) fn with_lease(mut self, lease: Option<&Lease>, now: Time) -> Self {
+    /// The same from `now` on, its promises complete; in a cluster with leases if there is one.
+    pub(super) fn since(mut self, now: Time, lease: Option<&Lease>) -> Self {
+        self.undecided_since = now;
         self.lease = lease.map(|lease| LeaseBook::new(lease, now));
         self
     }
@@ -118,10 +122,14 @@ impl Replica {
 
     /// Proposes `kind` in the next slot, which [`Self::may_propose`] has allowed.
     fn place(&mut self, token: Token, kind: EntryKind) {
-        let Role::Leading(leading) = &self.role else {
+        let (now, last) = (self.now, self.log.last());
+        let Role::Leading(leading) = &mut self.role else {
             return;
         };
-        let (ballot, last) = (leading.ballot, self.log.last());
+        if last == self.commit {
+            leading.undecided_since = now;
+        }
+        let ballot = leading.ballot;
         self.log
             .append(Entry::new(self.log.chain(), last.next(), ballot, kind));
         self.outbox.log_changed(last);
@@ -268,6 +276,7 @@ impl Replica {
             let Role::Leading(leading) = &mut self.role else {
                 return;
             };
+            leading.undecided_since = self.now;
             leading.commit_news_at.get_or_insert(at);
             self.try_reads();
         }

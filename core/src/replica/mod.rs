@@ -7,6 +7,8 @@ mod campaign;
 mod catch_up;
 mod check;
 mod election;
+mod explaining;
+mod freshness;
 mod identity;
 mod leader;
 mod learner;
@@ -36,6 +38,7 @@ use crate::types::{Ballot, NodeId, Slot};
 
 use campaign::Preparing;
 use election::Election;
+use freshness::Freshness;
 use identity::Peer;
 use leader::Leading;
 use outbox::{LogHead, Mark, Outbox};
@@ -80,6 +83,7 @@ pub struct Replica {
     /// Leadership that this node gives, or gave, away.
     transfer: Option<Transfer>,
     preference: Preference,
+    freshness: Freshness,
     peers: Vec<Peer>,
     /// Highest `seq` of an `Accept` in the promised ballot.
     seq_seen: u64,
@@ -176,7 +180,6 @@ impl Replica {
         // A sync that became durable without the promise before it would be a torn order of
         // writes; a promise as high as `acc` is what must have been there.
         meta.promised = meta.promised.max(acc).max(commit_in);
-        let peers = weights.ids().iter().map(|&id| Peer::new(id)).collect();
         let mark = Mark {
             acc,
             last: log.last(),
@@ -186,6 +189,7 @@ impl Replica {
             reader: Reader::new(meta.boot),
             transfer: None,
             preference: Preference::default(),
+            freshness: Freshness::default(),
             registers: Registers::new(config.registers_per_second_max, now),
             outbox: Outbox::new(meta.boot, mark),
             incoming: None,
@@ -196,6 +200,7 @@ impl Replica {
             accepted_due: false,
             delivered: snap,
             applied: snap,
+            peers: weights.ids().iter().map(|&id| Peer::new(id)).collect(),
             config,
             weights,
             me,
@@ -205,7 +210,6 @@ impl Replica {
             acc,
             commit,
             commit_in,
-            peers,
         };
         replica.touch_meta();
         Ok(replica)
@@ -235,6 +239,7 @@ impl Replica {
                     self.delivered
                 );
                 self.applied = self.applied.max(slot);
+                self.freshness.executed(self.applied);
             }
             Input::Transfer { token, to } => self.on_transfer(token, to),
             Input::SnapshotTaken { id } => self.on_snapshot_taken(id),
@@ -256,7 +261,11 @@ impl Replica {
         match body {
             Message::Prepare(m) => self.on_prepare(from, &m),
             Message::Promise(m) => self.on_promise(from, m),
-            Message::Accept(m) => self.on_accept(from, m),
+            Message::Accept(m) => {
+                let (ballot, commit) = (m.ballot, m.commit);
+                self.on_accept(from, m);
+                self.hear_commit(ballot, commit);
+            }
             Message::Accepted(m) => self.on_accepted(from, &m),
             Message::Nack(m) => self.on_nack(from, &m),
             Message::Learn(m) => self.on_learn(from, &m),
@@ -354,6 +363,7 @@ impl Replica {
             commit: self.commit,
             last: self.log.last(),
             durable: self.outbox.durable_mark().last.min(self.log.last()),
+            fresh_at: self.fresh_at(),
             base: self.log.base(),
             log_bytes: self.log.cost(self.log.base(), self.log.last()),
             snapshot: self.meta.snap.map(|snap| snap.id),

@@ -2,6 +2,7 @@
 //! Knows nothing about the other peers, and nothing about what is decided.
 
 use crate::message::Nack;
+use crate::snapshot::SnapshotId;
 use crate::time::{Span, Time};
 use crate::types::{Ballot, Slot};
 
@@ -46,6 +47,8 @@ pub(super) struct Progress {
     pub(super) retries: u32,
     /// The slot of the snapshot that it fetches from here, and when it last asked for a part.
     pub(super) pinned: Option<(Slot, Time)>,
+    /// The snapshot that it fetches from here, how far it asked for it, and when.
+    pub(super) fetches: Option<(SnapshotId, u64, Time)>,
     /// Where a gap last sent it back to: its twins in flight do not count again.
     rewound: Option<Rewound>,
 }
@@ -72,6 +75,7 @@ impl Progress {
             since: Time::ZERO,
             retries: 0,
             pinned: None,
+            fetches: None,
             rewound: None,
         }
     }

@@ -53,6 +53,13 @@ impl Reader {
     fn is_idle(&self) -> bool {
         self.queued.is_empty() && self.asked.is_empty() && self.question.is_none()
     }
+
+    /// How many reads of this node wait.
+    pub(super) fn waiting(&self) -> u64 {
+        let probed = self.probing.as_ref().map_or(0, |probe| probe.reads.len());
+        let asked = self.question.as_ref().map_or(0, |q| q.reads.len());
+        (self.queued.len() + probed + asked) as u64
+    }
 }
 
 impl Replica {
@@ -149,13 +156,11 @@ impl Replica {
         self.try_reads();
     }
 
-    /// Serves the probed reads once an accept quorum has answered.
-    pub(super) fn try_reads(&mut self) {
-        let Some(Probe { seq, .. }) = &self.reader.probing else {
-            return;
-        };
+    /// Who has answered the probe under way.
+    pub(super) fn probe_voters(&self) -> Option<Voters> {
+        let Probe { seq, .. } = self.reader.probing.as_ref()?;
         let Role::Leading(leading) = &self.role else {
-            return;
+            return None;
         };
         let mut voters = Voters::NONE;
         voters.insert(self.me);
@@ -164,6 +169,14 @@ impl Replica {
                 voters.insert(position);
             }
         }
+        Some(voters)
+    }
+
+    /// Serves the probed reads once an accept quorum has answered.
+    pub(super) fn try_reads(&mut self) {
+        let Some(voters) = self.probe_voters() else {
+            return;
+        };
         if self.weights.accept_quorum(voters).is_none() {
             return;
         }

@@ -217,7 +217,9 @@ impl Replica {
         }
         let (to, now) = (self.id(from), self.now);
         if let Role::Leading(leading) = &mut self.role {
-            leading.progress_mut(from).pinned = Some((m.id.slot, now));
+            let progress = leading.progress_mut(from);
+            progress.pinned = Some((m.id.slot, now));
+            progress.fetches = Some((m.id, m.offset.saturating_add(m.len), now));
         }
         let serving = self.serving_mut(from);
         if *serving >= SERVING_MAX {

@@ -43,6 +43,12 @@ enum Phase {
     Released,
 }
 
+impl Transfer {
+    pub(super) fn is_told(&self) -> bool {
+        self.phase == Phase::Told
+    }
+}
+
 impl Replica {
     pub(super) fn on_transfer(&mut self, token: Token, to: Option<NodeId>) {
         match self.transfer_target(to) {

@@ -81,6 +81,7 @@ mod tests {
             commit: Slot::new(2),
             last: Slot::new(3),
             durable: Slot::new(3),
+            fresh_at: None,
             base: Slot::ZERO,
             log_bytes: 0,
             snapshot: None,

@@ -74,6 +74,7 @@ pub(crate) fn status(role: Role, commit: u64) -> Status {
         commit: Slot::new(commit),
         last: Slot::new(commit),
         durable: Slot::new(commit),
+        fresh_at: None,
         base: Slot::ZERO,
         log_bytes: 0,
         snapshot: None,
