@@ -63,7 +63,8 @@ impl Finding {
                 };
                 format!(
                     "this node asks for promises in {ballot}{missing}{own}; it gives up after \
-                     {rounds_left} more rounds"
+                     {} more",
+                    count(*rounds_left, "round")
                 )
             }
             Self::AdoptionLacks { ballot, commit } => format!(
@@ -75,7 +76,8 @@ impl Finding {
                 if *told {
                     format!("leadership is handed over to {to}, which was told to take over")
                 } else {
-                    format!("leadership is handed over to {to} once it has {slots} more slots")
+                    let slots = count(*slots, "slot");
+                    format!("leadership is handed over to {to} once it has {slots} more")
                 }
             }
             _ => return None,
@@ -145,8 +147,9 @@ impl Finding {
                 let missing = clause(missing, "has not confirmed", "have not confirmed", name);
                 let full = if *full { "; more are refused" } else { "" };
                 format!(
-                    "{entries} proposals of {bytes} bytes are not decided, for {waiting}: the \
-                     first is confirmed by weight {weight} of {total}{missing}{full}"
+                    "{} with {bytes} bytes undecided for {waiting}: the first is confirmed by \
+                     weight {weight} of {total}{missing}{full}",
+                    count(*entries, "proposal")
                 )
             }
             Self::Deferring { remaining } => format!(
@@ -159,24 +162,27 @@ impl Finding {
                 } else {
                     clause(missing, "has not answered", "have not answered", name)
                 };
-                format!("{reads} reads wait for the proof that this node leads{missing}")
+                let reads = count(*reads, "read");
+                format!("{reads} waiting for the proof that this node leads{missing}")
             }
             Self::ReadsBeforeAdoption {
                 reads,
                 commit,
                 adopted_last,
             } => format!(
-                "{reads} reads wait until the slots ({commit}, {adopted_last}] of earlier leaders \
-                 are decided"
+                "{} waiting until the slots ({commit}, {adopted_last}] of earlier leaders are \
+                 decided",
+                count(*reads, "read")
             ),
             Self::ReadsAsked {
                 reads,
                 leader,
                 rounds,
             } => format!(
-                "{reads} reads wait for {} to say how far to execute; it has not answered for \
-                 {rounds} rounds",
-                name(*leader)
+                "{} waiting for {} to say how far to execute, unanswered for {}",
+                count(*reads, "read"),
+                name(*leader),
+                count(*rounds, "round")
             ),
             _ => return None,
         })
@@ -197,8 +203,9 @@ impl Finding {
                 ballot,
                 retries,
             } => format!(
-                "{} has not promised {ballot}, asked {retries} times again",
-                name(*peer)
+                "{} has not promised {ballot}, asked again {}",
+                name(*peer),
+                count(u64::from(*retries), "time")
             ),
             Self::Unsynced {
                 peer,
@@ -240,9 +247,10 @@ impl Finding {
                     ""
                 };
                 format!(
-                    "{} lacks {slots} slots, {in_flight} bytes are on their way{full}; it has \
-                     confirmed nothing for {unanswered}",
-                    name(*peer)
+                    "{} lacks {}, {in_flight} bytes are on their way{full}; it has confirmed \
+                     nothing for {unanswered}",
+                    name(*peer),
+                    count(*slots, "slot")
                 )
             }
             _ => return None,
@@ -325,6 +333,14 @@ fn figures<const N: usize>(
     pairs
         .map(|(name, value)| (name, value.to_string()))
         .collect()
+}
+
+fn count(number: u64, one: &str) -> String {
+    if number == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{number} {one}s")
+    }
 }
 
 /// `; a, b and c do`, or nothing for nobody.

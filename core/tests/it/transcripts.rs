@@ -4,9 +4,12 @@
 //! | command | what it does |
 //! |---|---|
 //! | `cluster 1 1 1` | starts a freshly formed cluster with these weights; always the first |
+//! | `leased 300ms 1 1 1` | the same, with leases of that length and perfect clocks |
 //! | `campaign n1` | gives a node reason to ask for promises |
 //! | `propose n1 a b` | proposes to put `a` under `a`, then `b` under `b`, in one batch |
-//! | `read n1` | asks for a linearizable read |
+//! | `read n1` | asks for a linearizable read; `read n1 lease` and `read n2 follower` do it otherwise |
+//! | `transfer n1 n2` | has n1 hand its leadership over |
+//! | `explain n1` | what stands in the way, as the node says |
 //! | `persist n1` | the node's disk syncs; without a name everybody's does |
 //! | `deliver n1 n2 Accept` | what is on the wire from n1 to n2 of this kind arrives |
 //! | `drop n1 n2 Accept` | the same is lost instead |
@@ -23,7 +26,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use chil_core::{Envelope, Lane, Span};
+use chil_core::{Envelope, Lane, Lease, ReadVia, Span};
 
 use crate::rig::{Rig, id};
 
@@ -83,6 +86,16 @@ fn take(rig: &mut Option<Rig>, words: &[&str]) -> Result<String, String> {
         *rig = Some(Rig::weighted(&weights.map_err(|e| e.to_string())?));
         return Ok(String::new());
     }
+    if let ["leased", span, weights @ ..] = words {
+        let weights: Result<Vec<u32>, _> = weights.iter().map(|w| w.parse()).collect();
+        let lease = Lease {
+            duration_us: parse_span(span)?.micros(),
+            drift_ppm: 0,
+        };
+        let weights = weights.map_err(|e| e.to_string())?;
+        *rig = Some(Rig::leased(&weights, Some(lease), |_| {}));
+        return Ok(String::new());
+    }
     let rig = rig.as_mut().ok_or("the first command is `cluster`")?;
     match words {
         ["campaign", node] => {
@@ -90,8 +103,21 @@ fn take(rig: &mut Option<Rig>, words: &[&str]) -> Result<String, String> {
             rig.campaign(parse_node(node)?);
         }
         ["propose", node, texts @ ..] => rig.propose_all(parse_node(node)?, texts),
-        ["read", node] => {
-            rig.read(parse_node(node)?);
+        ["read", node, via @ ..] => {
+            let via = match via {
+                [] => ReadVia::Leader,
+                ["lease"] => ReadVia::Lease,
+                ["follower"] => ReadVia::Follower,
+                _ => return Err("a read is via a lease or a follower".to_owned()),
+            };
+            rig.read_via(parse_node(node)?, via);
+        }
+        ["transfer", from, to] => {
+            rig.transfer(parse_node(from)?, Some(id(parse_node(to)?)));
+        }
+        ["explain", node] => {
+            let explanation = rig.replica(parse_node(node)?).explain();
+            return Ok(indented(explanation.to_string().lines()));
         }
         ["persist"] => {
             for number in rig.numbers() {
@@ -111,8 +137,7 @@ fn take(rig: &mut Option<Rig>, words: &[&str]) -> Result<String, String> {
         }
         ["settle"] => rig.settle(),
         ["elapse", span] => {
-            let millis = span.strip_suffix("ms").and_then(|n| n.parse().ok());
-            rig.run(Span::from_millis(millis.ok_or("a span is like 300ms")?));
+            rig.run(parse_span(span)?);
             // What heartbeats and probes did every round would hide what matters.
             rig.trace.retain(|line| !is_routine(line));
         }
@@ -136,6 +161,12 @@ fn is_routine(line: &str) -> bool {
     let is_answer = line.contains("Accepted ");
     let is_late = line.contains("ignores HeartbeatReply");
     is_probe || is_answer || is_late
+}
+
+fn parse_span(word: &str) -> Result<Span, String> {
+    let millis = word.strip_suffix("ms").and_then(|n| n.parse().ok());
+    let millis = millis.ok_or_else(|| format!("a span is like 300ms, not {word}"))?;
+    Ok(Span::from_millis(millis))
 }
 
 fn parse_node(word: &str) -> Result<usize, String> {
