@@ -26,6 +26,7 @@ struct World {
     /// Bytes by which files may still grow.
     room: Option<u64>,
     fail_syncs: bool,
+    fail_dir_syncs: bool,
     ops: u64,
     syncs: u64,
 }
@@ -95,6 +96,10 @@ impl FaultDisk {
 
     pub(crate) fn fail_syncs(&self, fail: bool) {
         self.world().fail_syncs = fail;
+    }
+
+    pub(crate) fn fail_dir_syncs(&self, fail: bool) {
+        self.world().fail_dir_syncs = fail;
     }
 
     /// Operations so far.
@@ -283,6 +288,9 @@ impl Disk for FaultDisk {
         let mut guard = self.world();
         let world = &mut *guard;
         world.operation()?;
+        if world.fail_dir_syncs {
+            return Err(io::Error::other("I/O error"));
+        }
         world.dir_ops.clear();
         world.durable_names.clone_from(&world.names);
         Ok(())

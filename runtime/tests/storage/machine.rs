@@ -69,6 +69,32 @@ impl FrozenState for Machine {
     }
 }
 
+/// A machine that cannot be restored.
+#[derive(Debug)]
+pub(crate) struct Panicking;
+
+impl StateMachine for Panicking {
+    fn apply(&mut self, _: Slot, _: &Bytes) -> Bytes {
+        Bytes::new()
+    }
+
+    fn query(&self, _: &Bytes) -> Bytes {
+        Bytes::new()
+    }
+
+    fn digest(&self) -> u128 {
+        0
+    }
+
+    fn freeze(&self) -> Box<dyn FrozenState> {
+        Box::new(Machine::default())
+    }
+
+    fn restore(&mut self, _: &mut dyn Read) -> io::Result<()> {
+        panic!("as it is meant to");
+    }
+}
+
 /// Executes what `model` has in its log up to `to`.
 pub(crate) fn catch_up(applier: &mut Applier<Machine>, model: &Model, to: Slot) {
     let after = applier.applied();

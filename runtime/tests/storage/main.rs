@@ -9,4 +9,5 @@ mod forming;
 mod machine;
 mod model;
 mod real;
+mod snapshots;
 mod trims;

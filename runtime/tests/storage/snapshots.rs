@@ -1,0 +1,495 @@
+//! Snapshot files: full disks, failing syncs, transfers, what a start checks, and a cluster made of one.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chil::ports::SnapshotStorage;
+use chil::storage::snapshot_thread::SnapshotThread;
+use chil::storage::{
+    Disk, Opened, RealDisk, SnapshotDone, SnapshotJob, Snapshots, StorageError, Store, Unformed,
+};
+use chil_core::{Applier, NodeId, Record, Slot, SnapshotId};
+
+use crate::fault_disk::FaultDisk;
+use crate::machine::{Machine, Panicking, Remote, catch_up, freeze};
+use crate::model::{DISK, Model, first_meta, formed, fresh, open, unformed};
+
+/// A store with some decided entries, and a machine that has executed them.
+fn decided(disk: &FaultDisk) -> (Store<FaultDisk>, Model, Applier<Machine>) {
+    let (mut store, mut model) = fresh(disk.clone());
+    let mut applier = Applier::new(Machine::default());
+    decide(&mut store, &mut model, &mut applier);
+    (store, model, applier)
+}
+
+fn decide(store: &mut Store<FaultDisk>, model: &mut Model, applier: &mut Applier<Machine>) {
+    let record = model.append(&[10, 20]);
+    let appended = model.persist(vec![record]);
+    let last = model.state.last();
+    let record = model.change(last.get(), &[], last.get());
+    for persist in [appended, model.persist(vec![record])] {
+        store.write(&persist).unwrap();
+    }
+    store.sync().unwrap();
+    model.all_synced();
+    catch_up(applier, model, last);
+}
+
+fn name(store: &mut Store<FaultDisk>, model: &mut Model, id: SnapshotId) {
+    let record = model.names(id);
+    store.write(&model.persist(vec![record])).unwrap();
+    model.all_synced();
+}
+
+fn files(disk: &FaultDisk) -> Vec<String> {
+    let mut names = disk.file_names();
+    names.retain(|name| name.starts_with("snap") || name.starts_with("part"));
+    names
+}
+
+#[test]
+fn a_full_disk_ends_a_snapshot_and_not_the_log() {
+    for room in [0, 1, 40_000] {
+        let disk = FaultDisk::new(1);
+        let (mut store, mut model, mut applier) = decided(&disk);
+        let mut snapshots = store.snapshots(&model.state).unwrap();
+        disk.set_room(Some(room));
+        let error = snapshots.take(&freeze(&applier, &model)).unwrap_err();
+        assert!(error.to_string().contains("cannot write"), "{error}");
+        assert_eq!(files(&disk), [""; 0], "its room is given back");
+        // The log has room in its segment, and does without the next one for now.
+        disk.set_room(Some(0));
+        decide(&mut store, &mut model, &mut applier);
+        while store.preparation_due() {
+            store.prepare().unwrap();
+        }
+        disk.set_room(None);
+        let id = snapshots.take(&freeze(&applier, &model)).unwrap();
+        name(&mut store, &mut model, id);
+        disk.power_cycle();
+        model.recovered(formed(disk).unwrap().1);
+    }
+}
+
+#[test]
+fn the_next_segment_is_made_once_there_is_room_again() {
+    let disk = FaultDisk::new(1);
+    let (mut store, mut model) = fresh(disk.clone());
+    let before = disk.file_names().len();
+    disk.set_room(Some(0));
+    for i in 0..40 {
+        if i == 12 {
+            disk.set_room(None);
+        }
+        let record = model.append(&[10]);
+        store.write(&model.persist(vec![record])).unwrap();
+        store.sync().unwrap();
+        model.all_synced();
+        while store.preparation_due() {
+            store.prepare().unwrap();
+        }
+    }
+    assert!(disk.file_names().len() > before, "{:?}", disk.file_names());
+    drop(store);
+    model.recovered(formed(disk).unwrap().1);
+}
+
+#[test]
+fn a_full_disk_delays_a_transfer() {
+    let disk = FaultDisk::new(1);
+    let (store, model, applier) = decided(&disk);
+    let mut snapshots = store.snapshots(&model.state).unwrap();
+    let remote = Remote::of(&applier, &model);
+    disk.set_room(Some(50_000));
+    assert!(remote.send(&mut snapshots, remote.bytes.len()).is_err());
+    let have = snapshots.have(&remote.id);
+    assert!(0 < have && have <= 50_000, "{have}");
+    disk.set_room(None);
+    remote.send(&mut snapshots, remote.bytes.len()).unwrap();
+    assert!(snapshots.finish(&remote.id).unwrap());
+}
+
+#[test]
+fn what_a_failed_sync_leaves_is_never_trusted() {
+    let disk = FaultDisk::new(1);
+    let (mut store, mut model, applier) = decided(&disk);
+    let mut snapshots = store.snapshots(&model.state).unwrap();
+    let remote = Remote::of(&applier, &model);
+    remote.send(&mut snapshots, remote.bytes.len()).unwrap();
+    disk.fail_syncs(true);
+    assert!(snapshots.take(&freeze(&applier, &model)).is_err());
+    assert!(snapshots.finish(&remote.id).is_err());
+    disk.fail_syncs(false);
+    assert_eq!((files(&disk).len(), snapshots.have(&remote.id)), (0, 0));
+    assert_eq!(snapshots.read(&remote.id, 0, 10).unwrap(), None);
+    // Written anew, it is as good as any.
+    remote.send(&mut snapshots, remote.bytes.len()).unwrap();
+    assert!(snapshots.finish(&remote.id).unwrap());
+    let id = snapshots.take(&freeze(&applier, &model)).unwrap();
+    assert_eq!(id, remote.id);
+    name(&mut store, &mut model, id);
+    disk.power_cycle();
+    let (store, recovered) = formed(disk).unwrap();
+    let mut again = Applier::new(Machine::default());
+    let mut snapshots = store.snapshots(&recovered).unwrap();
+    snapshots.restore(&id, &mut again).unwrap();
+    assert_eq!(again.digest(), applier.digest());
+}
+
+#[test]
+fn nothing_goes_on_after_a_failed_sync_of_the_directory() {
+    let disk = FaultDisk::new(1);
+    let (store, model, applier) = decided(&disk);
+    let mut snapshots = store.snapshots(&model.state).unwrap();
+    let frozen = freeze(&applier, &model);
+    disk.fail_dir_syncs(true);
+    assert!(snapshots.take(&frozen).is_err());
+    disk.fail_dir_syncs(false);
+    let error = snapshots.take(&frozen).unwrap_err().to_string();
+    assert!(error.contains("only a restart"), "{error}");
+    let remote = Remote::of(&applier, &model);
+    assert!(remote.send(&mut snapshots, 10).is_err());
+}
+
+#[test]
+fn a_transfer_takes_what_fits_and_nothing_else() {
+    let disk = FaultDisk::new(1);
+    let (store, model, applier) = decided(&disk);
+    let mut snapshots = store.snapshots(&model.state).unwrap();
+    let Remote { id, bytes } = Remote::of(&applier, &model);
+    assert_eq!(snapshots.write(&id, 5, &bytes[5..10]).unwrap(), 0, "a hole");
+    assert_eq!(snapshots.write(&id, 0, &bytes[..100]).unwrap(), 100);
+    assert_eq!(snapshots.write(&id, 0, &[0; 100]).unwrap(), 100, "known");
+    assert_eq!(snapshots.write(&id, 200, &bytes[200..300]).unwrap(), 100);
+    assert_eq!(snapshots.write(&id, 50, &bytes[50..150]).unwrap(), 150);
+    let beyond = vec![0; bytes.len()];
+    assert_eq!(snapshots.write(&id, 150, &beyond).unwrap(), 150);
+    assert!(!snapshots.finish(&id).unwrap(), "not all of it is there");
+    assert_eq!(snapshots.have(&id), 0, "it was thrown away");
+    let mut bad = bytes.clone();
+    bad[70_000] ^= 1;
+    assert_eq!(snapshots.write(&id, 0, &bad).unwrap(), id.bytes);
+    assert!(!snapshots.finish(&id).unwrap(), "it is damaged");
+    assert_eq!(files(&disk), [""; 0]);
+    // Sound, and another one.
+    let other = SnapshotId {
+        slot: id.slot.next(),
+        ..id
+    };
+    assert_eq!(snapshots.write(&other, 0, &bytes).unwrap(), id.bytes);
+    assert!(!snapshots.finish(&other).unwrap());
+    assert_eq!(snapshots.write(&id, 0, &bytes).unwrap(), id.bytes);
+    assert!(snapshots.finish(&id).unwrap());
+    let part = snapshots.read(&id, id.bytes - 9, 100).unwrap().unwrap();
+    assert_eq!(part, bytes[bytes.len() - 9..], "no more than there is");
+}
+
+#[test]
+fn a_transfer_goes_on_after_a_restart_from_its_last_good_block() {
+    for damaged_at in [None, Some(65_600), Some(100)] {
+        let disk = FaultDisk::new(1);
+        let (store, mut model, applier) = decided(&disk);
+        let mut snapshots = store.snapshots(&model.state).unwrap();
+        let remote = Remote::of(&applier, &model);
+        let len = remote.bytes.len();
+        remote.send(&mut snapshots, len - 1).unwrap();
+        drop((store, snapshots));
+        disk.process_restart();
+        let name = files(&disk).pop().unwrap();
+        if let Some(at) = damaged_at {
+            let mut bytes = disk.bytes(&name);
+            bytes[at] ^= 1;
+            disk.set_bytes(&name, bytes);
+        }
+        let (store, recovered) = formed(disk.clone()).unwrap();
+        let partial = recovered.partial;
+        model.recovered(recovered.clone());
+        if damaged_at == Some(100) {
+            assert_eq!((partial, files(&disk).len()), (None, 0));
+            continue;
+        }
+        let partial = partial.unwrap();
+        assert_eq!((partial.id, partial.have), (remote.id, 65_548));
+        let mut snapshots = store.snapshots(&recovered).unwrap();
+        remote.send(&mut snapshots, len).unwrap();
+        assert!(snapshots.finish(&remote.id).unwrap());
+    }
+}
+
+#[test]
+fn the_newest_two_snapshots_are_kept() {
+    let disk = FaultDisk::new(1);
+    let (mut store, mut model, mut applier) = decided(&disk);
+    let mut snapshots = store.snapshots(&model.state).unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let id = snapshots.take(&freeze(&applier, &model)).unwrap();
+        name(&mut store, &mut model, id);
+        snapshots.forget(&id).unwrap();
+        ids.push(id);
+        let kept: Vec<bool> = ids
+            .iter()
+            .map(|id| snapshots.read(id, 0, 1).unwrap().is_some())
+            .collect();
+        let newest = ids.len().saturating_sub(2);
+        assert!((0..).zip(kept).all(|(i, kept)| kept == (i >= newest)));
+        decide(&mut store, &mut model, &mut applier);
+    }
+    // One that nothing names yet goes with the next start, and so does an unfinished one.
+    snapshots.take(&freeze(&applier, &model)).unwrap();
+    let before = files(&disk).len();
+    drop(formed(disk.clone()).unwrap());
+    assert_eq!((before, files(&disk).len()), (3, 2));
+}
+
+#[test]
+fn a_start_misses_the_snapshot_that_the_log_begins_behind() {
+    let disk = FaultDisk::new(1);
+    let (mut store, mut model, applier) = decided(&disk);
+    let mut snapshots = store.snapshots(&model.state).unwrap();
+    let id = snapshots.take(&freeze(&applier, &model)).unwrap();
+    name(&mut store, &mut model, id);
+    drop((store, snapshots));
+    let file = files(&disk).pop().unwrap();
+    let whole = disk.bytes(&file);
+    disk.clone().open("snap.tmp", true).unwrap();
+    for len in [None, Some(0), Some(whole.len() - 1)] {
+        let disk = disk.fork();
+        match len {
+            None => disk.lose(&file),
+            Some(len) => disk.set_bytes(&file, whole[..len].to_vec()),
+        }
+        let before = disk.file_names();
+        let error = open(disk.clone()).unwrap_err().to_string();
+        assert!(
+            error.contains(&file) && error.contains("bring this"),
+            "{error}"
+        );
+        assert_eq!(before, disk.file_names(), "a refused directory was changed");
+    }
+    // Damage inside is found by who restores it.
+    let mut bad = whole;
+    bad[60_000] ^= 1;
+    disk.set_bytes(&file, bad);
+    let (store, recovered) = formed(disk.clone()).unwrap();
+    let mut snapshots = store.snapshots(&recovered).unwrap();
+    let error = snapshots
+        .restore(&id, &mut Applier::new(Machine::default()))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(&file) && error.contains("damaged"),
+        "{error}"
+    );
+    assert_eq!(files(&disk), [file]);
+}
+
+/// Metadata of a new cluster that begins with this snapshot.
+fn begins_with(unformed: &Unformed<FaultDisk>, id: SnapshotId) -> chil_core::Meta {
+    let (_, model) = fresh(FaultDisk::new(1));
+    let Record::Meta(mut meta) = model.names(id) else {
+        panic!("not metadata")
+    };
+    meta.disk = unformed.disk_id();
+    meta.membership = first_meta(meta.disk).membership;
+    *meta
+}
+
+#[test]
+fn a_cluster_is_made_of_a_snapshot_whole_or_not_at_all() {
+    let (_, model, applier) = decided(&FaultDisk::new(1));
+    let remote = Remote::of(&applier, &model);
+    let mut operations = 0;
+    let mut made = 0;
+    for crash_at in 0.. {
+        let disk = FaultDisk::new(crash_at);
+        disk.crash_after(crash_at);
+        let done = match open(disk.clone()) {
+            Ok(Opened::Unformed(unformed)) => {
+                let meta = begins_with(&unformed, remote.id);
+                unformed.form_from(&meta, &mut remote.bytes.as_slice())
+            }
+            Ok(Opened::Formed(..)) => panic!("formed before it was begun"),
+            Err(error) => Err(error),
+        };
+        operations = operations.max(disk.ops());
+        let complete = done.is_ok();
+        drop(done);
+        disk.power_cycle();
+        match open(disk.clone()).unwrap() {
+            Opened::Unformed(unformed) => {
+                assert!(!complete, "formed, and forgotten");
+                let meta = begins_with(&unformed, remote.id);
+                let mut bytes = remote.bytes.as_slice();
+                unformed.form_from(&meta, &mut bytes).unwrap();
+            }
+            Opened::Formed(..) => made += 1,
+        }
+        goes_on(&disk, &remote.id, &applier);
+        if complete {
+            break;
+        }
+    }
+    assert!(operations > 20 && made > 0, "{operations} {made}");
+}
+
+/// The log goes on behind the snapshot, and its state is there.
+fn goes_on(disk: &FaultDisk, id: &SnapshotId, expected: &Applier<Machine>) {
+    let (mut store, recovered) = formed(disk.clone()).unwrap();
+    assert_eq!((recovered.base, recovered.last()), (id.slot, id.slot));
+    assert_eq!(recovered.commit, id.slot);
+    let mut applier = Applier::new(Machine::default());
+    let mut snapshots = store.snapshots(&recovered).unwrap();
+    snapshots.restore(id, &mut applier).unwrap();
+    assert_eq!(applier.digest(), expected.digest());
+    let mut model = Model::new(recovered);
+    let record = model.append(&[100]);
+    store.write(&model.persist(vec![record])).unwrap();
+    store.sync().unwrap();
+    model.all_synced();
+    disk.power_cycle();
+    model.recovered(formed(disk.clone()).unwrap().1);
+}
+
+#[test]
+fn no_cluster_is_made_of_another_snapshot() {
+    let (_, model, applier) = decided(&FaultDisk::new(1));
+    let remote = Remote::of(&applier, &model);
+    let disk = FaultDisk::new(2);
+    let mut damaged = remote.bytes.clone();
+    damaged[7] ^= 1;
+    for bytes in [&damaged[..], &remote.bytes[..100], &[]] {
+        let empty = unformed(disk.clone());
+        let meta = begins_with(&empty, remote.id);
+        match empty.form_from(&meta, &mut { bytes }) {
+            Err(StorageError::Snapshot { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let empty = unformed(disk);
+    assert_eq!(empty.disk_id(), DISK);
+}
+
+async fn next(thread: &mut SnapshotThread<Machine>) -> SnapshotDone<Machine> {
+    let done = tokio::time::timeout(Duration::from_secs(30), thread.completed()).await;
+    done.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn the_thread_does_jobs_on_real_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, mut model) = fresh(RealDisk::open(dir.path()).unwrap());
+    let mut applier = Applier::new(Machine::default());
+    let record = model.append(&[5, 6, 7]);
+    model.persist(vec![record]);
+    catch_up(&mut applier, &model, Slot::new(3));
+    let remote = Remote::of(&applier, &model);
+    let Remote { id, bytes } = remote;
+    let mut thread = SnapshotThread::start(store.snapshots(&model.state).unwrap()).unwrap();
+    let half = bytes.len() / 2;
+    thread.submit(SnapshotJob::Take(freeze(&applier, &model)));
+    for part in [0..half, half..bytes.len()] {
+        thread.submit(SnapshotJob::Write {
+            id,
+            offset: part.start as u64,
+            bytes: Bytes::copy_from_slice(&bytes[part]),
+        });
+    }
+    thread.submit(SnapshotJob::Finish { id });
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        match next(&mut thread).await {
+            SnapshotDone::Taken(taken) => assert_eq!(taken.unwrap(), id),
+            SnapshotDone::Written { have, result, .. } => {
+                result.unwrap();
+                seen.push((have, false));
+            }
+            SnapshotDone::Finished { sound, .. } => {
+                seen.push((0, sound.unwrap()));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // Parts of one transfer are done in order, whatever else is.
+    assert_eq!(seen, [(half as u64, false), (id.bytes, false), (0, true)]);
+    let to = NodeId::new(4);
+    let (offset, len) = (10, 20);
+    thread.submit(SnapshotJob::Read {
+        to,
+        id,
+        offset,
+        len,
+    });
+    match next(&mut thread).await {
+        SnapshotDone::Read { bytes: part, .. } => {
+            assert_eq!(part.unwrap().unwrap(), bytes[10..30]);
+        }
+        other => panic!("{other:?}"),
+    }
+    let applier = Box::new(Applier::new(Machine::default()));
+    thread.submit(SnapshotJob::Restore { id, applier });
+    thread.submit(SnapshotJob::Forget { keep: id });
+    match next(&mut thread).await {
+        SnapshotDone::Restored {
+            applier, result, ..
+        } => assert_eq!(result.unwrap().state_digest, applier.digest()),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        next(&mut thread).await,
+        SnapshotDone::Forgotten(Ok(()))
+    ));
+    drop(store);
+    // Both have to let go of the directory.
+    assert!(RealDisk::open(dir.path()).is_err());
+    thread.close().await;
+    RealDisk::open(dir.path()).unwrap();
+}
+
+#[tokio::test]
+async fn a_part_that_finds_no_room_is_reported_late_and_blocks_nothing() {
+    let disk = FaultDisk::new(1);
+    let (store, model, applier) = decided(&disk);
+    let Remote { id, bytes } = Remote::of(&applier, &model);
+    let snapshots = store.snapshots(&model.state).unwrap();
+    let mut thread: SnapshotThread<Machine> = SnapshotThread::start(snapshots).unwrap();
+    disk.set_room(Some(0));
+    let bytes = Bytes::from(bytes);
+    let write = || SnapshotJob::Write {
+        id,
+        offset: 0,
+        bytes: bytes.clone(),
+    };
+    thread.submit(write());
+    match next(&mut thread).await {
+        SnapshotDone::Written {
+            have: 0, result, ..
+        } => assert!(result.is_err()),
+        other => panic!("{other:?}"),
+    }
+    disk.set_room(None);
+    thread.submit(write());
+    match next(&mut thread).await {
+        SnapshotDone::Written { have, result, .. } => {
+            result.unwrap();
+            assert_eq!(have, id.bytes);
+        }
+        other => panic!("{other:?}"),
+    }
+    thread.close().await;
+}
+
+#[tokio::test]
+async fn a_panic_of_the_machine_stops_the_node() {
+    let disk = FaultDisk::new(1);
+    let (_, model, applier) = decided(&disk);
+    let mut snapshots = Snapshots::new(disk, None);
+    let id = snapshots.take(&freeze(&applier, &model)).unwrap();
+    let mut thread = SnapshotThread::start(snapshots).unwrap();
+    let applier = Box::new(Applier::new(Panicking));
+    thread.submit(SnapshotJob::Restore { id, applier });
+    let error = thread.completed().await.unwrap_err().to_string();
+    assert!(error.contains("panicked"), "{error}");
+    let more = tokio::time::timeout(Duration::from_millis(50), thread.completed()).await;
+    assert!(more.is_err(), "an error comes once");
+}
