@@ -55,6 +55,7 @@ pub struct Config {
     /// Most reads that wait for a probe.
     pub reads_queued_max: usize,
     /// How much this node is wanted as leader: a leader hands over to a peer of higher priority.
+    /// A node that was asked to hand over counts as one of priority 0 for a while.
     pub priority: u32,
     /// Bytes of decided entries that every node keeps behind its snapshot, for peers that were
     /// away for a moment.

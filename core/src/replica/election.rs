@@ -207,7 +207,7 @@ impl Replica {
             happy: self.election.happy,
             able: self.is_able(),
             commit: self.commit,
-            priority: self.config.priority,
+            priority: self.priority(),
         };
         self.outbox.send(from, Message::HeartbeatReply(reply));
     }

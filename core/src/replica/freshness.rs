@@ -14,6 +14,9 @@ pub(super) struct Freshness {
     at: Option<Time>,
     awaited: Option<(Slot, Time)>,
     latest: Option<(Slot, Time)>,
+    /// The ballot whose leader is listened to, and the slot from which on its announcements cover
+    /// those of all leaders before: a new one knows less at first than the last one had said.
+    from: (Ballot, Slot),
 }
 
 impl Freshness {
@@ -39,25 +42,39 @@ impl Freshness {
 }
 
 impl Replica {
-    /// The leader of the promised ballot announced that slots up to `commit` are decided.
+    /// The leader of `ballot` announced that slots up to `commit` are decided.
     pub(super) fn hear_commit(&mut self, ballot: Ballot, commit: Slot) {
-        if ballot == self.meta.promised {
+        if ballot != self.meta.promised || ballot != self.acc {
+            return;
+        }
+        if self.freshness.from.0 != ballot {
+            // This log holds all that the leader adopted, and perhaps more.
+            self.freshness.from = (ballot, self.log.last());
+        }
+        if self.freshness.from.1 <= commit {
             self.freshness.announced(commit, self.applied, self.now);
         }
     }
 
     /// Once a round: what a leader knows to be decided it announces, to itself as well.
     pub(super) fn tend_freshness(&mut self) {
-        if matches!(self.role, Role::Leading(_)) {
+        if self.knows_all_decided() {
             self.freshness
                 .announced(self.commit, self.applied, self.now);
         }
     }
 
+    /// Whether this node leads, and everything that leaders before it decided is decided here.
+    fn knows_all_decided(&self) -> bool {
+        match &self.role {
+            Role::Leading(leading) => leading.adopted_last <= self.commit,
+            Role::Follower | Role::Preparing(_) => false,
+        }
+    }
+
     /// The last instant at which this node's state was as new as its leader said.
     pub(super) fn fresh_at(&self) -> Option<Time> {
-        let leads = matches!(self.role, Role::Leading(_));
-        if leads && self.commit <= self.applied {
+        if self.knows_all_decided() && self.commit <= self.applied {
             Some(self.now)
         } else {
             self.freshness.at

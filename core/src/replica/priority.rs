@@ -11,6 +11,9 @@ const FIT_ROUNDS: u32 = 5;
 /// Rounds between two attempts; doubled by each.
 const PAUSE_ROUNDS: u64 = 16;
 
+/// For so many rounds a node that was asked to hand over does not want to lead.
+const YIELD_ROUNDS: u64 = 100;
+
 /// Doubled so often at most.
 const DOUBLINGS_MAX: u32 = 8;
 
@@ -24,6 +27,8 @@ pub(super) struct Preference {
     attempts: u32,
     /// The round of the last one.
     last_attempt: u64,
+    /// The round up to which this node gives way to everybody else.
+    yields_until: u64,
     /// What was decided when the round before ended.
     decided: Slot,
 }
@@ -40,9 +45,23 @@ impl Preference {
         };
         PAUSE_ROUNDS << doublings
     }
+
+    /// Leadership was handed over because somebody asked for that.
+    pub(super) const fn yields(&mut self, round: u64) {
+        self.yields_until = round + YIELD_ROUNDS;
+    }
 }
 
 impl Replica {
+    /// How much this node is wanted as leader now.
+    pub(super) const fn priority(&self) -> u32 {
+        if self.election.round() < self.preference.yields_until {
+            0
+        } else {
+            self.config.priority
+        }
+    }
+
     /// Once a round: hands over to a peer of strictly higher priority that has been up, able and
     /// level for a while.
     pub(super) fn tend_preference(&mut self) {
@@ -79,7 +98,7 @@ impl Replica {
         };
         let is_settled =
             leading.settled && leading.adopted_last <= self.commit && self.defers_until().is_none();
-        let above = self.config.priority.checked_add(1)?;
+        let above = self.priority().checked_add(1)?;
         let fittest = self.successor(above).filter(|_| is_settled)?;
         // While it catches up nothing could be proposed: so it must hold what was decided a
         // round ago.

@@ -66,7 +66,7 @@ impl Replica {
 
     /// How many members come before this one, by priority and then in their own order.
     fn rank(&self) -> u64 {
-        let own = (std::cmp::Reverse(self.config.priority), self.me);
+        let own = (std::cmp::Reverse(self.priority()), self.me);
         let theirs = |position| (std::cmp::Reverse(self.peer(position).priority), position);
         let before = self.others().filter(|&position| theirs(position) < own);
         before.count() as u64

@@ -61,12 +61,12 @@ impl Replica {
     }
 
     fn transfer_target(&self, to: Option<NodeId>) -> Result<usize, TransferError> {
-        if self.transfer.is_some() {
-            return Err(TransferError::Busy);
-        }
         if !matches!(self.role, Role::Leading(_)) {
             let hint = self.leader_hint();
             return Err(TransferError::NotLeader { hint });
+        }
+        if self.transfer.is_some() {
+            return Err(TransferError::Busy);
         }
         let Some(to) = to else {
             return self.successor(0).ok_or(TransferError::NoTarget);
@@ -174,6 +174,10 @@ impl Replica {
         let ends_after = self.election.round() + rounds;
         if let Some(transfer) = &mut self.transfer {
             (transfer.phase, transfer.ends_after) = (Phase::Released, ends_after);
+            if transfer.token.is_some() {
+                // Whoever asked for it does not want it back at once, for priority's sake.
+                self.preference.yields(self.election.round());
+            }
         }
     }
 

@@ -427,6 +427,26 @@ fn a_state_is_as_old_as_the_leaders_last_word() {
     rig.heal();
     rig.run(ROUND.times(5));
     assert!(age(&rig, 2) <= ROUND.times(2), "{}", age(&rig, 2));
+    // A new leader knows less at first than the last one had said: that makes nothing fresh.
+    rig.propose(1, "told to clients");
+    rig.settle();
+    rig.isolate(1);
+    rig.campaign(2);
+    rig.persist(2);
+    rig.deliver(|e| e.to == id(3));
+    rig.persist(3);
+    rig.deliver(|e| e.to == id(2));
+    assert_eq!(rig.status(2).role, Role::Leading);
+    let adopted = rig.status(2).last;
+    assert!(rig.status(2).commit < adopted);
+    let before = rig.status(3).fresh_at;
+    rig.now += ROUND;
+    rig.deliver(|e| e.to == id(3));
+    assert!(rig.status(3).commit < adopted && rig.status(3).fresh_at == before);
+    assert!(rig.status(2).fresh_at < Some(rig.now));
+    rig.run(ROUND.times(3));
+    assert!(age(&rig, 2) <= ROUND && age(&rig, 3) <= ROUND.times(2));
+    rig.heal();
     // Who has heard nothing in this life does not know.
     rig.crash(3, 0);
     rig.isolate(3);

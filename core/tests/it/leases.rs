@@ -302,14 +302,14 @@ fn a_lease_waits_until_what_was_adopted_is_decided() {
     assert_eq!(rig.status(2).role, Role::Leading);
     rig.now += SHORT.wait();
     rig.wake(2);
-    rig.read(2);
+    rig.propose(2, "its own");
     with_three(&mut rig);
-    assert_eq!(rig.status(2).peers[1].matched, Some(slot(2)));
+    assert_eq!(rig.status(2).peers[1].matched, Some(slot(3)));
     assert_eq!(rig.status(2).commit, slot(1));
     assert_eq!(lease_of(&mut rig, 2), None);
     rig.persist(2);
     with_three(&mut rig);
-    assert_eq!(rig.status(2).commit, slot(2));
+    assert_eq!(rig.status(2).commit, slot(3));
     assert!(lease_of(&mut rig, 2).is_some());
 }
 

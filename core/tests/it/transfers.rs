@@ -322,6 +322,20 @@ fn leadership_goes_to_the_highest_priority() {
     assert_eq!(rig.status(1).ballot, led);
 }
 
+/// Whoever was asked to hand over, perhaps because it is to be stopped, is not given it back at
+/// once for its priority.
+#[test]
+fn a_leader_that_was_asked_to_hand_over_yields_for_a_while() {
+    let mut rig = Rig::configured(&[1, 1, 1], priorities([3, 1, 1]));
+    led_by_one(&mut rig);
+    let token = rig.transfer(1, Some(id(2)));
+    rig.run(ROUND.times(60));
+    assert_eq!(rig.transfer_end(1, token), Some(Ok(())));
+    assert_eq!(rig.leader(), Some(2));
+    rig.run(ROUND.times(100));
+    assert_eq!(rig.leader(), Some(1));
+}
+
 /// Where nobody leads, the highest priority tries first, then the members in their order.
 #[test]
 fn the_highest_priority_takes_over_first() {
