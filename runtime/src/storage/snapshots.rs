@@ -10,6 +10,7 @@
 //! thrown away, since nothing in it can be relied on. After a failed sync of the directory every
 //! later job fails: which names are durable is not known any more.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use bytes::Bytes;
@@ -26,6 +27,8 @@ pub struct Snapshots<D: Disk> {
     partial: Option<Partial<D::File>>,
     /// The file that parts were read from last.
     reading: Option<(SnapshotId, D::File)>,
+    /// What parts were read of since the last time that something was forgotten.
+    served: BTreeSet<SnapshotId>,
     /// A sync of the directory failed.
     broken: bool,
 }
@@ -56,6 +59,7 @@ impl<D: Disk> Snapshots<D> {
             disk,
             partial,
             reading: None,
+            served: BTreeSet::new(),
             broken: false,
         }
     }
@@ -124,6 +128,7 @@ impl<D: Disk> Snapshots<D> {
         let Some((_, file)) = &self.reading else {
             return Ok(None);
         };
+        self.served.insert(*id);
         let len = len.min(id.bytes.saturating_sub(offset));
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         file.read_exact_at(&mut bytes, offset)
@@ -252,7 +257,9 @@ impl<D: Disk> Snapshots<D> {
     }
 
     /// Removes what is not needed once metadata that names `keep` is durable: all older ones but
-    /// one, which a peer may still be fetching, and a transfer that is not needed any more.
+    /// one, which a peer may be about to fetch, and a transfer that is not needed any more. What
+    /// parts were read of since the last time stays until the next: however often there is
+    /// something newer, a peer can finish what it has begun.
     ///
     /// # Errors
     /// What the system says; what could not be removed is removed another time.
@@ -267,7 +274,15 @@ impl<D: Disk> Snapshots<D> {
         // A removed file takes up its room as long as it is open.
         self.reading = None;
         let names = self.disk.list().context(&self.disk, "", "list")?;
-        for name in outdated(&names, keep) {
+        let served: Vec<String> = std::mem::take(&mut self.served)
+            .iter()
+            .map(file::name)
+            .collect();
+        let outdated = outdated(&names, keep);
+        for name in outdated
+            .into_iter()
+            .filter(|name| !served.iter().any(|s| s == name))
+        {
             self.disk.remove(name).context(&self.disk, name, "remove")?;
         }
         Ok(())

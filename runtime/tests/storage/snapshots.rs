@@ -227,19 +227,41 @@ fn the_newest_two_snapshots_are_kept() {
         name(&mut store, &mut model, id);
         snapshots.forget(&id).unwrap();
         ids.push(id);
-        let kept: Vec<bool> = ids
-            .iter()
-            .map(|id| snapshots.read(id, 0, 1).unwrap().is_some())
-            .collect();
-        let newest = ids.len().saturating_sub(2);
-        assert!((0..).zip(kept).all(|(i, kept)| kept == (i >= newest)));
+        assert_eq!(files(&disk).len(), ids.len().min(2));
         decide(&mut store, &mut model, &mut applier);
     }
     // One that nothing names yet goes with the next start, and so does an unfinished one.
     snapshots.take(&freeze(&applier, &model)).unwrap();
     let before = files(&disk).len();
+    let newest = ids.split_off(2);
+    let kept = |id| snapshots.read(id, 0, 1).unwrap().is_some();
+    assert_eq!(newest.iter().map(kept).collect::<Vec<_>>(), [true, true]);
     drop(formed(disk.clone()).unwrap());
     assert_eq!((before, files(&disk).len()), (3, 2));
+}
+
+/// However often there is something newer, a peer can finish what it has begun to fetch.
+#[test]
+fn what_is_being_fetched_is_kept() {
+    let disk = FaultDisk::new(1);
+    let (mut store, mut model, mut applier) = decided(&disk);
+    let mut snapshots = store.snapshots(&model.state).unwrap();
+    let mut take = |snapshots: &mut Snapshots<FaultDisk>| {
+        let id = snapshots.take(&freeze(&applier, &model)).unwrap();
+        name(&mut store, &mut model, id);
+        snapshots.forget(&id).unwrap();
+        decide(&mut store, &mut model, &mut applier);
+        id
+    };
+    let fetched = take(&mut snapshots);
+    for offset in 0..5 {
+        assert!(snapshots.read(&fetched, offset, 1).unwrap().is_some());
+        take(&mut snapshots);
+    }
+    assert_eq!(files(&disk).len(), 3, "the newest two, and what is fetched");
+    take(&mut snapshots);
+    assert_eq!(files(&disk).len(), 2, "nobody has asked for a part since");
+    assert!(snapshots.read(&fetched, 5, 1).unwrap().is_none());
 }
 
 #[test]
