@@ -17,6 +17,10 @@ pub enum Concern {
     Workload,
     /// Identities and seeds handed to the nodes.
     Nodes,
+    /// Drawing what the plan says of snapshots, sessions, leases and transfers.
+    Features,
+    /// How long the work on snapshots and the execution of what is decided take.
+    Work,
 }
 
 /// A source of random numbers for one concern.
@@ -34,6 +38,8 @@ impl Dice {
             Concern::Disk => 3,
             Concern::Workload => 4,
             Concern::Nodes => 5,
+            Concern::Features => 6,
+            Concern::Work => 7,
         });
         Self(rng)
     }

@@ -1,7 +1,7 @@
 //! What each fault of a plan does to the world, and how it ends.
 //! Knows nothing about why a fault was drawn.
 
-use chil_core::{Lane, Role};
+use chil_core::{Input, Lane, Role, Token};
 
 use crate::check::Verdict;
 use crate::plan::{CrashMode, FaultKind, LaneName, Target};
@@ -52,6 +52,11 @@ impl World {
                 }
                 Ok(())
             }
+            FaultKind::Absence { node } => {
+                let node = self.target(*node);
+                self.crash(node, CrashMode::Power, down)
+            }
+            FaultKind::Transfer { node, to } => self.ask_for_transfer(index, *node, *to),
             FaultKind::CrashInDisk { node, operations } => {
                 let node = self.target(*node);
                 if !self.nodes[node].store.fail_after(*operations) {
@@ -102,6 +107,17 @@ impl World {
         }
     }
 
+    /// An operator asks a node to hand its leadership over.
+    fn ask_for_transfer(&mut self, index: usize, node: Target, to: Option<usize>) -> Verdict {
+        let node = self.target(node);
+        let to = to.map(|to| self.ids[to]);
+        let token = Token::new(index as u64);
+        let numbers = [token.get(), 0, 0, 0];
+        self.trace.mix(Mark::Transfer, self.now, node, numbers);
+        self.stats.transfers_asked += u64::from(self.nodes[node].replica.is_some());
+        self.give(node, Input::Transfer { token, to })
+    }
+
     fn end_fault(&mut self, index: usize, kind: &FaultKind) {
         self.trace.tell(self.now, "--", || format!("ENDS {kind:?}"));
         let begins = false;
@@ -118,7 +134,9 @@ impl World {
             | FaultKind::Clog { .. }
             | FaultKind::SlowDisk { .. }
             | FaultKind::Pause { .. }
-            | FaultKind::ClockJump { .. } => {}
+            | FaultKind::ClockJump { .. }
+            | FaultKind::Absence { .. }
+            | FaultKind::Transfer { .. } => {}
         }
     }
 
@@ -173,8 +191,9 @@ impl World {
         self.tell(node, || format!("DIES ({mode:?})"));
         self.nodes[node].store.crash(mode, &mut self.disk_dice);
         self.orphaned(node);
+        self.judge.deposed(node);
         let state = &mut self.nodes[node];
-        state.forget();
+        state.forget(&self.plan);
         state.paused_until = 0;
         let (node, life) = (node, state.life);
         self.schedule(self.now + down, Event::Start { node, life });

@@ -1,18 +1,19 @@
 //! One node of the world: its replica, state machine, storage and clock, and who waits for it.
 //! Knows nothing about other nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use chil_core::forming::Forming;
 use chil_core::kv::KeyValue;
 use chil_core::{
-    Applier, Ballot, ClusterId, Config, DiskId, Epoch, Member, Membership, Meta, NodeId, Replica,
-    Slot, Span, Time,
+    Applier, Ballot, ClusterId, Config, DiskId, Entry, Epoch, Lease, Member, Membership, Meta,
+    NodeId, Replica, Slot, Span, Time,
 };
 
 use crate::clock::Clock;
 use crate::dice::Dice;
-use crate::plan::{ClusterPlan, Plan};
+use crate::plan::Plan;
+use crate::snapshots::{Desk, blank};
 use crate::store::{NodeStore, StoreFailure};
 
 /// A member of the simulated cluster.
@@ -24,6 +25,8 @@ pub(crate) struct Node {
     /// While it has no cluster.
     pub(crate) forming: Option<Forming>,
     pub(crate) applier: Applier<KeyValue>,
+    /// Work on snapshot files.
+    pub(crate) desk: Desk,
     pub(crate) store: NodeStore,
     pub(crate) clock: Clock,
     /// Counts starts and ends, so that events of an earlier life are recognised.
@@ -38,10 +41,24 @@ pub(crate) struct Node {
     pub(crate) drain_due: bool,
     /// The last slot executed that the replica was told of.
     pub(crate) told_applied: Slot,
+    /// Decided, and not executed yet.
+    pub(crate) to_apply: VecDeque<Entry>,
+    /// Whether the execution of these is scheduled.
+    pub(crate) apply_due: bool,
     /// Who waits for a slot: the ballot of the placement and the operation.
     pub(crate) placed: BTreeMap<Slot, (Ballot, usize)>,
     /// Who waits for the state machine to reach a slot.
-    pub(crate) reads: Vec<(Slot, usize)>,
+    pub(crate) reads: Vec<Waiting>,
+}
+
+/// A read that waits for the state machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    /// To have executed this.
+    pub(crate) index: Slot,
+    /// On this node's clock, the end of the lease that it rests on, and the lease's ballot.
+    pub(crate) lease: Option<(Time, Option<Ballot>)>,
+    pub(crate) operation: usize,
 }
 
 impl Node {
@@ -59,7 +76,8 @@ impl Node {
         Ok(Self {
             id: meta.node,
             replica: None,
-            applier: Applier::new(KeyValue::default()),
+            applier: blank(plan),
+            desk: Desk::default(),
             store,
             forming: None,
             clock: Clock::new(&plan.clocks[index]),
@@ -70,6 +88,8 @@ impl Node {
             slow: (0, 0),
             drain_due: false,
             told_applied: Slot::ZERO,
+            to_apply: VecDeque::new(),
+            apply_due: false,
             placed: BTreeMap::new(),
             reads: Vec::new(),
             name,
@@ -77,15 +97,18 @@ impl Node {
     }
 
     /// Forgets everything that is lost with a process.
-    pub(crate) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self, plan: &Plan) {
         self.replica = None;
         self.forming = None;
-        self.applier = Applier::new(KeyValue::default());
+        self.applier = blank(plan);
+        self.desk = Desk::default();
         self.life += 1;
         self.deadline = Time::MAX;
         self.wake_at = u64::MAX;
         self.drain_due = false;
         self.told_applied = Slot::ZERO;
+        self.to_apply.clear();
+        self.apply_due = false;
         self.placed.clear();
         self.reads.clear();
     }
@@ -125,7 +148,10 @@ pub(crate) fn metas(plan: &Plan, dice: &mut Dice) -> Vec<Meta> {
         epoch: Epoch::FIRST,
         members,
         protocol: Membership::PROTOCOL,
-        lease: None,
+        lease: plan.cluster.lease.map(|lease| Lease {
+            duration_us: lease.duration_us,
+            drift_ppm: lease.drift_ppm,
+        }),
     };
     let cluster: ClusterId = membership.cluster_id();
     (0..plan.nodes())
@@ -137,8 +163,9 @@ pub(crate) fn metas(plan: &Plan, dice: &mut Dice) -> Vec<Meta> {
 }
 
 /// The configuration of one life of a node.
-pub(crate) fn config(plan: &ClusterPlan, id: NodeId, dice: &mut Dice) -> Config {
-    let mut config = Config::new(id, dice.word(), dice.word())
+pub(crate) fn config(plan: &Plan, node: usize, dice: &mut Dice) -> Config {
+    let (snapshots, plan) = (&plan.snapshots, &plan.cluster);
+    let mut config = Config::new(id(node), dice.word(), dice.word())
         .with_heartbeat(Span::from_micros(plan.heartbeat_us));
     config.lag_limit = plan.lag_limit;
     config.value_bytes_max = plan.value_bytes_max;
@@ -146,6 +173,13 @@ pub(crate) fn config(plan: &ClusterPlan, id: NodeId, dice: &mut Dice) -> Config 
     config.in_flight_bytes_max = plan.in_flight_bytes_max;
     config.peer_window_bytes_max = plan.peer_window_bytes_max;
     config.batch_bytes_max = plan.batch_bytes_max;
+    config.priority = plan.priorities.get(node).copied().unwrap_or(0);
+    config.transfer_rounds_max = plan.transfer_rounds_max;
+    config.registers_per_second_max = plan.registers_per_second_max;
+    config.log_tail_bytes = snapshots.log_tail_bytes;
+    config.log_keep_bytes_max = snapshots.log_keep_bytes_max;
+    config.chunk_bytes_max = snapshots.chunk_bytes_max;
+    config.chunks_in_flight_max = snapshots.chunks_in_flight_max;
     config
 }
 

@@ -5,6 +5,7 @@ use chil_core::{Envelope, Input, Lane, Notice, Output};
 use chil_proto::{Frame, encode};
 
 use crate::check::{Verdict, Violation};
+use crate::snapshots::Job;
 use crate::trace::{self, Mark};
 use crate::world::{Event, Hop, World};
 
@@ -48,7 +49,9 @@ impl World {
         if let Some((ballot, adopted)) = leads {
             // The log that it begins with was handed to its disk in the same drain.
             self.stats.leaders += 1;
-            self.judge.leads(node, ballot, adopted)?;
+            let commit = self.nodes[node].replica.as_ref().map(|r| r.status().commit);
+            let commit = commit.unwrap_or(adopted);
+            self.judge.leads(node, ballot, adopted, commit)?;
         }
         self.look(node)?;
         self.begin_sync(node)
@@ -95,19 +98,68 @@ impl World {
             Output::Deposed { ballot } => {
                 self.trace
                     .mix(Mark::Deposed, self.now, node, [ballot.n, 0, 0, 0]);
+                self.judge.deposed(node);
                 self.deposed(node, ballot);
                 Ok(())
             }
-            Output::Decided { entries } => self.decided(node, &entries),
-            Output::ReadReady { token, index, .. } => self.read_ready(node, token, index),
-            Output::TransferEnded { .. }
-            | Output::ReadChunk { .. }
+            Output::Decided { entries } => self.decided(node, entries),
+            Output::ReadReady {
+                token,
+                index,
+                until,
+            } => self.read_ready(node, token, index, until),
+            Output::TransferEnded { token, outcome } => {
+                let (word, number) = (token.get(), outcome.is_ok());
+                self.trace.mix(
+                    Mark::Transfer,
+                    self.now,
+                    node,
+                    [word, u64::from(number), 1, 0],
+                );
+                self.stats.transfers[crate::stats::ended(&outcome)] += 1;
+                Ok(())
+            }
+            Output::ReadChunk { .. }
             | Output::WriteChunk { .. }
             | Output::FinishSnapshot { .. }
-            | Output::Install { .. }
-            | Output::Notice(_)
-            | Output::Wait(_) => Ok(()),
+            | Output::Install { .. } => self.snapshot_effect(node, output),
+            Output::Notice(_) | Output::Wait(_) => Ok(()),
         }
+    }
+
+    /// Does what a replica wants done about snapshots.
+    fn snapshot_effect(&mut self, node: usize, output: Output) -> Verdict {
+        let job = match output {
+            Output::ReadChunk {
+                to,
+                id,
+                offset,
+                len,
+            } => Job::Read {
+                to,
+                id,
+                offset,
+                len,
+            },
+            Output::WriteChunk { id, offset, bytes } => Job::Write { id, offset, bytes },
+            Output::FinishSnapshot { id } => Job::Finish(id),
+            Output::Install { id } => {
+                self.judge.replaces(node, &id)?;
+                Job::Install(id)
+            }
+            Output::Persist(_)
+            | Output::Send(_)
+            | Output::Placed { .. }
+            | Output::Refused { .. }
+            | Output::Deposed { .. }
+            | Output::Decided { .. }
+            | Output::ReadReady { .. }
+            | Output::TransferEnded { .. }
+            | Output::Notice(_)
+            | Output::Wait(_) => return Ok(()),
+        };
+        self.work(node, job);
+        Ok(())
     }
 
     fn send(&mut self, node: usize, envelope: Box<Envelope>) -> Verdict {

@@ -1,7 +1,7 @@
 //! A run as data: cluster, network, disks, clocks, workload, and faults with their times.
 //! Knows nothing about how a plan is drawn or executed; it is what replay and people work on.
 
-use chil_core::{Config, Lane, NodeId};
+use chil_core::{Config, Lane, NodeId, SessionLimits, SnapshotPolicy};
 use serde::{Deserialize, Serialize};
 
 /// Everything that a run depends on. The same plan gives the same run, event by event.
@@ -16,6 +16,8 @@ pub struct Plan {
     pub network: NetworkPlan,
     /// How disks behave when no fault bends it.
     pub disk: DiskPlan,
+    /// When snapshots are taken, and how they travel.
+    pub snapshots: SnapshotPlan,
     /// The clock of each node.
     pub clocks: Vec<ClockPlan>,
     /// What clients do.
@@ -57,6 +59,50 @@ pub struct ClusterPlan {
     pub peer_window_bytes_max: u64,
     /// `Config::batch_bytes_max`.
     pub batch_bytes_max: u64,
+    /// `Config::priority` of each member.
+    pub priorities: Vec<u32>,
+    /// `Membership::lease`; without it nobody serves reads from a lease.
+    pub lease: Option<LeasePlan>,
+    /// `Config::transfer_rounds_max`.
+    pub transfer_rounds_max: u32,
+    /// `Config::registers_per_second_max`.
+    pub registers_per_second_max: u32,
+    /// Sessions that are open at the same time at most; one more ends the one idle longest.
+    pub sessions_max: u64,
+    /// How long what is decided waits for its execution at most, in microseconds; 0 for not at all.
+    pub apply_us: u64,
+}
+
+/// A lease of the cluster, in the terms of `chil_core::Lease`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeasePlan {
+    /// How long a new leader waits, in microseconds of its clock.
+    pub duration_us: u64,
+    /// By how many millionths clocks may run fast or slow; those of the plan stay within it.
+    pub drift_ppm: u32,
+}
+
+/// When snapshots are taken, and how they travel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotPlan {
+    /// Slots from one snapshot to the next.
+    pub slots: u64,
+    /// Bytes of entries after which a snapshot is taken earlier.
+    pub bytes: u64,
+    /// How long work on a whole snapshot takes at most, in microseconds.
+    pub whole_max_us: u64,
+    /// How long work on a part of one takes at most.
+    pub part_max_us: u64,
+    /// `Config::log_tail_bytes`.
+    pub log_tail_bytes: u64,
+    /// `Config::log_keep_bytes_max`.
+    pub log_keep_bytes_max: u64,
+    /// `Config::chunk_bytes_max`.
+    pub chunk_bytes_max: u64,
+    /// `Config::chunks_in_flight_max`.
+    pub chunks_in_flight_max: u64,
 }
 
 impl Default for ClusterPlan {
@@ -74,6 +120,29 @@ impl Default for ClusterPlan {
             in_flight_bytes_max: config.in_flight_bytes_max,
             peer_window_bytes_max: config.peer_window_bytes_max,
             batch_bytes_max: config.batch_bytes_max,
+            priorities: vec![0; 3],
+            lease: None,
+            transfer_rounds_max: config.transfer_rounds_max,
+            registers_per_second_max: config.registers_per_second_max,
+            sessions_max: SessionLimits::default().sessions_max,
+            apply_us: 0,
+        }
+    }
+}
+
+impl Default for SnapshotPlan {
+    /// None at all, with the core's own limits.
+    fn default() -> Self {
+        let config = Config::new(NodeId::new(1), 0, 0);
+        Self {
+            slots: SnapshotPolicy::NEVER.slots,
+            bytes: SnapshotPolicy::NEVER.bytes,
+            whole_max_us: 1_000,
+            part_max_us: 100,
+            log_tail_bytes: config.log_tail_bytes,
+            log_keep_bytes_max: config.log_keep_bytes_max,
+            chunk_bytes_max: config.chunk_bytes_max,
+            chunks_in_flight_max: config.chunks_in_flight_max,
         }
     }
 }
@@ -145,10 +214,44 @@ pub struct WorkloadPlan {
     pub read_ppm: u32,
     /// Deletions, of a million operations.
     pub delete_ppm: u32,
+    /// Conditional writes and transactions, of a million writes.
+    pub conditional_ppm: u32,
+    /// How many of the clients have sessions.
+    pub sessions: usize,
+    /// Reads from a lease, through a follower, and stale ones, of a million reads; the rest asks
+    /// the leader.
+    pub lease_read_ppm: u32,
+    /// See `lease_read_ppm`.
+    pub follower_read_ppm: u32,
+    /// See `lease_read_ppm`.
+    pub stale_read_ppm: u32,
     /// Largest value, in bytes.
     pub value_bytes_max: u64,
     /// Operations in the whole run at most.
     pub operations_max: u64,
+}
+
+impl Default for WorkloadPlan {
+    /// One client that writes and reads what the leader confirms, without a session.
+    fn default() -> Self {
+        Self {
+            clients: 1,
+            window: 1,
+            think_min_us: 1_000,
+            think_max_us: 2_000,
+            timeout_us: 1_000_000,
+            keys: 1,
+            read_ppm: 500_000,
+            delete_ppm: 0,
+            conditional_ppm: 0,
+            sessions: 0,
+            lease_read_ppm: 0,
+            follower_read_ppm: 0,
+            stale_read_ppm: 0,
+            value_bytes_max: 64,
+            operations_max: 1_000,
+        }
+    }
 }
 
 /// One thing that goes wrong.
@@ -173,6 +276,15 @@ pub enum Target {
     Leader,
     /// The node with this index among those that do not lead at that moment.
     Follower(usize),
+}
+
+impl Target {
+    const fn is_below(self, nodes: usize) -> bool {
+        match self {
+            Self::Node(i) | Self::Follower(i) => i < nodes,
+            Self::Leader => true,
+        }
+    }
 }
 
 /// What survives when a process ends without warning.
@@ -220,6 +332,18 @@ pub enum FaultKind {
     },
     /// The whole cluster loses power and comes back, node by node, within the fault's time.
     Blackout,
+    /// A node is switched off, and away for so long that its peers trim what it lacks.
+    Absence {
+        /// Who.
+        node: Target,
+    },
+    /// No fault, but an operator's wish: a node is asked to hand its leadership over.
+    Transfer {
+        /// Who is asked.
+        node: Target,
+        /// To whom; to whoever suits best when there is none.
+        to: Option<usize>,
+    },
     /// A node loses power in the middle of the n-th disk operation from now on.
     CrashInDisk {
         /// Who.
@@ -273,7 +397,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Names of all kinds, in the order in which they are counted.
-    pub const NAMES: [&'static str; 12] = [
+    pub const NAMES: [&'static str; 14] = [
         "crash (power)",
         "crash (kill)",
         "blackout",
@@ -286,6 +410,8 @@ impl FaultKind {
         "pause",
         "clock jump",
         "cut lanes",
+        "absence",
+        "transfer",
     ];
 
     /// Whether something has to be undone when its time is over.
@@ -324,6 +450,8 @@ impl FaultKind {
             Self::Pause { .. } => 9,
             Self::ClockJump { .. } => 10,
             Self::CutLanes { .. } => 11,
+            Self::Absence { .. } => 12,
+            Self::Transfer { .. } => 13,
         }
     }
 }
@@ -402,6 +530,13 @@ impl Plan {
         if !(0..nodes).any(|node| self.can_lead_at_the_end(node)) {
             return fail("`scars` leave nobody connected to a quorum".to_owned());
         }
+        self.check_lease()?;
+        if self.cluster.priorities.len() != nodes {
+            return fail(format!(
+                "{} priorities for {nodes} nodes",
+                self.cluster.priorities.len()
+            ));
+        }
         if self.workload.keys == 0 || self.cluster.heartbeat_us == 0 || self.events_max == 0 {
             return fail("workload.keys, heartbeat_us and events_max must not be 0".to_owned());
         }
@@ -415,15 +550,38 @@ impl Plan {
                 | FaultKind::Isolate { node, .. }
                 | FaultKind::SlowDisk { node, .. }
                 | FaultKind::Pause { node }
-                | FaultKind::ClockJump { node } => match node {
-                    Target::Node(i) | Target::Follower(i) => *i < nodes,
-                    Target::Leader => true,
-                },
+                | FaultKind::Absence { node }
+                | FaultKind::ClockJump { node } => node.is_below(nodes),
+                FaultKind::Transfer { node, to } => {
+                    node.is_below(nodes) && to.is_none_or(|to| to < nodes)
+                }
                 FaultKind::Blackout => true,
             };
             if !known {
                 return fail(format!("the fault at {} us names no node", fault.at_us));
             }
+        }
+        Ok(())
+    }
+
+    /// Leases hold only as long as clocks keep within their bound.
+    fn check_lease(&self) -> Result<(), PlanError> {
+        let Some(lease) = &self.cluster.lease else {
+            return Ok(());
+        };
+        let drift = |clock: &ClockPlan| clock.drift_ppm.unsigned_abs();
+        if self
+            .clocks
+            .iter()
+            .any(|clock| drift(clock) > lease.drift_ppm)
+        {
+            let what = "a clock drifts by more than the lease allows";
+            return Err(PlanError(what.to_owned()));
+        }
+        let jumps = |fault: &Fault| matches!(fault.kind, FaultKind::ClockJump { .. });
+        if self.faults.iter().any(jumps) {
+            let what = "a clock jumps, which no lease allows";
+            return Err(PlanError(what.to_owned()));
         }
         Ok(())
     }

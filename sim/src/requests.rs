@@ -1,12 +1,12 @@
-//! How clients and nodes meet: requests, answers, executed slots, reads.
+//! How clients and nodes meet: requests, refusals, and who waits for what.
 //! Knows nothing about how a replica decides; it keeps the waiters that a driver keeps.
 
-use bytes::Bytes;
-use chil_core::{Ballot, Command, Entry, Input, NodeId, Refusal, Slot, Token};
+use chil_core::{Ballot, Command, Input, NodeId, ReadVia, Refusal, Slot, Token};
 
-use crate::check::{Verdict, Violation, answered, on};
+use crate::check::{Verdict, answered, on};
+use crate::node::Waiting;
 use crate::trace::Mark;
-use crate::workload::{State, node_of};
+use crate::workload::{How, State, What, node_of};
 use crate::world::{Event, World};
 
 /// A client that is sent on so often looks for the leader itself once.
@@ -38,7 +38,7 @@ impl World {
     }
 
     /// An operation ends; its client may have waited for that.
-    fn finish(&mut self, operation: usize, state: State) {
+    pub(crate) fn finish(&mut self, operation: usize, state: State) {
         self.clients.end(operation, state);
         let client = self.clients.operations[operation].client;
         if self.clients.wakes(client) {
@@ -56,7 +56,7 @@ impl World {
         self.plan.cluster.heartbeat_us * 1_000 / 4
     }
 
-    fn try_elsewhere(&mut self, operation: usize, hint: Option<NodeId>) {
+    pub(crate) fn try_elsewhere(&mut self, operation: usize, hint: Option<NodeId>) {
         // Hints may be stale and point in a circle: now and then a client looks for itself.
         let follows =
             self.clients.operations[operation].hops % HOPS_PER_SEARCH != HOPS_PER_SEARCH - 1;
@@ -78,29 +78,32 @@ impl World {
         }
         self.stats.events += 1;
         let token = Token::new(operation as u64);
-        let (mark, input) = match &op.command {
-            Some(payload) => {
-                let command = Command::sessionless(payload.clone());
-                (Mark::Propose, Input::Propose { token, command })
-            }
-            None => (
-                Mark::Read,
-                Input::Read {
-                    token,
-                    via: chil_core::ReadVia::Leader,
-                },
-            ),
+        let what = op.what.clone();
+        let mark = match &what {
+            What::Write(_) => Mark::Propose,
+            What::Read(_) => Mark::Read,
         };
         self.trace
             .mix(mark, self.now, node, [operation as u64, 0, 0, 0]);
-        self.tell(node, || {
-            format!("client: {mark:?} of operation {operation}")
-        });
+        self.tell(node, || format!("client: operation {operation} {what:?}"));
         let floor = self.judge.reads.floor();
         let op = &mut self.clients.operations[operation];
         op.state = State::Given;
+        let via = match what {
+            What::Write(payload) => {
+                let command = Command::sessionless(payload);
+                return self.give(node, Input::Propose { token, command });
+            }
+            What::Read(How::Stale { min_slot }) => {
+                op.floor = min_slot;
+                return self.wait_for(node, min_slot, None, operation);
+            }
+            What::Read(How::Leader) => ReadVia::Leader,
+            What::Read(How::Lease) => ReadVia::Lease,
+            What::Read(How::Follower) => ReadVia::Follower,
+        };
         op.floor = floor;
-        self.give(node, input)
+        self.give(node, Input::Read { token, via })
     }
 
     pub(crate) fn timeout(&mut self, operation: usize) -> Verdict {
@@ -111,14 +114,14 @@ impl World {
         }
         match op.state {
             State::Trying => self.finish(operation, State::Dropped),
-            State::Given if op.command.is_none() => self.finish(operation, State::Dropped),
+            State::Given if op.is_read() => self.finish(operation, State::Dropped),
             State::Given => self.unknown(operation),
             State::Done | State::Unknown | State::Dropped => {}
         }
         Ok(())
     }
 
-    fn unknown(&mut self, operation: usize) {
+    pub(crate) fn unknown(&mut self, operation: usize) {
         if self.clients.operations[operation].state == State::Given {
             self.stats.unknown += 1;
             self.finish(operation, State::Unknown);
@@ -175,106 +178,15 @@ impl World {
             self.unknown(operation);
         }
         let reads = std::mem::take(&mut self.nodes[node].reads);
-        for (_, operation) in reads {
+        for Waiting { operation, .. } in reads {
             if self.clients.operations[operation].state == State::Given {
                 self.try_elsewhere(operation, None);
             }
         }
     }
-
-    /// Executes what a node hands out as decided, and answers who waited for it.
-    pub(crate) fn decided(&mut self, node: usize, entries: &[Entry]) -> Verdict {
-        for entry in entries {
-            self.judge.decides(node, entry)?;
-            let applied = self.nodes[node].applier.apply(entry);
-            let digest = self.nodes[node].applier.digest();
-            self.judge.executed(node, applied.slot, digest)?;
-            let waiter = self.nodes[node].placed.remove(&applied.slot);
-            if let Some((ballot, operation)) = waiter {
-                self.executed(node, operation, ballot, entry)?;
-            }
-        }
-        if let Some(last) = entries.last() {
-            let numbers = [last.slot().get(), last.origin().n, 0, 0];
-            self.trace.mix(Mark::Decided, self.now, node, numbers);
-        }
-        self.serve_reads(node)
-    }
-
-    fn executed(
-        &mut self,
-        node: usize,
-        operation: usize,
-        ballot: Ballot,
-        entry: &Entry,
-    ) -> Verdict {
-        if self.clients.operations[operation].state != State::Given {
-            return Ok(());
-        }
-        if entry.origin() != ballot {
-            // Another value took the slot: this one never will, and may be proposed again.
-            self.try_elsewhere(operation, None);
-            return Ok(());
-        }
-        self.judge.acks(node, entry.slot(), ballot)?;
-        self.stats.writes += 1;
-        let numbers = [operation as u64, entry.slot().get(), 0, 0];
-        self.trace.mix(Mark::Outcome, self.now, node, numbers);
-        self.tell(node, || {
-            format!(
-                "client: operation {operation} done in slot {}",
-                entry.slot()
-            )
-        });
-        self.finish(operation, State::Done);
-        Ok(())
-    }
-
-    pub(crate) fn read_ready(&mut self, node: usize, token: Token, at: Slot) -> Verdict {
-        let numbers = [token.get(), at.get(), 0, 0];
-        self.trace.mix(Mark::ReadReady, self.now, node, numbers);
-        self.nodes[node].reads.push((at, index(token)));
-        self.serve_reads(node)
-    }
-
-    fn serve_reads(&mut self, node: usize) -> Verdict {
-        if self.nodes[node].reads.is_empty() {
-            return Ok(());
-        }
-        let applied = self.nodes[node].applier.applied();
-        let waiting = std::mem::take(&mut self.nodes[node].reads);
-        let (ready, waiting): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(at, _)| *at <= applied);
-        self.nodes[node].reads = waiting;
-        for (_, operation) in ready {
-            let op = &self.clients.operations[operation];
-            if op.state != State::Given {
-                continue;
-            }
-            let (key, floor): (Bytes, Slot) = (op.key.clone(), op.floor);
-            let found = self.nodes[node].applier.machine().get(&key);
-            let value = found.as_ref().map(|found| &found.value);
-            let verdict = self.judge.reads.check(floor, applied, &key, value);
-            verdict.map_err(|what| Violation {
-                check: "read_is_fresh",
-                node: Some(node),
-                what,
-            })?;
-            self.stats.reads += 1;
-            let numbers = [operation as u64, applied.get(), 1, 0];
-            self.trace.mix(Mark::Outcome, self.now, node, numbers);
-            self.tell(node, || {
-                format!(
-                    "client: operation {operation} reads {} at slot {applied}",
-                    String::from_utf8_lossy(&key)
-                )
-            });
-            self.finish(operation, State::Done);
-        }
-        Ok(())
-    }
 }
 
-fn index(token: Token) -> usize {
+/// The operation that a token stands for.
+pub(crate) fn index(token: Token) -> usize {
     usize::try_from(token.get()).expect("tokens are indices of operations")
 }

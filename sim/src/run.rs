@@ -216,6 +216,6 @@ impl World {
             (op.state == State::Done, what)
         }));
         everywhere("answered", found)?;
-        Ok(late.iter().any(|(_, op)| op.command.is_some()))
+        Ok(late.iter().any(|(_, op)| !op.is_read()))
     }
 }

@@ -1,6 +1,7 @@
 //! What a run, or many, consisted of, in numbers.
 //! Knows nothing about how it went.
 
+use chil_core::TransferError;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::FaultKind;
@@ -34,6 +35,26 @@ pub struct Stats {
     pub restarts: u64,
     /// Faults that struck, in the order of `FaultKind::NAMES`.
     pub faults: [u64; FaultKind::NAMES.len()],
+    /// Snapshots taken.
+    pub snapshots_taken: u64,
+    /// Snapshots received whole.
+    pub snapshots_received: u64,
+    /// Snapshots that became a running node's state.
+    pub snapshots_installed: u64,
+    /// Starts with a part of a snapshot whose transfer a crash had interrupted.
+    pub transfers_resumed: u64,
+    /// Of the reads: from a lease, through a follower, and stale ones.
+    pub lease_reads: u64,
+    /// See `lease_reads`.
+    pub follower_reads: u64,
+    /// See `lease_reads`.
+    pub stale_reads: u64,
+    /// Reads whose lease had ended when the clock was looked at.
+    pub leases_ended: u64,
+    /// Nodes that were asked to hand their leadership over.
+    pub transfers_asked: u64,
+    /// How that ended, in the order of [`Stats::TRANSFERS`].
+    pub transfers: [u64; TRANSFERS],
     /// Heartbeat rounds from the end of the faults to a leader that stayed: sum and maximum.
     pub heal_rounds_sum: u64,
     /// See `heal_rounds_sum`.
@@ -41,6 +62,16 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// How transfers of leadership end.
+    pub const TRANSFERS: [&'static str; TRANSFERS] = [
+        "done",
+        "not the leader",
+        "bad target",
+        "no target",
+        "busy",
+        "timed out",
+    ];
+
     /// Adds another run's counters.
     pub fn add(&mut self, other: &Self) {
         self.seeds += other.seeds;
@@ -55,6 +86,18 @@ impl Stats {
         self.ballots += other.ballots;
         self.leaders += other.leaders;
         self.restarts += other.restarts;
+        self.snapshots_taken += other.snapshots_taken;
+        self.snapshots_received += other.snapshots_received;
+        self.snapshots_installed += other.snapshots_installed;
+        self.transfers_resumed += other.transfers_resumed;
+        self.lease_reads += other.lease_reads;
+        self.follower_reads += other.follower_reads;
+        self.stale_reads += other.stale_reads;
+        self.leases_ended += other.leases_ended;
+        self.transfers_asked += other.transfers_asked;
+        for (sum, more) in self.transfers.iter_mut().zip(other.transfers) {
+            *sum += more;
+        }
         for (sum, more) in self.faults.iter_mut().zip(other.faults) {
             *sum += more;
         }
@@ -66,5 +109,20 @@ impl Stats {
     #[must_use]
     pub fn faults_total(&self) -> u64 {
         self.faults.iter().sum()
+    }
+}
+
+/// How many ends a transfer can have.
+const TRANSFERS: usize = 6;
+
+/// Position of a transfer's end in [`Stats::TRANSFERS`].
+pub(crate) const fn ended(outcome: &Result<(), TransferError>) -> usize {
+    match outcome {
+        Ok(()) => 0,
+        Err(TransferError::NotLeader { .. }) => 1,
+        Err(TransferError::BadTarget) => 2,
+        Err(TransferError::NoTarget) => 3,
+        Err(TransferError::Busy) => 4,
+        Err(TransferError::TimedOut) => 5,
     }
 }

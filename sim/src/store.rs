@@ -2,13 +2,16 @@
 //! was made durable; and beside either what a crash may leave, to compare with.
 //! Knows nothing about when syncs happen: the world decides.
 
+use bytes::Bytes;
 use chil::storage::{Opened, StorageError, Store, StoreOptions, Unformed};
-use chil_core::{DiskId, Meta, Persist, Record, Recovered};
+use chil_core::kv::KeyValue;
+use chil_core::{Applier, DiskId, FrozenSnapshot, Meta, Persist, Record, Recovered, SnapshotId};
 
 use crate::check::recovery_is_a_prefix;
 use crate::dice::Dice;
 use crate::disk::SimDisk;
 use crate::plan::{CrashMode, DiskPlan};
+use crate::snapshot_files::SnapshotFiles;
 
 /// What one node has written and what of it is durable.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub(crate) struct NodeStore {
     files: Option<Files>,
     /// How many records of the batch a crash has left, without files.
     kept: usize,
+    snapshots: SnapshotFiles,
 }
 
 #[derive(Debug)]
@@ -85,6 +89,7 @@ impl NodeStore {
             formed: false,
             files,
             kept: 0,
+            snapshots: SnapshotFiles::default(),
         }
     }
 
@@ -153,6 +158,7 @@ impl NodeStore {
     /// The node dies: decides what survives.
     pub(crate) fn crash(&mut self, mode: CrashMode, dice: &mut Dice) {
         self.queued.clear();
+        self.snapshots.crash(mode, dice);
         if let Some(files) = &mut self.files {
             if self.busy {
                 files.interrupt(mode, dice);
@@ -187,6 +193,7 @@ impl NodeStore {
             for record in &kept {
                 recovered.fold(record);
             }
+            recovered.partial = self.snapshots.partial();
             return Ok(Start::Formed(Box::new(recovered), kept));
         };
         match files.open() {
@@ -207,6 +214,55 @@ impl NodeStore {
                 Err(failure)
             }
         }
+    }
+
+    /// Writes a frozen state under its own name, durably.
+    pub(crate) fn take(&mut self, frozen: &FrozenSnapshot) -> Result<SnapshotId, StoreFailure> {
+        self.snapshots.take(frozen).map_err(StoreFailure::Wrong)
+    }
+
+    /// A part of a snapshot, if that is kept.
+    pub(crate) fn read_part(
+        &self,
+        id: &SnapshotId,
+        offset: u64,
+        len: u64,
+    ) -> Result<Option<Bytes>, StoreFailure> {
+        Ok(self.snapshots.read(id, offset, len))
+    }
+
+    /// Writes a part of a snapshot that is on its way; says how much of it is there.
+    pub(crate) fn write_part(
+        &mut self,
+        id: &SnapshotId,
+        offset: u64,
+        bytes: &Bytes,
+    ) -> Result<u64, StoreFailure> {
+        Ok(self.snapshots.write(id, offset, bytes))
+    }
+
+    /// Keeps what came in parts, durably, if it is what it should be.
+    pub(crate) fn finish_parts(&mut self, id: &SnapshotId) -> Result<bool, StoreFailure> {
+        Ok(self.snapshots.finish(id))
+    }
+
+    /// Removes snapshots that nobody needs any more; says which are left.
+    pub(crate) fn forget(&mut self, keep: &SnapshotId) -> Result<Vec<SnapshotId>, StoreFailure> {
+        self.snapshots.forget(keep);
+        Ok(self.snapshots.list().collect())
+    }
+
+    /// Gives a state machine the state of a snapshot.
+    pub(crate) fn restore(
+        &self,
+        id: &SnapshotId,
+        applier: &mut Applier<KeyValue>,
+    ) -> Result<(), String> {
+        let Some(bytes) = self.snapshots.open(id) else {
+            return Err("its file is not there".to_owned());
+        };
+        let restored = applier.restore(id, &mut &**bytes);
+        restored.map(|_| ()).map_err(|error| error.to_string())
     }
 
     /// Takes back what [`NodeStore::fail_after`] asked for, unless it has happened.

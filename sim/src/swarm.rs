@@ -4,6 +4,8 @@
 //! Swarm testing (Groce et al., ISSTA 2012): leaving features out of a test case finds more than
 //! having all of them in every one, since faults mask each other.
 
+mod features;
+
 use crate::dice::{Concern, Dice};
 use crate::plan::{
     ClockPlan, ClusterPlan, CrashMode, DiskPlan, Fault, FaultKind, LaneName, NetworkPlan, Plan,
@@ -17,13 +19,13 @@ pub fn plan(seed: u64) -> Plan {
     let heartbeat_us = dice.magnitude(10_000, 200_000);
     let rounds = dice.magnitude(30, 160);
     let heal_at_us = heartbeat_us * rounds;
-    let cluster = cluster(&mut dice, heartbeat_us);
+    let mut cluster = cluster(&mut dice, heartbeat_us);
     let network = network(&mut dice, heartbeat_us);
     let disk = disk(&mut dice, heartbeat_us);
     let nodes = cluster.weights.len();
     let clocks = clocks(&mut dice, nodes);
-    let workload = workload(&mut dice, heartbeat_us, rounds, cluster.value_bytes_max);
-    let faults = faults(&mut dice, nodes, heartbeat_us, heal_at_us, disk.files);
+    let mut workload = workload(&mut dice, heartbeat_us, rounds, cluster.value_bytes_max);
+    let mut faults = faults(&mut dice, nodes, heartbeat_us, heal_at_us, disk.files);
     let gone = gone(&mut dice, &cluster.weights);
     let gone = if cluster.forms { Vec::new() } else { gone };
     let scars = if nodes > 2 && !cluster.forms && dice.chance(200_000) {
@@ -31,11 +33,21 @@ pub fn plan(seed: u64) -> Plan {
     } else {
         Vec::new()
     };
+    let mut features = Dice::new(seed, Concern::Features);
+    features::cluster(&mut features, &mut cluster, &clocks);
+    features::workload(&mut features, &mut workload);
+    let mut snapshots = features::snapshots(&mut features, &workload, heartbeat_us);
+    if disk.files {
+        snapshots.slots = features::NEVER;
+        snapshots.bytes = features::NEVER;
+    }
+    features::faults(&mut features, &cluster, heal_at_us, &mut faults);
     let mut plan = Plan {
         seed,
         cluster,
         network,
         disk,
+        snapshots,
         clocks,
         workload,
         faults,
@@ -102,7 +114,6 @@ fn cluster(dice: &mut Dice, heartbeat_us: u64) -> ClusterPlan {
         1 << 20
     };
     ClusterPlan {
-        weights,
         forms: dice.chance(150_000),
         heartbeat_us,
         gather_us: if dice.chance(250_000) {
@@ -120,6 +131,13 @@ fn cluster(dice: &mut Dice, heartbeat_us: u64) -> ClusterPlan {
         in_flight_bytes_max,
         peer_window_bytes_max: batch_bytes_max.max(cost_max) * dice.magnitude(1, 16),
         batch_bytes_max,
+        priorities: vec![0; weights.len()],
+        lease: None,
+        transfer_rounds_max: 5,
+        registers_per_second_max: 1_000,
+        sessions_max: 1_024,
+        apply_us: 0,
+        weights,
     }
 }
 
@@ -188,6 +206,11 @@ fn workload(dice: &mut Dice, heartbeat_us: u64, rounds: u64, value_bytes_max: u6
         keys: dice.magnitude(1, 16),
         read_ppm: u32::try_from(dice.below(600_000)).expect("below a million"),
         delete_ppm: u32::try_from(dice.below(100_000)).expect("below a million"),
+        conditional_ppm: 0,
+        sessions: 0,
+        lease_read_ppm: 0,
+        follower_read_ppm: 0,
+        stale_read_ppm: 0,
         value_bytes_max: dice.magnitude(16, value_bytes_max.min(1_024) - 40),
         operations_max,
     }

@@ -36,6 +36,8 @@ pub(crate) enum Mark {
     Outcome,
     Forming,
     Formed,
+    Transfer,
+    Snapshot,
 }
 
 impl Trace {

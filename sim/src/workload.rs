@@ -20,6 +20,8 @@ pub(crate) struct Clients {
     /// For each client, whom it asks first.
     leader: Vec<usize>,
     in_flight: Vec<usize>,
+    /// For each client, the last slot whose outcome it has seen.
+    seen: Vec<Slot>,
     /// Clients that wait for their window, or have nothing more to ask.
     idle: Vec<bool>,
     pub(crate) operations: Vec<Operation>,
@@ -33,8 +35,7 @@ pub(crate) struct Clients {
 pub(crate) struct Operation {
     pub(crate) client: usize,
     pub(crate) key: Bytes,
-    /// The command to propose; `None` for a read.
-    pub(crate) command: Option<Bytes>,
+    pub(crate) what: What,
     pub(crate) began: u64,
     /// Where it is being tried.
     pub(crate) node: usize,
@@ -43,6 +44,37 @@ pub(crate) struct Operation {
     /// What a read that is being tried has to see at least.
     pub(crate) floor: Slot,
     pub(crate) state: State,
+}
+
+impl Operation {
+    pub(crate) const fn is_read(&self) -> bool {
+        matches!(self.what, What::Read(_))
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// To execute this command.
+    Write(Bytes),
+    /// The value of the key.
+    Read(How),
+}
+
+/// What kind of read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// The leader asks a quorum.
+    Leader,
+    /// The leader answers from its lease.
+    Lease,
+    /// Whoever is asked asks the leader.
+    Follower,
+    /// Whoever is asked answers from what it has executed, which is this at least.
+    Stale {
+        /// The last slot that the client has seen.
+        min_slot: Slot,
+    },
 }
 
 /// How far an operation is.
@@ -67,6 +99,7 @@ impl Clients {
         Self {
             leader: (0..count).map(|_| dice.index(plan.nodes())).collect(),
             in_flight: vec![0; count],
+            seen: vec![Slot::ZERO; count],
             idle: vec![false; count],
             operations: Vec::new(),
             budget: plan.workload.operations_max,
@@ -92,10 +125,14 @@ impl Clients {
         self.in_flight[client] += 1;
         let number = self.operations.len();
         let key = Bytes::from(format!("k{}", self.dice.below(self.plan.keys)));
-        let command = self.command(number, &key);
+        let what = self.draw(client, number, &key);
         // Some readers ask whoever they like: a node that only believes that it leads must not
-        // answer them.
-        let wanders = command.is_none() && self.dice.chance(WANDERING_READS_PPM);
+        // answer them. Whoever need not be the leader is asked by all.
+        let wanders = match &what {
+            What::Write(_) => false,
+            What::Read(How::Leader | How::Lease) => self.dice.chance(WANDERING_READS_PPM),
+            What::Read(How::Follower | How::Stale { .. }) => true,
+        };
         let node = if wanders {
             self.dice.index(self.nodes)
         } else {
@@ -104,7 +141,7 @@ impl Clients {
         self.operations.push(Operation {
             client,
             key,
-            command,
+            what,
             began: now,
             node,
             hops: 0,
@@ -128,7 +165,7 @@ impl Clients {
         self.operations.push(Operation {
             client: 0,
             key,
-            command: Some(command.encode()),
+            what: What::Write(command.encode()),
             began: now,
             node,
             hops: 0,
@@ -149,20 +186,45 @@ impl Clients {
         wakes
     }
 
-    fn command(&mut self, number: usize, key: &Bytes) -> Option<Bytes> {
+    fn draw(&mut self, client: usize, number: usize, key: &Bytes) -> What {
         if self.dice.chance(self.plan.read_ppm) {
-            return None;
+            return What::Read(self.how(client));
         }
         let key = key.clone();
         if self.dice.chance(self.plan.delete_ppm) {
-            return Some(KvCommand::Delete { key }.encode());
+            return What::Write(KvCommand::Delete { key }.encode());
         }
         // Every value is written once, so that a read names the write that it saw.
         let mut value = (number as u64).to_le_bytes().to_vec();
         let more = self.dice.below(self.plan.value_bytes_max.max(1));
         value.resize(8 + usize::try_from(more).unwrap_or(0), b'.');
         let value = Bytes::from(value);
-        Some(KvCommand::Put { key, value }.encode())
+        What::Write(KvCommand::Put { key, value }.encode())
+    }
+
+    fn how(&mut self, client: usize) -> How {
+        let plan = &self.plan;
+        let (lease, follower, stale) = (
+            plan.lease_read_ppm,
+            plan.follower_read_ppm,
+            plan.stale_read_ppm,
+        );
+        if self.dice.chance(stale) {
+            let min_slot = self.seen[client];
+            How::Stale { min_slot }
+        } else if self.dice.chance(follower) {
+            How::Follower
+        } else if self.dice.chance(lease) {
+            How::Lease
+        } else {
+            How::Leader
+        }
+    }
+
+    /// A client has seen the outcome of this slot.
+    pub(crate) fn sees(&mut self, client: usize, slot: Slot) {
+        let seen = &mut self.seen[client];
+        *seen = slot.max(*seen);
     }
 
     /// The pause before a client's next operation, in nanoseconds.

@@ -14,6 +14,7 @@ use crate::dice::{Concern, Dice};
 use crate::network::Network;
 use crate::node::{self, Node};
 use crate::plan::{CrashMode, Plan};
+use crate::reads::Made;
 use crate::stats::Stats;
 use crate::store::{Start, StoreFailure};
 use crate::trace::{self, Mark, Sink, Trace};
@@ -34,6 +35,9 @@ pub(crate) struct World {
     pub(crate) stats: Stats,
     pub(crate) disk_dice: Dice,
     pub(crate) node_dice: Dice,
+    pub(crate) work_dice: Dice,
+    /// Reads made from leases, by number.
+    pub(crate) made: Vec<Made>,
     /// Whom each fault of the plan hit.
     pub(crate) hit: Vec<Option<usize>>,
     /// Whether the faults are over.
@@ -67,6 +71,12 @@ pub(crate) enum Event {
     Request { operation: usize },
     /// A client stops waiting.
     Timeout { operation: usize },
+    /// The work under way on a snapshot's file is done.
+    Worked { node: usize, life: u64 },
+    /// A node executes what is decided.
+    Apply { node: usize, life: u64 },
+    /// A node looks at its clock and answers a read that it has made from its lease.
+    Answer { node: usize, life: u64, read: usize },
     /// A fault of the plan begins or ends.
     Fault { index: usize, begins: bool },
     /// A moment that the run waits for.
@@ -126,6 +136,8 @@ impl World {
             stats: Stats::default(),
             disk_dice: Dice::new(plan.seed, Concern::Disk),
             node_dice,
+            work_dice: Dice::new(plan.seed, Concern::Work),
+            made: Vec::new(),
             hit: vec![None; plan.faults.len()],
             healing: false,
             queue: BinaryHeap::new(),
@@ -181,9 +193,12 @@ impl World {
     fn needs(&self, event: &Event) -> Option<usize> {
         match event {
             Event::Arrive { to, .. } => Some(*to),
-            Event::Wake { node, .. } | Event::Drain { node, .. } | Event::Synced { node, .. } => {
-                Some(*node)
-            }
+            Event::Wake { node, .. }
+            | Event::Drain { node, .. }
+            | Event::Synced { node, .. }
+            | Event::Worked { node, .. }
+            | Event::Apply { node, .. }
+            | Event::Answer { node, .. } => Some(*node),
             Event::Request { operation } => Some(self.clients.operations[*operation].node),
             Event::Start { .. }
             | Event::Think { .. }
@@ -217,6 +232,9 @@ impl World {
                 self.drain(node)
             }
             Event::Synced { node, life } => self.synced(node, life),
+            Event::Worked { node, life } => self.worked(node, life),
+            Event::Apply { node, life } => self.apply(node, life),
+            Event::Answer { node, life, read } => self.answer(node, life, read),
             Event::Start { node, life } => self.start(node, life),
             Event::Think { client } => self.think(client),
             Event::Request { operation } => self.request(operation),
@@ -337,6 +355,7 @@ impl World {
             self.nodes[node].store.fold(record);
         }
         self.judge.restarts(node);
+        self.recall(node, &recovered)?;
         let last = recovered.last();
         let boot = recovered.meta.boot;
         self.stats.restarts += u64::from(boot > 0);
@@ -345,7 +364,7 @@ impl World {
         self.tell(node, || {
             format!("STARTS from boot {boot} with a log up to {last}")
         });
-        let config = node::config(&self.plan.cluster, self.ids[node], &mut self.node_dice);
+        let config = node::config(&self.plan, node, &mut self.node_dice);
         let now = self.nodes[node].clock.read(self.now);
         match Replica::recover(config, recovered, now) {
             Ok(replica) => {
@@ -394,6 +413,7 @@ impl World {
         for record in batch.iter().flat_map(|persist| &persist.records) {
             self.judge.durable(node, record)?;
             self.nodes[node].store.fold(record);
+            self.tidy(node, record);
         }
         self.trace
             .mix(Mark::Durable, self.now, node, [lsn.get(), 0, 0, 0]);

@@ -7,6 +7,7 @@
 use chil_core::{Envelope, Message};
 
 use super::ghost::Ghost;
+use super::snapshot_is_chosen;
 
 /// `envelope` leaves the node with index `node`.
 pub(crate) fn check(ghost: &Ghost, node: usize, envelope: &Envelope) -> Result<(), String> {
@@ -37,8 +38,11 @@ pub(crate) fn check(ghost: &Ghost, node: usize, envelope: &Envelope) -> Result<(
             Some(m.ballot)
         }
         Message::TransferNow(m) => Some(m.ballot),
+        Message::Offer(m) => {
+            snapshot_is_chosen::check_named(ghost, state, &m.id)?;
+            None
+        }
         Message::Nack(_)
-        | Message::Offer(_)
         | Message::FetchChunk(_)
         | Message::Chunk(_)
         | Message::ReadIndex(_)
@@ -91,6 +95,28 @@ mod tests {
         assert_eq!(check(&history, 0, &accepted(1, 1)), Ok(()));
         assert!(check(&history, 0, &accepted(1, 2)).is_err());
         assert!(check(&history, 0, &accepted(2, 0)).is_err());
+    }
+
+    #[test]
+    fn an_offer_of_a_snapshot_that_is_not_on_disk_is_found() {
+        let one = ballot(1, 0);
+        let mut history = ghost(&[(one, &[one])]);
+        history.chosen = history.ballots[&one].log.clone();
+        let id = chil_core::SnapshotId {
+            slot: Slot::new(1),
+            chain: chil_core::Chain::EMPTY,
+            bytes: 1,
+            digest: 1,
+        };
+        let mut envelope = accepted(1, 1);
+        envelope.body = Message::Offer(chil_core::message::Offer {
+            id,
+            decided_in: one,
+            commit: Slot::new(1),
+        });
+        assert!(check(&history, 0, &envelope).is_err());
+        history.nodes[0].snapshots.insert(id);
+        assert_eq!(check(&history, 0, &envelope), Ok(()));
     }
 
     #[test]

@@ -19,8 +19,14 @@ pub(crate) fn check_status(status: &Status) -> Result<(), String> {
     ))
 }
 
-/// A node changes its log, which is `log` so far.
-pub(crate) fn check_change(log: &Cells, change: &LogChange) -> Result<(), String> {
+/// A node changes its log, which is `log` so far and begins behind `base`.
+pub(crate) fn check_change(log: &Cells, base: Slot, change: &LogChange) -> Result<(), String> {
+    if change.keep < base {
+        return Err(format!(
+            "keeps {} slots of a log that begins behind {base}",
+            change.keep
+        ));
+    }
     if change.keep > log.last() {
         return Err(format!(
             "keeps {} slots of a log that ends at {}",
@@ -55,12 +61,16 @@ mod tests {
         let log = entries(&[one, one, one]);
         let mut cells = Cells::default();
         cells.push(&log[0]);
-        assert_eq!(check_change(&cells, &change(one, 1, &log, 3)), Ok(()));
-        assert!(check_change(&cells, &change(one, 2, &log, 0)).is_err());
-        assert!(check_change(&cells, &change(one, 1, &log, 4)).is_err());
+        assert_eq!(
+            check_change(&cells, Slot::ZERO, &change(one, 1, &log, 3)),
+            Ok(())
+        );
+        assert!(check_change(&cells, Slot::ZERO, &change(one, 2, &log, 0)).is_err());
+        assert!(check_change(&cells, Slot::new(2), &change(one, 1, &log, 0)).is_err());
+        assert!(check_change(&cells, Slot::ZERO, &change(one, 1, &log, 4)).is_err());
         let mut hole = change(one, 1, &log, 0);
         hole.entries.remove(0);
-        assert!(check_change(&cells, &hole).is_err());
+        assert!(check_change(&cells, Slot::ZERO, &hole).is_err());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What the simulator knows and no node does: logs as identities, votes by ballot, what is chosen.
 //! Knows nothing about what is right: the checks beside it judge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chil_core::{Ballot, Entry, EntryKind, LogChange, Slot};
+use chil_core::{Ballot, Entry, EntryKind, LogChange, Slot, SnapshotId};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// One slot of a log as an identity: who proposed it first, and a digest of the whole prefix.
@@ -56,7 +56,7 @@ impl Cell {
     }
 }
 
-/// A log as cells, from slot 1.
+/// A log as cells, from slot 1: what a node has trimmed is kept here all the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cells(Vec<Cell>);
 
@@ -122,6 +122,23 @@ impl Cells {
         }
     }
 
+    /// A snapshot of everything in `chosen` up to `slot` takes the place of the log's beginning:
+    /// what follows stays if it follows just that, and goes otherwise.
+    pub fn install(&mut self, chosen: &Self, slot: Slot) -> Changed {
+        let before = self.last();
+        let mut differs = None;
+        if !self.agrees(chosen, slot) {
+            differs = self.first_difference(chosen);
+            self.truncate(differs.map_or(slot, Slot::prev).min(slot));
+            self.extend_from(chosen, slot);
+        }
+        Changed {
+            before,
+            last: self.last(),
+            differs: differs.filter(|differs| *differs <= slot),
+        }
+    }
+
     /// Whether both agree on every slot up to `slot`, which both must have.
     #[must_use]
     pub fn agrees(&self, other: &Self, slot: Slot) -> bool {
@@ -181,6 +198,16 @@ pub struct NodeGhost {
     pub written_acc: Ballot,
     /// The last slot that it handed out as decided, in this life.
     pub decided: Slot,
+    /// The last slot that is in its state machine, in this life.
+    pub applied: Slot,
+    /// Snapshots that a crash now would leave under their own names.
+    pub snapshots: BTreeSet<SnapshotId>,
+    /// The slot of the snapshot that its durable metadata names.
+    pub snap: Slot,
+    /// The slot of the snapshot that it wants its metadata to name.
+    pub written_snap: Slot,
+    /// The log that it wants to be durable begins behind this slot.
+    pub written_base: Slot,
     /// The highest commit and promise that it showed in this life.
     pub shown_commit: Slot,
     /// See `shown_commit`.
@@ -261,5 +288,35 @@ impl Ghost {
         if let Some(reach) = ghost.reach.get_mut(node) {
             *reach = last.max(*reach);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{ballot, entries};
+    use super::*;
+
+    fn cells(origins: &[Ballot]) -> Cells {
+        let mut cells = Cells::default();
+        for entry in entries(origins) {
+            cells.push(&entry);
+        }
+        cells
+    }
+
+    #[test]
+    fn a_snapshot_leaves_what_follows_it_and_takes_what_contradicts_it() {
+        let (one, two) = (ballot(1, 0), ballot(2, 1));
+        let chosen = cells(&[one, one, one, one]);
+        let install = |log: &[Ballot], slot| {
+            let mut log = cells(log);
+            let did = log.install(&chosen, Slot::new(slot));
+            assert!(log.agrees(&chosen, Slot::new(slot)));
+            (log.last().get(), did.differs.map(Slot::get))
+        };
+        assert_eq!(install(&[one, one, two], 2), (3, None));
+        assert_eq!(install(&[one], 3), (3, None));
+        assert_eq!(install(&[one, two], 3), (3, Some(2)));
+        assert_eq!(install(&[one, two, two, two], 2), (2, Some(2)));
     }
 }

@@ -7,6 +7,7 @@
 //! | `one_value_per_ballot` | I2: one value a ballot and slot, one proposer a ballot |
 //! | `decided_is_chosen` | I3: decided only with a quorum of durable votes |
 //! | `local_is_chosen` | I4: what is executed is what was chosen |
+//! | `snapshot_is_chosen` | I4: a snapshot is of what was chosen, the same everywhere, and durable before it counts |
 //! | `leader_completeness` | I5: a leader has all that was chosen below its ballot |
 //! | `bounds` | I6: `applied <= commit <= last`, no holes |
 //! | `monotone` | I7: promises, ballots of logs, boots and commits never go back |
@@ -21,6 +22,7 @@
 //! | `state_determinism` | I18: same slot, same state |
 //! | `acked_stays` | I19: acknowledged writes stay |
 //! | `read_is_fresh` | I21: reads see what was acknowledged before |
+//! | `lease_is_exclusive` | I22: nobody else decides or answers while a lease serves |
 //! | `recovery_is_a_prefix` | I24: a disk gives back a prefix of what was written |
 //! | `one_leader` | V1: after the faults exactly one node leads, and hears a quorum |
 //! | `voters_advance` | V2: after the faults all voters know the same slots, and more than before |
@@ -39,6 +41,7 @@ pub(crate) mod decided_is_chosen;
 pub(crate) mod decided_stays;
 pub mod ghost;
 pub(crate) mod leader_completeness;
+pub(crate) mod lease_is_exclusive;
 pub(crate) mod local_is_chosen;
 pub(crate) mod match_is_true;
 pub(crate) mod monotone;
@@ -50,6 +53,7 @@ pub(crate) mod promise_kept;
 pub(crate) mod read_is_fresh;
 pub(crate) mod recovery_is_a_prefix;
 pub(crate) mod same_ballot_prefix;
+pub(crate) mod snapshot_is_chosen;
 pub(crate) mod state_determinism;
 pub(crate) mod sync_is_atomic;
 #[cfg(test)]
@@ -58,11 +62,13 @@ pub(crate) mod voters_advance;
 
 use chil_core::{
     Ballot, Entry, EntryKind, Envelope, LogChange, Message, Meta, NodeId, Record, Role, Slot,
-    Status,
+    SnapshotId, Status,
 };
 
 use ghost::Ghost;
+use lease_is_exclusive::Leases;
 use read_is_fresh::Reads;
+use snapshot_is_chosen::Snapshots;
 use state_determinism::Digests;
 
 /// A property that did not hold.
@@ -114,6 +120,8 @@ pub struct Judge {
     /// What clients were told.
     pub(crate) reads: Reads,
     digests: Digests,
+    snapshots: Snapshots,
+    leases: Leases,
     ids: Vec<NodeId>,
 }
 
@@ -131,24 +139,93 @@ impl Judge {
             ghost,
             reads: Reads::default(),
             digests: Digests::default(),
+            snapshots: Snapshots::default(),
+            leases: Leases::new(metas.len()),
             ids,
         }
     }
 
     /// A node hands a record to its disk.
     pub(crate) fn written(&mut self, node: usize, record: &Record) -> Verdict {
-        let Record::Log(change) = record else {
-            return Ok(());
-        };
-        let state = &mut self.ghost.nodes[node];
-        on("bounds", node, bounds::check_change(&state.written, change))?;
-        let _ = state.written.change(change);
-        state.written_acc = change.acc;
+        match record {
+            Record::Log(change) => {
+                let state = &mut self.ghost.nodes[node];
+                let found = bounds::check_change(&state.written, state.written_base, change);
+                on("bounds", node, found)?;
+                let _ = state.written.change(change);
+                state.written_acc = change.acc;
+            }
+            Record::Meta(meta) => self.written_meta(node, meta)?,
+            Record::Trim(to) => {
+                let state = &mut self.ghost.nodes[node];
+                let found = snapshot_is_chosen::check_trim(state, *to);
+                on("snapshot_is_chosen", node, found)?;
+                state.written_base = state.written_base.max(*to);
+            }
+        }
         let state = &self.ghost.nodes[node];
         on(
             "decided_stays",
             node,
             decided_stays::check(&self.ghost, state),
+        )
+    }
+
+    /// A node wants its metadata to be `meta`; a later snapshot than before is installed by that.
+    fn written_meta(&mut self, node: usize, meta: &Meta) -> Verdict {
+        let Some(snap) = meta.snap else {
+            return Ok(());
+        };
+        let state = &self.ghost.nodes[node];
+        if snap.id.slot <= state.written_snap {
+            return Ok(());
+        }
+        let found = snapshot_is_chosen::check_named(&self.ghost, state, &snap.id);
+        on("snapshot_is_chosen", node, found)?;
+        let Ghost { nodes, chosen, .. } = &mut self.ghost;
+        let state = &mut nodes[node];
+        state.written_snap = snap.id.slot;
+        if !state.written.agrees(chosen, snap.id.slot) {
+            state.written_base = snap.id.slot;
+        }
+        let _ = state.written.install(chosen, snap.id.slot);
+        Ok(())
+    }
+
+    /// A snapshot is on a node's disk under its own name: taken there, or received.
+    pub(crate) fn keeps(&mut self, node: usize, id: SnapshotId) -> Verdict {
+        on("snapshot_is_chosen", node, self.snapshots.check(&id))?;
+        self.ghost.nodes[node].snapshots.insert(id);
+        Ok(())
+    }
+
+    /// A node's disk holds these snapshots now, and no others.
+    pub(crate) fn holds(&mut self, node: usize, ids: impl IntoIterator<Item = SnapshotId>) {
+        self.ghost.nodes[node].snapshots = ids.into_iter().collect();
+    }
+
+    /// A replica wants the snapshot `id` to be the state, and goes on behind it.
+    pub(crate) fn replaces(&mut self, node: usize, id: &SnapshotId) -> Verdict {
+        let state = &mut self.ghost.nodes[node];
+        let found = apply_in_order::check_install(state.applied, id.slot);
+        on("apply_in_order", node, found)?;
+        state.decided = id.slot;
+        on("snapshot_is_chosen", node, self.snapshots.check(id))
+    }
+
+    /// A node's state becomes that of the snapshot `id`, and has this digest then: in the middle
+    /// of a life, or at its beginning.
+    pub(crate) fn installs(&mut self, node: usize, id: &SnapshotId, digest: u128) -> Verdict {
+        let state = &mut self.ghost.nodes[node];
+        let found = apply_in_order::check_install(state.applied, id.slot);
+        on("apply_in_order", node, found)?;
+        state.decided = state.decided.max(id.slot);
+        state.applied = id.slot;
+        on("snapshot_is_chosen", node, self.snapshots.check(id))?;
+        on(
+            "state_determinism",
+            node,
+            self.digests.check(id.slot, digest),
         )
     }
 
@@ -169,7 +246,26 @@ impl Judge {
             state.promise_floor = (state.acc, state.durable.last());
         }
         state.boot = meta.boot;
+        if let Some(snap) = meta.snap
+            && snap.id.slot > state.snap
+        {
+            self.durable_install(node, snap.id.slot);
+        }
         Ok(())
+    }
+
+    /// The snapshot of `slot` becomes the beginning of a node's durable log: I11 and I13 have the
+    /// exception that this may take voted slots away, as a conflict on learning does. What stays
+    /// of the votes is what the chosen log does not contradict.
+    fn durable_install(&mut self, node: usize, slot: Slot) {
+        let Ghost { nodes, chosen, .. } = &mut self.ghost;
+        let state = &mut nodes[node];
+        state.snap = slot;
+        let did = state.durable.install(chosen, slot);
+        if let Some(differs) = did.differs {
+            state.voted_to = state.voted_to.min(differs.prev());
+            state.promise_floor = state.promise_floor.min((state.acc, did.last));
+        }
     }
 
     fn durable_change(&mut self, node: usize, change: &LogChange) -> Verdict {
@@ -236,8 +332,16 @@ impl Judge {
         Ok(())
     }
 
-    /// A node begins to lead, with everything that it has handed to its disk as its log.
-    pub(crate) fn leads(&mut self, node: usize, ballot: Ballot, adopted: Slot) -> Verdict {
+    /// A node begins to lead, with everything that it has handed to its disk as its log, and knows
+    /// everything up to `commit` to be decided.
+    pub(crate) fn leads(
+        &mut self,
+        node: usize,
+        ballot: Ballot,
+        adopted: Slot,
+        commit: Slot,
+    ) -> Verdict {
+        self.leases.leads(node, ballot, commit);
         let id = self.ids[node];
         let found = one_value_per_ballot::check_leader(&self.ghost, node, id, ballot);
         on("one_value_per_ballot", node, found)?;
@@ -251,8 +355,29 @@ impl Judge {
         Ok(())
     }
 
+    /// A node leads no more.
+    pub(crate) fn deposed(&mut self, node: usize) {
+        self.leases.ends(node);
+    }
+
+    /// A node has answered a read as leader.
+    pub(crate) fn serves_as_leader(&mut self, node: usize) {
+        self.leases.answers(node, "a read was answered");
+    }
+
+    /// The ballot that a node leads.
+    pub(crate) fn leads_in(&self, node: usize) -> Option<Ballot> {
+        self.leases.ballot(node)
+    }
+
+    /// A node is about to answer a read from the lease that it had in `ballot`.
+    pub(crate) fn serves_from_lease(&self, node: usize, ballot: Option<Ballot>) -> Verdict {
+        let found = ballot.map_or(Ok(()), |ballot| self.leases.check(ballot));
+        on("lease_is_exclusive", node, found)
+    }
+
     /// A message leaves a node.
-    pub(crate) fn sends(&self, node: usize, envelope: &Envelope) -> Verdict {
+    pub(crate) fn sends(&mut self, node: usize, envelope: &Envelope) -> Verdict {
         let found = ack_is_durable::check(&self.ghost, node, envelope);
         on("ack_is_durable", node, found)?;
         let commit = match &envelope.body {
@@ -263,12 +388,20 @@ impl Judge {
                 on("promise_is_complete", node, found)?;
                 m.commit
             }
-            Message::Accept(m) => m.commit,
+            Message::Accept(m) => {
+                self.leases.states(node, m.commit);
+                m.commit
+            }
             Message::Nack(m) => m.commit,
             Message::Learn(m) => m.commit,
             Message::HeartbeatReply(m) => m.commit,
             Message::Offer(m) => m.commit,
-            Message::ReadIndexReply(m) => m.index.unwrap_or(Slot::ZERO),
+            Message::ReadIndexReply(m) => {
+                if m.index.is_some() {
+                    self.leases.answers(node, "a follower's read was answered");
+                }
+                m.index.unwrap_or(Slot::ZERO)
+            }
             Message::Accepted(_)
             | Message::Fetch(_)
             | Message::FetchChunk(_)
@@ -292,6 +425,8 @@ impl Judge {
         let found = local_is_chosen::check(&self.ghost, entry);
         on("local_is_chosen", node, found)?;
         self.ghost.nodes[node].decided = slot;
+        self.leases.states(node, slot);
+        on("snapshot_is_chosen", node, self.snapshots.note(entry))?;
         let EntryKind::Command(command) = entry.kind() else {
             return Ok(());
         };
@@ -301,6 +436,10 @@ impl Judge {
 
     /// A node has executed a slot, and its state has this digest.
     pub(crate) fn executed(&mut self, node: usize, slot: Slot, digest: u128) -> Verdict {
+        let state = &mut self.ghost.nodes[node];
+        let found = apply_in_order::check(state.applied, slot);
+        on("apply_in_order", node, found)?;
+        state.applied = slot;
         let found = self.digests.check(slot, digest);
         on("state_determinism", node, found)
     }
@@ -333,7 +472,10 @@ impl Judge {
         let state = &mut self.ghost.nodes[node];
         state.written = state.durable.clone();
         state.written_acc = state.acc;
+        state.written_snap = state.snap;
+        state.written_base = Slot::ZERO;
         state.decided = Slot::ZERO;
+        state.applied = Slot::ZERO;
         state.shown_commit = Slot::ZERO;
         state.shown_promised = state.promised;
     }

@@ -4,7 +4,7 @@
 //! Lamport, "Paxos Made Simple" (2001), section 2.5: an acceptor remembers its promise across
 //! failures.
 
-use chil_core::{LogChange, Meta, Status};
+use chil_core::{LogChange, Meta, Slot, Status};
 
 use super::ghost::{Changed, NodeGhost};
 
@@ -20,6 +20,13 @@ pub(crate) fn check_meta(node: &NodeGhost, meta: &Meta) -> Result<(), String> {
         return Err(format!(
             "its boot count goes back from {} to {}",
             node.boot, meta.boot
+        ));
+    }
+    let snap = meta.snap.map_or(Slot::ZERO, |snap| snap.id.slot);
+    if snap < node.snap {
+        return Err(format!(
+            "its durable snapshot goes back from slot {} to {snap}",
+            node.snap
         ));
     }
     Ok(())
@@ -137,5 +144,11 @@ mod tests {
         assert!(check_meta(node, &meta).is_err());
         meta.promised = two;
         assert_eq!(check_meta(node, &meta), Ok(()));
+        let mut node = node.clone();
+        node.snap = Slot::new(1);
+        assert!(
+            check_meta(&node, &meta).is_err(),
+            "it names no snapshot any more"
+        );
     }
 }

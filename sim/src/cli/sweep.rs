@@ -169,13 +169,7 @@ fn text(report: &Report, seconds: f64) -> String {
         format!("{hours:.1} h, {ratio:.0} times real time"),
     );
     row("slots decided", stats.slots.to_string());
-    row(
-        "operations",
-        format!(
-            "{} writes, {} reads, {} of unknown outcome",
-            stats.writes, stats.reads, stats.unknown
-        ),
-    );
+    features(stats, &mut row);
     row(
         "messages",
         format!("{} sent, {} lost", stats.messages, stats.lost),
@@ -213,6 +207,40 @@ fn text(report: &Report, seconds: f64) -> String {
         let _ = write!(out, "nothing was violated");
     }
     out
+}
+
+/// What clients and operators did, and what was done for them.
+fn features(stats: &Stats, row: &mut impl FnMut(&str, String)) {
+    row(
+        "operations",
+        format!(
+            "{} writes, {} reads, {} of unknown outcome",
+            stats.writes, stats.reads, stats.unknown
+        ),
+    );
+    row("", {
+        let (lease, follower, stale) = (stats.lease_reads, stats.follower_reads, stats.stale_reads);
+        let ended = stats.leases_ended;
+        format!(
+            "reads: {lease} from leases ({ended} leases ended first), {follower} through \
+             followers, {stale} stale"
+        )
+    });
+    row(
+        "snapshots",
+        format!(
+            "{} taken, {} received, {} installed, {} transfers found interrupted",
+            stats.snapshots_taken,
+            stats.snapshots_received,
+            stats.snapshots_installed,
+            stats.transfers_resumed
+        ),
+    );
+    row("transfers", {
+        let ends = Stats::TRANSFERS.iter().zip(stats.transfers);
+        let ends: Vec<String> = ends.map(|(name, n)| format!("{n} {name}")).collect();
+        format!("{} asked for: {}", stats.transfers_asked, ends.join(", "))
+    });
 }
 
 fn json(report: &Report, seconds: f64) -> anyhow::Result<String> {

@@ -7,7 +7,9 @@ use super::Scenario;
 use super::layout::{AWAY_ROUNDS, Layout, Span};
 use crate::check::Violation;
 use crate::dice::{Concern, Dice};
-use crate::plan::{ClockPlan, ClusterPlan, DiskPlan, NetworkPlan, Plan, WorkloadPlan};
+use crate::plan::{
+    ClockPlan, ClusterPlan, DiskPlan, NetworkPlan, Plan, SnapshotPlan, WorkloadPlan,
+};
 use crate::run::Watch;
 use crate::workload::State;
 use crate::world::{Event, World};
@@ -114,7 +116,9 @@ fn plan(seed: u64, weights: &[u32], dice: &mut Dice) -> Plan {
             delete_ppm: 0,
             value_bytes_max: 64,
             operations_max: 1_000_000,
+            ..WorkloadPlan::default()
         },
+        snapshots: SnapshotPlan::default(),
         faults: Vec::new(),
         scars: Vec::new(),
         gone: Vec::new(),

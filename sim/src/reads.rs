@@ -1,0 +1,152 @@
+//! Reads in the world: from the word that one may be served to the answer, of all kinds.
+//! Knows nothing about how a replica proves that nothing newer was acknowledged.
+
+use bytes::Bytes;
+use chil_core::{Ballot, Input, ReadVia, Slot, Time, Token};
+
+use crate::check::{Verdict, Violation};
+use crate::node::Waiting;
+use crate::trace::Mark;
+use crate::workload::{How, State, What};
+use crate::world::{Event, World};
+
+/// A read that was made from a lease, before its node looks at the clock again.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    operation: usize,
+    applied: Slot,
+    value: Option<Bytes>,
+    until: Time,
+    ballot: Option<Ballot>,
+}
+
+impl World {
+    /// A replica says what a read has to see.
+    pub(crate) fn read_ready(
+        &mut self,
+        node: usize,
+        token: Token,
+        index: Slot,
+        until: Option<Time>,
+    ) -> Verdict {
+        let numbers = [token.get(), index.get(), u64::from(until.is_some()), 0];
+        self.trace.mix(Mark::ReadReady, self.now, node, numbers);
+        if until.is_some() && self.plan.cluster.lease.is_none() {
+            return Err(Violation {
+                check: "lease_is_exclusive",
+                node: Some(node),
+                what: "serves a read from a lease, but the cluster has none".to_owned(),
+            });
+        }
+        let lease = until.map(|until| (until, self.judge.leads_in(node)));
+        self.wait_for(node, index, lease, crate::requests::index(token))
+    }
+
+    /// A read waits until the state machine has executed `index`.
+    pub(crate) fn wait_for(
+        &mut self,
+        node: usize,
+        index: Slot,
+        lease: Option<(Time, Option<Ballot>)>,
+        operation: usize,
+    ) -> Verdict {
+        self.nodes[node].reads.push(Waiting {
+            index,
+            lease,
+            operation,
+        });
+        self.serve_reads(node)
+    }
+
+    /// Serves the reads that have waited long enough.
+    pub(crate) fn serve_reads(&mut self, node: usize) -> Verdict {
+        if self.nodes[node].reads.is_empty() {
+            return Ok(());
+        }
+        let applied = self.nodes[node].applier.applied();
+        let waiting = std::mem::take(&mut self.nodes[node].reads);
+        let (ready, waiting): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|read| read.index <= applied);
+        self.nodes[node].reads = waiting;
+        for read in ready {
+            let op = &self.clients.operations[read.operation];
+            if op.state != State::Given {
+                continue;
+            }
+            let found = self.nodes[node].applier.machine().get(&op.key);
+            let made = Made {
+                operation: read.operation,
+                applied,
+                value: found.map(|found| found.value),
+                until: read.lease.map_or(Time::MAX, |(until, _)| until),
+                ballot: read.lease.and_then(|(_, ballot)| ballot),
+            };
+            if read.lease.is_none() {
+                self.answered(node, &made)?;
+                continue;
+            }
+            // The state is read first and the clock after it: anything may happen in between.
+            let at = self.now + self.clients.travel();
+            let life = self.nodes[node].life;
+            let read = self.made.len();
+            self.made.push(made);
+            self.schedule(at, Event::Answer { node, life, read });
+        }
+        Ok(())
+    }
+
+    /// A node looks at its clock: may the read that it has made from its lease be answered?
+    pub(crate) fn answer(&mut self, node: usize, life: u64, read: usize) -> Verdict {
+        let made = self.made[read].clone();
+        let state = self.clients.operations[made.operation].state;
+        if self.nodes[node].life != life || state != State::Given {
+            return Ok(());
+        }
+        self.stats.events += 1;
+        if self.nodes[node].clock.read(self.now) < made.until {
+            self.judge.serves_from_lease(node, made.ballot)?;
+            self.stats.lease_reads += 1;
+            return self.answered(node, &made);
+        }
+        // Too late: it must not be answered, and is asked for again.
+        self.stats.leases_ended += 1;
+        let token = Token::new(made.operation as u64);
+        let via = ReadVia::Leader;
+        self.give(node, Input::Read { token, via })
+    }
+
+    /// A client gets what it asked for.
+    fn answered(&mut self, node: usize, made: &Made) -> Verdict {
+        let operation = made.operation;
+        let op = &self.clients.operations[operation];
+        let (key, floor, applied) = (op.key.clone(), op.floor, made.applied);
+        let verdict = self
+            .judge
+            .reads
+            .check(floor, applied, &key, made.value.as_ref());
+        verdict.map_err(|what| Violation {
+            check: "read_is_fresh",
+            node: Some(node),
+            what,
+        })?;
+        match op.what {
+            What::Read(How::Leader) => self.judge.serves_as_leader(node),
+            What::Read(How::Follower) => self.stats.follower_reads += 1,
+            What::Read(How::Stale { .. }) => self.stats.stale_reads += 1,
+            What::Read(How::Lease) | What::Write(_) => {}
+        }
+        let client = op.client;
+        self.clients.sees(client, applied);
+        self.stats.reads += 1;
+        let numbers = [operation as u64, applied.get(), 1, 0];
+        self.trace.mix(Mark::Outcome, self.now, node, numbers);
+        self.tell(node, || {
+            format!(
+                "client: operation {operation} reads {} at slot {applied}",
+                String::from_utf8_lossy(&key)
+            )
+        });
+        self.finish(operation, State::Done);
+        Ok(())
+    }
+}
