@@ -102,12 +102,19 @@ mod tests {
     use super::*;
     use crate::dice::Concern;
     use chil_core::kv::KeyValue;
-    use chil_core::{Applier, Epoch, Membership};
+    use chil_core::{Applier, DiskId, Epoch, Member, Membership, NodeId};
 
     fn frozen() -> FrozenSnapshot {
+        let member = Member {
+            name: "n0".to_owned(),
+            disk: DiskId::new(1),
+            addr: String::new(),
+            weight: 1,
+        };
+        let id = NodeId::from_name(&member.name).unwrap();
         let membership = Membership {
             epoch: Epoch::FIRST,
-            members: BTreeMap::new(),
+            members: BTreeMap::from([(id, member)]),
             protocol: 1,
             lease: None,
         };

@@ -243,8 +243,13 @@ impl World {
         }
     }
 
-    /// The state machine is at a slot at which all nodes take snapshots.
+    /// The state machine is at a slot at which all nodes take snapshots: this one does, too,
+    /// unless it is still busy with an earlier one.
     pub(crate) fn freeze(&mut self, node: usize) {
+        let jobs = &self.nodes[node].desk.jobs;
+        if jobs.iter().any(|job| matches!(job, Job::Take(_))) {
+            return;
+        }
         let Some(replica) = &self.nodes[node].replica else {
             return;
         };
