@@ -36,11 +36,7 @@ pub fn plan(seed: u64) -> Plan {
     let mut features = Dice::new(seed, Concern::Features);
     features::cluster(&mut features, &mut cluster, &clocks);
     features::workload(&mut features, &mut workload);
-    let mut snapshots = features::snapshots(&mut features, &workload, heartbeat_us);
-    if disk.files {
-        snapshots.slots = features::NEVER;
-        snapshots.bytes = features::NEVER;
-    }
+    let snapshots = features::snapshots(&mut features, &workload, heartbeat_us);
     features::faults(&mut features, &cluster, heal_at_us, &mut faults);
     let mut plan = Plan {
         seed,

@@ -9,7 +9,7 @@ use crate::plan::{
 };
 
 /// More slots than any run has.
-pub(super) const NEVER: u64 = 1 << 40;
+const NEVER: u64 = 1 << 40;
 
 /// When snapshots are taken: in three runs of four, and then often.
 pub(super) fn snapshots(
