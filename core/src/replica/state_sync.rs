@@ -149,7 +149,9 @@ impl Replica {
             let nack = self.nack(promised, NackReason::NeedSync);
             self.outbox.send(leader, Message::Nack(nack));
         } else if self.id(leader) == promised.node {
-            self.accepted_due = true;
+            // Until an installation is durable, the answer would be the old log, and that would
+            // be answered with another offer. Being durable is told by itself.
+            self.accepted_due |= self.snapshot_slot() <= self.outbox.durable_mark().last;
         }
     }
 

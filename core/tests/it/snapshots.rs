@@ -398,6 +398,34 @@ fn a_synced_peer_whose_next_entries_were_trimmed_gets_a_snapshot() {
     assert!(rig.has(3, "more"), "{}", rig.show());
 }
 
+/// While an installation is on its way to the disk, the durable log is still the old one: an offer
+/// that comes again must not be answered with it, or offer and answer would go back and forth as
+/// fast as the network carries them.
+#[test]
+fn an_offer_of_what_is_being_installed_starts_no_conversation() {
+    let mut rig = rig();
+    let led = rig.elect(1);
+    decide(&mut rig, 1, 2);
+    rig.cut(1, 3);
+    decide(&mut rig, 1, 5);
+    let id = rig.snapshot(1).expect("made");
+    rig.settle();
+    rig.heal();
+    rig.inject(1, 3, offer(id, led));
+    for _ in 0..20 {
+        rig.deliver(|_| true);
+    }
+    assert_eq!(installed(&mut rig, 3), [id]);
+    assert!(rig.disk(3).last() < id.slot, "not durable yet");
+    rig.sent(3, 1);
+    rig.inject(1, 3, offer(id, led));
+    assert_eq!(rig.sent(3, 1), [], "{}", rig.show());
+    while rig.persist(3) {}
+    let answers = rig.sent(3, 1);
+    let whole = |m: &Message| matches!(m, Message::Accepted(m) if m.last == id.slot);
+    assert!(answers.iter().any(whole), "{answers:?}");
+}
+
 /// A candidate whose log ends before the best one begins stays a candidate, fetches the
 /// snapshot, and adopts only then.
 #[test]
