@@ -35,6 +35,10 @@ impl World {
                     if let Output::Notice(Notice::Campaigning { .. }) = &output {
                         self.stats.ballots += 1;
                     }
+                    if let Output::Notice(Notice::Transferring { .. }) = &output {
+                        self.handed_over_at = self.now;
+                        self.stats.handovers += 1;
+                    }
                     if let Output::Notice(Notice::Leading {
                         ballot,
                         adopted_last,

@@ -96,6 +96,11 @@ impl World {
             }
             What::Read(How::Stale { min_slot }) => {
                 op.floor = min_slot;
+                if self.nodes[node].applier.applied() < min_slot {
+                    // It does not know what this client has seen: somebody else may.
+                    self.try_elsewhere(operation, None);
+                    return Ok(());
+                }
                 return self.wait_for(node, min_slot, None, operation);
             }
             What::Read(How::Leader) => ReadVia::Leader,

@@ -19,6 +19,10 @@ const SETTLE_ROUNDS: u64 = 30;
 const SERVE_ROUNDS: u64 = 6;
 /// Rounds after which everything must be answered and equal everywhere.
 const REST_ROUNDS: u64 = 8;
+/// Rounds within which a handover of leadership has come to its end, good or bad.
+const HANDOVER_ROUNDS: u64 = 20;
+/// So many handovers in a row are waited for.
+const HANDOVERS_MAX: u64 = 4;
 /// Operations that clients begin after the healing: fewer than one a round, which a cluster whose
 /// window holds a single command on slow disks can still decide.
 const OPERATIONS_AFTER: u64 = 30;
@@ -102,12 +106,28 @@ impl World {
         let rounds = SETTLE_ROUNDS - settled_for;
         self.stats.heal_rounds_sum += rounds;
         self.stats.heal_rounds_max = self.stats.heal_rounds_max.max(rounds);
-        let before = self.settled()?;
-        let served = heal_at + (SETTLE_ROUNDS + SERVE_ROUNDS) * round;
+        self.let_hand_over()?;
+        let (before, since) = (self.settled()?, self.now);
+        let served = since + SERVE_ROUNDS * round;
         self.run_until(served)?;
         self.clients.close();
         self.run_until(served + REST_ROUNDS * round)?;
-        self.audit(&before, heal_at + SETTLE_ROUNDS * round)
+        self.let_hand_over()?;
+        self.audit(&before, since)
+    }
+
+    /// Whoever hands its leadership over, because somebody else is wanted more, may do so whenever
+    /// it thinks fit: what comes of it is waited for.
+    fn let_hand_over(&mut self) -> Verdict {
+        let round = self.plan.cluster.heartbeat_us * 1_000;
+        for _ in 0..HANDOVERS_MAX {
+            let ends = self.handed_over_at + HANDOVER_ROUNDS * round;
+            if self.handed_over_at == 0 || ends <= self.now {
+                break;
+            }
+            self.run_until(ends)?;
+        }
+        Ok(())
     }
 
     /// Ends all faults: links work, clocks run evenly, and whoever is down starts again, but for
@@ -178,7 +198,9 @@ impl World {
     fn audit(&self, before: &[(usize, Ballot, Slot)], since: u64) -> Verdict {
         let statuses = self.statuses();
         let leader = self.leader(&statuses)?;
-        for ((node, promised, _), (_, status)) in before.iter().zip(&statuses) {
+        // A handover begins a ballot, and is no churn.
+        let stays = self.handed_over_at < since;
+        for ((node, promised, _), (_, status)) in before.iter().zip(&statuses).filter(|_| stays) {
             let found = no_churn::check(*promised, status.promised);
             on("no_churn", *node, found)?;
         }

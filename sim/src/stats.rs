@@ -51,6 +51,8 @@ pub struct Stats {
     pub stale_reads: u64,
     /// Reads whose lease had ended when the clock was looked at.
     pub leases_ended: u64,
+    /// Handovers of leadership that began, asked for or by priority.
+    pub handovers: u64,
     /// Nodes that were asked to hand their leadership over.
     pub transfers_asked: u64,
     /// How that ended, in the order of [`Stats::TRANSFERS`].
@@ -94,6 +96,7 @@ impl Stats {
         self.follower_reads += other.follower_reads;
         self.stale_reads += other.stale_reads;
         self.leases_ended += other.leases_ended;
+        self.handovers += other.handovers;
         self.transfers_asked += other.transfers_asked;
         for (sum, more) in self.transfers.iter_mut().zip(other.transfers) {
             *sum += more;

@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub(crate) disk_dice: Dice,
     pub(crate) node_dice: Dice,
     pub(crate) work_dice: Dice,
+    /// When a leader last began to hand over.
+    pub(crate) handed_over_at: u64,
     /// Reads made from leases, by number.
     pub(crate) made: Vec<Made>,
     /// Whom each fault of the plan hit.
@@ -138,6 +140,7 @@ impl World {
             node_dice,
             work_dice: Dice::new(plan.seed, Concern::Work),
             made: Vec::new(),
+            handed_over_at: 0,
             hit: vec![None; plan.faults.len()],
             healing: false,
             queue: BinaryHeap::new(),

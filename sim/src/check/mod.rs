@@ -62,7 +62,7 @@ pub(crate) mod voters_advance;
 
 use chil_core::{
     Ballot, Entry, EntryKind, Envelope, LogChange, Message, Meta, NodeId, Record, Role, Slot,
-    SnapshotId, Status,
+    SnapshotId, SnapshotMark, Status,
 };
 
 use ghost::Ghost;
@@ -249,23 +249,30 @@ impl Judge {
         if let Some(snap) = meta.snap
             && snap.id.slot > state.snap
         {
-            self.durable_install(node, snap.id.slot);
+            return self.durable_install(node, &snap);
         }
         Ok(())
     }
 
-    /// The snapshot of `slot` becomes the beginning of a node's durable log: I11 and I13 have the
-    /// exception that this may take voted slots away, as a conflict on learning does. What stays
-    /// of the votes is what the chosen log does not contradict.
-    fn durable_install(&mut self, node: usize, slot: Slot) {
+    /// A snapshot becomes the beginning of a node's durable log: I11 and I13 have the exception
+    /// that this may take voted slots away, as a conflict on learning does. What stays of the
+    /// votes is what the chosen log does not contradict; and what was decided in a ballot up to
+    /// that of the log is part of that ballot's log, so that holding it is voting for it.
+    fn durable_install(&mut self, node: usize, snap: &SnapshotMark) -> Verdict {
         let Ghost { nodes, chosen, .. } = &mut self.ghost;
         let state = &mut nodes[node];
-        state.snap = slot;
-        let did = state.durable.install(chosen, slot);
+        state.snap = snap.id.slot;
+        let did = state.durable.install(chosen, snap.id.slot);
         if let Some(differs) = did.differs {
             state.voted_to = state.voted_to.min(differs.prev());
             state.promise_floor = state.promise_floor.min((state.acc, did.last));
         }
+        if snap.decided_in > state.acc || state.promised > state.acc {
+            return Ok(());
+        }
+        let (acc, last) = (state.acc, did.last);
+        state.voted_to = last;
+        self.vote(node, acc, last)
     }
 
     fn durable_change(&mut self, node: usize, change: &LogChange) -> Verdict {

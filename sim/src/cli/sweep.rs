@@ -239,7 +239,8 @@ fn features(stats: &Stats, row: &mut impl FnMut(&str, String)) {
     row("transfers", {
         let ends = Stats::TRANSFERS.iter().zip(stats.transfers);
         let ends: Vec<String> = ends.map(|(name, n)| format!("{n} {name}")).collect();
-        format!("{} asked for: {}", stats.transfers_asked, ends.join(", "))
+        let (asked, begun) = (stats.transfers_asked, stats.handovers);
+        format!("{asked} asked for, {begun} begun: {}", ends.join(", "))
     });
 }
 
