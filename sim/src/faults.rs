@@ -189,6 +189,9 @@ impl World {
         self.trace
             .mix(Mark::Crash, self.now, node, [life, mode as u64, down, 0]);
         self.tell(node, || format!("DIES ({mode:?})"));
+        if mode == CrashMode::Power {
+            self.interrupt_work(node);
+        }
         self.nodes[node].store.crash(mode, &mut self.disk_dice);
         self.orphaned(node);
         self.judge.deposed(node);

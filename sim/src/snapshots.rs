@@ -194,7 +194,11 @@ impl World {
             self.nodes[node].desk.installing = None;
         }
         self.stats.snapshots_installed += 1;
+        let life = self.nodes[node].life;
         self.restore(node, id)?;
+        if self.nodes[node].life != life {
+            return Ok(());
+        }
         // Whoever waited for one of its slots will not hear what came of it.
         let later = self.nodes[node].placed.split_off(&id.slot.next());
         let gone = std::mem::replace(&mut self.nodes[node].placed, later);
@@ -205,21 +209,32 @@ impl World {
     }
 
     /// Makes a snapshot that is on its disk the state of a node.
-    pub(crate) fn restore(&mut self, node: usize, id: &SnapshotId) -> Verdict {
+    fn restore(&mut self, node: usize, id: &SnapshotId) -> Verdict {
         let mut applier = blank(&self.plan);
-        self.nodes[node]
-            .store
-            .restore(id, &mut applier)
-            .map_err(|what| Violation {
-                check: "recovery_is_a_prefix",
-                node: Some(node),
-                what: format!("cannot restore {id}: {what}"),
-            })?;
+        match self.nodes[node].store.restore(id, &mut applier) {
+            Ok(()) => {}
+            Err(StoreFailure::Power) => return self.store_failed(node, StoreFailure::Power),
+            Err(StoreFailure::Wrong(what)) => {
+                return Err(Violation {
+                    check: "recovery_is_a_prefix",
+                    node: Some(node),
+                    what: format!("cannot restore {id}: {what}"),
+                });
+            }
+        }
         self.tell(node, || format!("restores {id}"));
         let digest = applier.digest();
         self.judge.installs(node, id, digest)?;
         self.nodes[node].applier = applier;
         Ok(())
+    }
+
+    /// A node dies; work on its snapshots may be under way.
+    pub(crate) fn interrupt_work(&mut self, node: usize) {
+        let desk = &mut self.nodes[node].desk;
+        if let Some(job) = desk.jobs.pop_front().filter(|_| desk.busy) {
+            self.nodes[node].store.interrupt(&job, &mut self.disk_dice);
+        }
     }
 
     /// A node that starts has the state of the snapshot that its metadata names.

@@ -2,10 +2,12 @@
 //! was made durable; and beside either what a crash may leave, to compare with.
 //! Knows nothing about when syncs happen: the world decides.
 
-use bytes::Bytes;
-use chil::storage::{Opened, StorageError, Store, StoreOptions, Unformed};
-use chil_core::kv::KeyValue;
-use chil_core::{Applier, DiskId, FrozenSnapshot, Meta, Persist, Record, Recovered, SnapshotId};
+mod snapshots;
+
+use std::collections::BTreeSet;
+
+use chil::storage::{Opened, Snapshots, StorageError, Store, StoreOptions, Unformed};
+use chil_core::{DiskId, Meta, Persist, Record, Recovered, SnapshotId};
 
 use crate::check::recovery_is_a_prefix;
 use crate::dice::Dice;
@@ -14,7 +16,6 @@ use crate::plan::{CrashMode, DiskPlan};
 use crate::snapshot_files::SnapshotFiles;
 
 /// What one node has written and what of it is durable.
-#[derive(Debug)]
 pub(crate) struct NodeStore {
     /// The fold of everything that was synced: what a crash leaves at least.
     synced: Recovered,
@@ -31,10 +32,12 @@ pub(crate) struct NodeStore {
     snapshots: SnapshotFiles,
 }
 
-#[derive(Debug)]
 struct Files {
     disk: SimDisk,
     store: Option<Store<SimDisk>>,
+    snapshots: Option<Snapshots<SimDisk>>,
+    /// Snapshots that were written whole, and may have been removed since.
+    written: BTreeSet<SnapshotId>,
     unformed: Option<Unformed<SimDisk>>,
     name: String,
     fresh: DiskId,
@@ -73,6 +76,8 @@ impl NodeStore {
         let files = plan.files.then(|| Files {
             disk: SimDisk::new(),
             store: None,
+            snapshots: None,
+            written: BTreeSet::new(),
             unformed: None,
             name: name.to_owned(),
             fresh: meta.disk,
@@ -109,7 +114,7 @@ impl NodeStore {
         if let Some(files) = &mut self.files {
             let unformed = files.unformed.take().expect("it was opened before");
             let (store, recovered) = unformed.form(meta).map_err(|e| files.explain(&e))?;
-            files.store = Some(store);
+            files.keep(store, &recovered)?;
             check_fresh(&recovered, &self.synced)?;
         }
         self.formed = true;
@@ -152,6 +157,7 @@ impl NodeStore {
     pub(crate) fn close(&mut self) {
         if let Some(files) = &mut self.files {
             files.store = None;
+            files.snapshots = None;
         }
     }
 
@@ -165,6 +171,7 @@ impl NodeStore {
             }
             self.busy = false;
             files.store = None;
+            files.snapshots = None;
             files.unformed = None;
             files.disk.crash(mode, dice);
             return;
@@ -216,55 +223,6 @@ impl NodeStore {
         }
     }
 
-    /// Writes a frozen state under its own name, durably.
-    pub(crate) fn take(&mut self, frozen: &FrozenSnapshot) -> Result<SnapshotId, StoreFailure> {
-        self.snapshots.take(frozen).map_err(StoreFailure::Wrong)
-    }
-
-    /// A part of a snapshot, if that is kept.
-    pub(crate) fn read_part(
-        &self,
-        id: &SnapshotId,
-        offset: u64,
-        len: u64,
-    ) -> Result<Option<Bytes>, StoreFailure> {
-        Ok(self.snapshots.read(id, offset, len))
-    }
-
-    /// Writes a part of a snapshot that is on its way; says how much of it is there.
-    pub(crate) fn write_part(
-        &mut self,
-        id: &SnapshotId,
-        offset: u64,
-        bytes: &Bytes,
-    ) -> Result<u64, StoreFailure> {
-        Ok(self.snapshots.write(id, offset, bytes))
-    }
-
-    /// Keeps what came in parts, durably, if it is what it should be.
-    pub(crate) fn finish_parts(&mut self, id: &SnapshotId) -> Result<bool, StoreFailure> {
-        Ok(self.snapshots.finish(id))
-    }
-
-    /// Removes snapshots that nobody needs any more; says which are left.
-    pub(crate) fn forget(&mut self, keep: &SnapshotId) -> Result<Vec<SnapshotId>, StoreFailure> {
-        self.snapshots.forget(keep);
-        Ok(self.snapshots.list().collect())
-    }
-
-    /// Gives a state machine the state of a snapshot.
-    pub(crate) fn restore(
-        &self,
-        id: &SnapshotId,
-        applier: &mut Applier<KeyValue>,
-    ) -> Result<(), String> {
-        let Some(bytes) = self.snapshots.open(id) else {
-            return Err("its file is not there".to_owned());
-        };
-        let restored = applier.restore(id, &mut &**bytes);
-        restored.map(|_| ()).map_err(|error| error.to_string())
-    }
-
     /// Takes back what [`NodeStore::fail_after`] asked for, unless it has happened.
     pub(crate) fn disarm(&self) {
         if let Some(files) = &self.files {
@@ -285,7 +243,7 @@ impl NodeStore {
             }
             Opened::Formed(store, recovered) => {
                 check_fresh(&recovered, &self.synced)?;
-                files.store = Some(store);
+                files.keep(store, &recovered)?;
                 self.formed = true;
                 Ok(Start::Formed(Box::new(recovered), Vec::new()))
             }
@@ -317,6 +275,14 @@ impl Files {
         } else {
             StoreFailure::Wrong(format!("its storage fails without a fault: {error}"))
         }
+    }
+
+    /// Takes over a store that was opened, and the snapshot files beside it.
+    fn keep(&mut self, store: Store<SimDisk>, found: &Recovered) -> Result<(), StoreFailure> {
+        let snapshots = store.snapshots(found).map_err(|e| self.explain(&e))?;
+        self.snapshots = Some(snapshots);
+        self.store = Some(store);
+        Ok(())
     }
 
     fn write(&mut self, batch: &[Persist]) -> Result<(), StoreFailure> {
@@ -355,7 +321,7 @@ impl Files {
     fn open(&mut self) -> Result<Recovered, StoreFailure> {
         match self.open_store()? {
             Opened::Formed(store, recovered) => {
-                self.store = Some(store);
+                self.keep(store, &recovered)?;
                 Ok(recovered)
             }
             Opened::Unformed(_) => Err(StoreFailure::Wrong(

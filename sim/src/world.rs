@@ -358,7 +358,12 @@ impl World {
             self.nodes[node].store.fold(record);
         }
         self.judge.restarts(node);
+        let life = self.nodes[node].life;
         self.recall(node, &recovered)?;
+        if self.nodes[node].life != life {
+            // The power failed while it read.
+            return Ok(());
+        }
         let last = recovered.last();
         let boot = recovered.meta.boot;
         self.stats.restarts += u64::from(boot > 0);
