@@ -3,10 +3,7 @@
 
 mod admin;
 pub mod client;
-mod connection;
 mod consensus;
-mod job;
-mod targets;
 
 pub(crate) use admin::AdminService;
 pub(crate) use consensus::ConsensusService;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use chil::client::{Client, ClientOptions};
+use chil::client::{Client, ClientOptions, Consistency};
 use futures_util::future::try_join_all;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::failure::{Exit, Failure};
+use super::get::Level;
 use super::local::LocalCluster;
 use super::output::{Format, Latencies, Speed, table};
 
@@ -23,7 +24,9 @@ temporary files: name a directory on the disk that you want to measure.
 
 Examples:
   chil bench
-  chil bench --clients 1,16,256 --seconds 10 --dir ./bench -o json")]
+  chil bench --clients 1,16,256 --seconds 10 --dir ./bench --json
+  chil bench --no-sessions
+  chil bench --read-consistency linearizable")]
 pub(crate) struct Arguments {
     /// How many clients, one measurement each.
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,64,256",
@@ -36,6 +39,12 @@ pub(crate) struct Arguments {
     /// Bytes of each value.
     #[arg(long, value_name = "BYTES", default_value_t = 256)]
     value_bytes: usize,
+    /// Propose without sessions: a write is then at least once where its answer is lost.
+    #[arg(long, conflicts_with = "read_consistency")]
+    no_sessions: bool,
+    /// Measure reads of this consistency instead of writes.
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    read_consistency: Option<Level>,
     /// Over how many connections the clients are spread.
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=1_000))]
@@ -51,7 +60,21 @@ struct Measured {
     clients: u16,
     value_bytes: usize,
     #[serde(flatten)]
-    speed: Speed,
+    kind: Kind,
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Kind {
+    Writes(Speed),
+    Reads {
+        read_consistency: Level,
+        reads: u64,
+        reads_per_second: f64,
+        p50_ms: f64,
+        p99_ms: f64,
+    },
 }
 
 /// Runs `chil bench`.
@@ -87,22 +110,33 @@ async fn measure_all(
             .map(|_| {
                 let options = ClientOptions {
                     timeout: TIMEOUT,
+                    exactly_once: !arguments.no_sessions,
                     ..ClientOptions::default()
                 };
                 Client::connect(cluster.addresses(), options)
             })
             .collect();
         let speed = measure(arguments, &connections, clients).await?;
+        let kind = match arguments.read_consistency {
+            None => Kind::Writes(speed),
+            Some(read_consistency) => Kind::Reads {
+                read_consistency,
+                reads: speed.proposals,
+                reads_per_second: speed.proposals_per_second,
+                p50_ms: speed.p50_ms,
+                p99_ms: speed.p99_ms,
+            },
+        };
         measured.push(Measured {
             clients,
             value_bytes: arguments.value_bytes,
-            speed,
+            kind,
         });
     }
     Ok(measured)
 }
 
-/// Lets `clients` propose, first to warm up, then for the time that counts.
+/// Lets `clients` propose or read, first to warm up, then for the time that counts.
 async fn measure(
     arguments: &Arguments,
     connections: &[Client],
@@ -114,8 +148,13 @@ async fn measure(
     let tasks = (0..clients)
         .zip(connections.iter().cycle())
         .map(|(number, client)| {
-            let (client, value) = (client.clone(), value.clone());
-            tokio::spawn(one_client(client, number, value, begin, begin + length))
+            let one = OneClient {
+                client: client.clone(),
+                number,
+                value: value.clone(),
+                read: arguments.read_consistency,
+            };
+            tokio::spawn(one.run(begin, begin + length))
         });
     let mut all = Latencies::new();
     for latencies in try_join_all(tasks.collect::<Vec<_>>()).await? {
@@ -124,46 +163,82 @@ async fn measure(
     Ok(Speed::new(&all, length))
 }
 
-/// Proposes one value after the other until `end`; counts what is acknowledged from `begin` on.
-async fn one_client(
+/// One of them.
+struct OneClient {
     client: Client,
     number: u16,
     value: Bytes,
-    begin: Instant,
-    end: Instant,
-) -> anyhow::Result<Latencies> {
-    let mut latencies = Latencies::new();
-    for round in 0_u64.. {
-        let key = format!("bench-{number}-{}", round % KEYS_EACH);
-        let sent = Instant::now();
-        client
-            .put(key, value.clone())
-            .await
-            .with_context(|| format!("client {number}"))?;
-        let answered = Instant::now();
-        if answered >= end {
-            break;
+    read: Option<Level>,
+}
+
+impl OneClient {
+    /// One request after the other until `end`; counts what is answered from `begin` on.
+    async fn run(self, begin: Instant, end: Instant) -> anyhow::Result<Latencies> {
+        let mut latencies = Latencies::new();
+        if self.read.is_some() {
+            // So that there is something to read.
+            self.request(0, None).await?;
         }
-        if answered >= begin {
-            latencies.record(answered - sent);
+        for round in 0_u64.. {
+            let sent = Instant::now();
+            self.request(round, self.read).await?;
+            let answered = Instant::now();
+            if answered >= end {
+                break;
+            }
+            if answered >= begin {
+                latencies.record(answered - sent);
+            }
         }
+        Ok(latencies)
     }
-    Ok(latencies)
+
+    async fn request(&self, round: u64, read: Option<Level>) -> anyhow::Result<()> {
+        let number = self.number;
+        let context = || format!("client {number}");
+        match read {
+            None => {
+                let key = format!("bench-{number}-{}", round % KEYS_EACH);
+                let written = self.client.put(key, self.value.clone()).await;
+                written.with_context(context)?;
+            }
+            Some(level) => {
+                let key = format!("bench-{number}-0");
+                let read = self.client.get_with(key, Consistency::from(level)).await;
+                // Stale is allowed to miss it.
+                read.with_context(context)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn shown(measured: &[Measured]) -> String {
+    let reads = measured
+        .iter()
+        .any(|one| matches!(one.kind, Kind::Reads { .. }));
+    let what = if reads { "READS/S" } else { "PROPOSALS/S" };
     let rows: Vec<Vec<String>> = measured
         .iter()
         .map(|one| {
+            let (rate, p50, p99) = match &one.kind {
+                Kind::Writes(speed) => (speed.proposals_per_second, speed.p50_ms, speed.p99_ms),
+                Kind::Reads {
+                    reads_per_second,
+                    p50_ms,
+                    p99_ms,
+                    ..
+                } => (*reads_per_second, *p50_ms, *p99_ms),
+            };
             vec![
                 one.clients.to_string(),
-                format!("{:.0}", one.speed.proposals_per_second),
-                format!("{:.2}", one.speed.p50_ms),
-                format!("{:.2}", one.speed.p99_ms),
+                format!("{rate:.0}"),
+                format!("{p50:.2}"),
+                format!("{p99:.2}"),
             ]
         })
         .collect();
-    table(&["CLIENTS", "PROPOSALS/S", "P50 MS", "P99 MS"], &rows)
+    table(&["CLIENTS", what, "P50 MS", "P99 MS"], &rows)
 }
 
 const NODES: usize = 3;

@@ -54,11 +54,15 @@ impl Target {
     }
 
     /// A client of the cluster.
-    pub(crate) fn client(&self, retry_unknown: bool) -> Result<Client, Failure> {
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        self.client_with(ClientOptions::default())
+    }
+
+    /// A client of the cluster that behaves like this.
+    pub(crate) fn client_with(&self, options: ClientOptions) -> Result<Client, Failure> {
         let options = ClientOptions {
             timeout: self.timeout()?,
-            retry_unknown,
-            ..ClientOptions::default()
+            ..options
         };
         Ok(Client::connect(self.addresses()?, options))
     }
@@ -71,7 +75,7 @@ impl From<ClientError> for Failure {
         let exit = match &error {
             ClientError::Unknown { .. } => Exit::Unknown,
             ClientError::Unavailable { .. } => Exit::Unavailable,
-            ClientError::Rejected { .. } => Exit::Failure,
+            ClientError::Rejected { .. } | ClientError::OtherCluster { .. } => Exit::Failure,
         };
         Self::new(exit, error)
     }

@@ -17,8 +17,12 @@ pub(crate) enum Exit {
     Usage = 2,
     /// Nobody who could serve the request was reached; it had no effect.
     Unavailable = 3,
-    /// A proposal may or may not have been decided.
+    /// A write may or may not have been decided.
     Unknown = 4,
+    /// A file is damaged, or not what it should be.
+    Damaged = 6,
+    /// The log is not there any more where it was asked for.
+    Compacted = 7,
 }
 
 impl From<Exit> for ExitCode {

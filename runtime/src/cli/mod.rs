@@ -5,13 +5,17 @@ mod bench;
 mod claims;
 mod connect;
 mod demo;
+mod explain;
 mod failure;
 mod get;
 mod local;
+mod move_leader;
 mod node;
 mod output;
 mod propose;
+mod snapshot;
 mod status;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -54,12 +58,20 @@ pub(crate) fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<Exit, failure::Failure> {
-    let format = arguments.output;
+    let format = if arguments.json {
+        Format::Json
+    } else {
+        arguments.output
+    };
     match arguments.command {
         Command::Node(arguments) => node::run(arguments).await,
         Command::Propose(arguments) => propose::run(arguments, format).await,
         Command::Get(arguments) => get::run(arguments, format).await,
+        Command::Watch(arguments) => watch::run(arguments, format).await,
         Command::Status(arguments) => status::run(arguments, format).await,
+        Command::Explain(arguments) => explain::run(arguments, format).await,
+        Command::MoveLeader(arguments) => move_leader::run(arguments, format).await,
+        Command::Snapshot(arguments) => snapshot::run(arguments, format).await,
         Command::Demo(arguments) => demo::run(arguments, format).await,
         Command::Bench(arguments) => bench::run(arguments, format).await,
     }
@@ -72,6 +84,9 @@ struct Arguments {
     /// How to print results.
     #[arg(short, long, value_enum, default_value_t = Format::Table, global = true)]
     output: Format,
+    /// The same as --output json.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -82,10 +97,18 @@ enum Command {
     Node(node::Arguments),
     /// Write a value, or every line of a file.
     Propose(propose::Arguments),
-    /// Read a value, as fresh as the last acknowledged write.
+    /// Read a value.
     Get(get::Arguments),
+    /// Print what is decided, slot by slot.
+    Watch(watch::Arguments),
     /// Ask every given node what it does.
     Status(status::Arguments),
+    /// Ask every given node why things are as they are.
+    Explain(explain::Arguments),
+    /// Have another node lead.
+    MoveLeader(move_leader::Arguments),
+    /// Save the state of a cluster into a file, and look into one.
+    Snapshot(snapshot::Arguments),
     /// Start a cluster here, kill its leader, and prove that nothing was lost.
     Demo(demo::Arguments),
     /// Measure a cluster of three nodes on this machine, with every write synced to disk.
@@ -98,7 +121,9 @@ Exit codes:
   1  failed; the message says what and why
   2  the command line or the configuration is wrong; nothing was started
   3  no node that could serve the request was reached in time; it had no effect
-  4  the outcome is unknown: a proposal may still be decided
+  4  the outcome is unknown: a write may have taken effect, or may yet
+  6  a file is damaged, or not what it should be; the message says where
+  7  the log was trimmed where a watch wanted it; the message says from where it is there
 
 Examples:
   chil demo

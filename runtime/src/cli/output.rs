@@ -81,6 +81,11 @@ pub(crate) fn text_or_length(bytes: &[u8]) -> String {
     }
 }
 
+/// Two digits a byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A span of time with three or four digits.
 pub(crate) fn span(span: Duration) -> String {
     let micros = span.as_micros();
@@ -89,6 +94,22 @@ pub(crate) fn span(span: Duration) -> String {
         1_000..1_000_000 => format!("{:.2} ms", span.as_secs_f64() * 1e3),
         _ => format!("{:.2} s", span.as_secs_f64()),
     }
+}
+
+/// Bytes with at most three digits and a unit.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1_024 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1_024.0;
+    let mut unit = 0;
+    while size >= 999.5 && unit + 1 < UNITS.len() {
+        size /= 1_024.0;
+        unit += 1;
+    }
+    let digits = if size < 9.95 { 1 } else { 0 };
+    format!("{size:.digits$} {}", UNITS[unit])
 }
 
 /// Longer latencies count as this one.
@@ -174,6 +195,21 @@ mod tests {
             table(&["X", "Y"], &rows),
             "X       Y\na       long cell\nlonger\n"
         );
+    }
+
+    #[test]
+    fn sizes_have_few_digits() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1.0 KiB"),
+            (10 << 10, "10 KiB"),
+            (64 << 20, "64 MiB"),
+            (1_000 << 20, "1.0 GiB"),
+            (u64::MAX, "16777216 TiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use chil::client::Client;
+use chil::client::{Client, ClientOptions};
 use futures_util::StreamExt;
 use futures_util::stream;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -46,10 +46,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 64, requires = "file",
           value_parser = clap::value_parser!(u16).range(1..=4096))]
     in_flight: u16,
-    /// Send a proposal again when its outcome is unknown. Only right where writing the same value
-    /// twice does no harm.
+    /// Try a proposal again when its outcome is unknown, which may write it twice. With a session,
+    /// as by default, that is so only when the cluster has forgotten the session.
     #[arg(long)]
     retry_unknown: bool,
+    /// Propose without a session: what gets no answer has an unknown outcome at once.
+    #[arg(long)]
+    no_sessions: bool,
     #[command(flatten)]
     target: Target,
 }
@@ -73,13 +76,20 @@ struct Proposed {
 
 /// Runs `chil propose`.
 pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Failure> {
-    let retry = arguments.retry_unknown;
+    let target = arguments.target;
+    let client = || {
+        target.client_with(ClientOptions {
+            exactly_once: !arguments.no_sessions,
+            retry_unknown: arguments.retry_unknown,
+            ..ClientOptions::default()
+        })
+    };
     match (arguments.key, arguments.value, arguments.file) {
         (_, _, Some(file)) => {
             // First the file: a bad one must be refused whether or not a cluster is there.
             let claims = claims::load(Some(&file), &arguments.key_field)
                 .map_err(|error| Failure::new(Exit::Failure, error))?;
-            let client = arguments.target.client(retry)?;
+            let client = client()?;
             let lines = claims.len();
             let speed = propose_all(&client, claims, arguments.in_flight.into()).await?;
             let file = file.display().to_string();
@@ -91,7 +101,7 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Fa
             })?;
         }
         (Some(key), Some(value), None) => {
-            let client = arguments.target.client(retry)?;
+            let client = client()?;
             let committed = client.put(key.clone(), value).await?;
             let written = Written {
                 key,

@@ -8,12 +8,15 @@ use serde::Serialize;
 
 use super::connect::Target;
 use super::failure::{Exit, Failure};
-use super::get::hex;
-use super::output::{Format, table};
+use super::output::{Format, hex, size, table};
 
 /// Ask every given node what it does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+SNAPSHOT is the slot of the newest snapshot on the node's disk; LOG is the slot behind which its log in
+memory begins, and what that takes; SESSIONS are those of clients; the node with the highest PRIORITY
+is wanted as leader.
+
 Ends with code 3 when no node answers.
 
 Examples:
@@ -42,6 +45,18 @@ pub(super) struct NodeView {
     pub(super) boot: u64,
     pub(super) weight: u32,
     pub(super) version: String,
+    /// How much the node is wanted as leader.
+    pub(super) priority: u32,
+    /// Sessions of clients that are open.
+    pub(super) sessions: u64,
+    /// The slot of the newest snapshot on its disk.
+    pub(super) snapshot_slot: Option<u64>,
+    pub(super) snapshot_bytes: Option<u64>,
+    /// The log in memory begins behind this slot.
+    pub(super) log_base: u64,
+    pub(super) log_bytes: u64,
+    /// For how long it has not known that what it has executed is all.
+    pub(super) age_ms: Option<u64>,
     pub(super) peers: Vec<PeerView>,
     pub(super) problems: Vec<String>,
 }
@@ -54,6 +69,7 @@ pub(super) struct PeerView {
     pub(super) weight: u32,
     pub(super) up: bool,
     pub(super) commit: u64,
+    pub(super) priority: u32,
 }
 
 impl NodeView {
@@ -85,6 +101,13 @@ impl NodeView {
             boot: status.boot,
             weight: status.weight,
             version: status.version,
+            priority: status.priority,
+            sessions: status.sessions,
+            snapshot_slot: status.snapshot.as_ref().map(|snapshot| snapshot.slot),
+            snapshot_bytes: status.snapshot.as_ref().map(|snapshot| snapshot.bytes),
+            log_base: status.log_base,
+            log_bytes: status.log_bytes,
+            age_ms: status.age_ms,
             peers: status
                 .peers
                 .into_iter()
@@ -94,6 +117,7 @@ impl NodeView {
                     weight: peer.weight,
                     up: peer.up,
                     commit: peer.commit,
+                    priority: peer.priority,
                 })
                 .collect(),
             problems: status.problems,
@@ -122,7 +146,7 @@ enum Row {
 /// Runs `chil status`.
 pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Failure> {
     let addresses = arguments.target.addresses()?;
-    let client = arguments.target.client(false)?;
+    let client = arguments.target.client()?;
     let rows = join_all(addresses.into_iter().map(|address| async {
         match ask(&client, &address).await {
             Ok(view) => Row::Answered(Box::new(view)),
@@ -154,25 +178,13 @@ fn shown(rows: &[Row]) -> String {
         "LEADER",
         "APPLIED",
         "COMMIT",
+        "SNAPSHOT",
+        "LOG",
+        "SESSIONS",
+        "PRIORITY",
         "STATE HASH",
     ];
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| match row {
-            Row::Answered(view) => vec![
-                view.name.clone(),
-                view.address.clone(),
-                view.role.to_owned(),
-                view.leader.clone().unwrap_or_else(|| "-".to_owned()),
-                view.applied.to_string(),
-                view.commit.to_string(),
-                view.state_hash.clone(),
-            ],
-            Row::Silent { address, .. } => {
-                vec!["-".into(), address.clone(), "silent".into()]
-            }
-        })
-        .collect();
+    let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
     let mut text = table(&header, &cells);
     for row in rows {
         match row {
@@ -185,4 +197,25 @@ fn shown(rows: &[Row]) -> String {
         }
     }
     text
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let dash = || "-".to_owned();
+    match row {
+        Row::Answered(view) => vec![
+            view.name.clone(),
+            view.address.clone(),
+            view.role.to_owned(),
+            view.leader.clone().unwrap_or_else(dash),
+            view.applied.to_string(),
+            view.commit.to_string(),
+            view.snapshot_slot
+                .map_or_else(dash, |slot| slot.to_string()),
+            format!("{}+{}", view.log_base, size(view.log_bytes)),
+            view.sessions.to_string(),
+            view.priority.to_string(),
+            view.state_hash.clone(),
+        ],
+        Row::Silent { address, .. } => vec![dash(), address.clone(), "silent".into()],
+    }
 }

@@ -1,0 +1,504 @@
+//! Streams to nodes: opens one to each address that something is sent to, and hands in what
+//! becomes of each attempt. Knows nothing about when and where attempts are made.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chil_core::retry::{Answer, Ask};
+use chil_core::{ClientId, Command, Slot, Span};
+use chil_proto::v1;
+use chil_proto::v1::propose_response::Outcome;
+use chil_proto::v1::register_response::Outcome as Registration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::targets::{Refusal, Targets};
+use super::{ClientError, PENDING_MAX, status_text};
+
+/// The address of a node.
+pub(super) type Address = Arc<str>;
+/// What became of an attempt.
+pub(super) type Result = Answer<Address, ClientError>;
+
+/// Requests handed to a stream and not yet taken by its connection: all that may be under way,
+/// and as much again of what is sent a second time.
+const SENDING_MAX: usize = 2 * PENDING_MAX;
+/// Answers read and not yet looked at.
+const EVENTS_MAX: usize = 1_024;
+/// A registration that is not answered for so long may or may not have been done.
+const REGISTER_MAX: Duration = Duration::from_secs(4);
+/// A node that asks for a longer pause is asked again after this one.
+const RETRY_AFTER_MAX: u64 = 1_000;
+
+/// What happens to a stream, or to a call beside them.
+#[derive(Debug)]
+pub(super) enum Event {
+    Opened {
+        stream: u64,
+        requests: mpsc::Sender<v1::ProposeStreamRequest>,
+        cluster: Bytes,
+    },
+    Answered {
+        stream: u64,
+        response: v1::ProposeStreamResponse,
+    },
+    Ended {
+        stream: u64,
+        why: Refusal,
+    },
+    Registered {
+        id: u64,
+        result: Result,
+    },
+}
+
+/// One stream, named by its number.
+#[derive(Debug)]
+struct Link {
+    stream: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// What is to be sent waits for the stream.
+    Opening(Vec<(u64, Command)>),
+    Open {
+        requests: mpsc::Sender<v1::ProposeStreamRequest>,
+        cluster: Bytes,
+    },
+}
+
+/// An attempt under way; `tag` is whatever the driver calls it.
+#[derive(Debug)]
+struct Flight<K> {
+    tag: K,
+    /// 0 for what travels in no stream.
+    stream: u64,
+}
+
+/// All streams of one client.
+#[derive(Debug)]
+pub(super) struct Links<K> {
+    targets: Arc<Targets>,
+    /// How long a stream may take to open.
+    opening_max: Duration,
+    links: BTreeMap<Address, Link>,
+    flights: BTreeMap<u64, Flight<K>>,
+    next_id: u64,
+    next_stream: u64,
+    /// The stream that something was executed on last.
+    leading: u64,
+    settled: Vec<(K, Result)>,
+    events: mpsc::Receiver<Event>,
+    to_events: mpsc::Sender<Event>,
+}
+
+impl<K> Links<K> {
+    pub(super) fn new(targets: Arc<Targets>, opening_max: Duration) -> Self {
+        let (to_events, events) = mpsc::channel(EVENTS_MAX);
+        Self {
+            targets,
+            opening_max,
+            links: BTreeMap::new(),
+            flights: BTreeMap::new(),
+            next_id: 0,
+            next_stream: 0,
+            leading: 0,
+            settled: Vec::new(),
+            events,
+            to_events,
+        }
+    }
+
+    /// Sends it once; what becomes of it is among the [`Links::settled`] some time.
+    pub(super) fn send(&mut self, tag: K, to: &Address, ask: Ask) {
+        self.next_id += 1;
+        let id = self.next_id;
+        match ask {
+            Ask::Register { nonce } => {
+                self.flights.insert(id, Flight { tag, stream: 0 });
+                let (targets, to) = (Arc::clone(&self.targets), Arc::clone(to));
+                let events = self.to_events.clone();
+                tokio::spawn(async move {
+                    let asking = timeout(REGISTER_MAX, register(&targets, &to, nonce));
+                    let result = asking.await.unwrap_or(Answer::Unknown);
+                    drop(events.send(Event::Registered { id, result }).await);
+                });
+            }
+            Ask::Propose(command) => self.propose(id, tag, to, command),
+        }
+    }
+
+    fn propose(&mut self, id: u64, tag: K, to: &Address, command: Command) {
+        if !self.links.contains_key(to) {
+            self.open(to);
+        }
+        let Some(link) = self.links.get_mut(to) else {
+            return;
+        };
+        let stream = link.stream;
+        self.flights.insert(id, Flight { tag, stream });
+        match &mut link.state {
+            State::Opening(waiting) => waiting.push((id, command)),
+            State::Open { requests, cluster } => {
+                let full = requests
+                    .try_send(request(id, command, cluster.clone()))
+                    .is_err();
+                if full {
+                    self.settle(id, Answer::Unavailable);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, to: &Address) {
+        // Streams that nothing is under way on are of no more use: the leader is elsewhere.
+        let flights = &self.flights;
+        let used = |stream: u64| flights.values().any(|flight| flight.stream == stream);
+        self.links.retain(|_, link| used(link.stream));
+        self.next_stream += 1;
+        let stream = self.next_stream;
+        let link = Link {
+            stream,
+            state: State::Opening(Vec::new()),
+        };
+        self.links.insert(Arc::clone(to), link);
+        let (targets, to) = (Arc::clone(&self.targets), Arc::clone(to));
+        let (events, limit) = (self.to_events.clone(), self.opening_max);
+        tokio::spawn(async move {
+            let why = serve_stream(&targets, &to, stream, limit, &events).await;
+            drop(events.send(Event::Ended { stream, why }).await);
+        });
+    }
+
+    /// The next thing that happens.
+    pub(super) async fn event(&mut self) -> Event {
+        // `to_events` is held here, so the channel does not close.
+        match self.events.recv().await {
+            Some(event) => event,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What has happened already.
+    pub(super) fn ready_event(&mut self) -> Option<Event> {
+        self.events.try_recv().ok()
+    }
+
+    pub(super) fn take(&mut self, event: Event) {
+        match event {
+            Event::Opened {
+                stream,
+                requests,
+                cluster,
+            } => self.opened(stream, requests, cluster),
+            Event::Answered { stream, response } => {
+                let outcome = response.result.and_then(|result| result.outcome);
+                let address = self.address(stream, &outcome);
+                let result = proposed(&self.targets, &address, outcome);
+                self.settle(response.id, result);
+            }
+            Event::Ended { stream, why } => self.ended(stream, why),
+            Event::Registered { id, result } => self.settle(id, result),
+        }
+    }
+
+    /// Whether something waits for a stream that is opening.
+    pub(super) fn is_opening(&self) -> bool {
+        let opening = |link: &Link| matches!(link.state, State::Opening(_));
+        self.links.values().any(opening)
+    }
+
+    /// Gives up what is not sent yet because its stream is still opening.
+    pub(super) fn recall(&mut self) {
+        let mut waiting = Vec::new();
+        for link in self.links.values_mut() {
+            if let State::Opening(commands) = &mut link.state {
+                waiting.append(commands);
+            }
+        }
+        for (id, _) in waiting {
+            self.settle(id, Answer::Unavailable);
+        }
+    }
+
+    /// What became of attempts since the last call.
+    pub(super) fn settled(&mut self) -> Vec<(K, Result)> {
+        std::mem::take(&mut self.settled)
+    }
+
+    fn opened(
+        &mut self,
+        stream: u64,
+        requests: mpsc::Sender<v1::ProposeStreamRequest>,
+        cluster: Bytes,
+    ) {
+        let Some(link) = self.links.values_mut().find(|link| link.stream == stream) else {
+            return;
+        };
+        let state = State::Open {
+            requests: requests.clone(),
+            cluster: cluster.clone(),
+        };
+        if let State::Opening(waiting) = std::mem::replace(&mut link.state, state) {
+            for (id, command) in waiting {
+                let full = requests
+                    .try_send(request(id, command, cluster.clone()))
+                    .is_err();
+                if full {
+                    self.settle(id, Answer::Unavailable);
+                }
+            }
+        }
+    }
+
+    /// The stream is over. What it did not answer may or may not have been executed, but for what
+    /// had not even been sent.
+    fn ended(&mut self, stream: u64, why: Refusal) {
+        let at = self.links.iter().find(|(_, link)| link.stream == stream);
+        let link = at
+            .map(|(address, _)| Arc::clone(address))
+            .and_then(|address| {
+                let link = self.links.remove(&address)?;
+                Some((address, link))
+            });
+        let rejected = match why {
+            Refusal::Failed(reason) => {
+                if let Some((address, _)) = &link {
+                    self.targets.failed(address, &reason);
+                }
+                None
+            }
+            Refusal::OtherCluster(error) => Some(error),
+        };
+        if let Some((
+            _,
+            Link {
+                state: State::Opening(waiting),
+                ..
+            },
+        )) = link
+        {
+            for (id, _) in waiting {
+                let result = rejected
+                    .clone()
+                    .map_or(Answer::Unavailable, Answer::Rejected);
+                self.settle(id, result);
+            }
+        }
+        let lost = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| flight.stream == stream);
+        let lost: Vec<u64> = lost.map(|(id, _)| *id).collect();
+        for id in lost {
+            self.settle(id, Answer::Unknown);
+        }
+    }
+
+    fn settle(&mut self, id: u64, result: Result) {
+        if let Some(flight) = self.flights.remove(&id) {
+            self.settled.push((flight.tag, result));
+        }
+    }
+
+    /// Where the stream leads. Who executes leads: reads go there, too.
+    fn address(&mut self, stream: u64, outcome: &Option<Outcome>) -> Address {
+        let executed = matches!(outcome, Some(Outcome::Committed(_)));
+        if executed && self.leading == stream {
+            // Not needed: nothing is said about it.
+            return Address::default();
+        }
+        let link = self.links.iter().find(|(_, link)| link.stream == stream);
+        let address = link.map(|(address, _)| Arc::clone(address));
+        if executed && let Some(address) = &address {
+            self.leading = stream;
+            self.targets.follow(address);
+        }
+        address.unwrap_or_default()
+    }
+}
+
+/// What a node's answer to a command means.
+fn proposed(targets: &Targets, address: &str, outcome: Option<Outcome>) -> Result {
+    match outcome {
+        Some(Outcome::Committed(committed)) => Answer::Executed {
+            slot: Slot::new(committed.slot),
+            reply: committed.reply,
+        },
+        Some(Outcome::NotLeader(leader)) => not_leader(targets, address, leader),
+        Some(Outcome::Overloaded(overloaded)) => busy(targets, address, overloaded),
+        Some(Outcome::TooLarge(v1::TooLarge { len, max })) => {
+            Answer::Rejected(ClientError::Rejected {
+                reason: format!("the command has {len} bytes, but at most {max} are allowed"),
+            })
+        }
+        Some(Outcome::Refused(v1::Refused { reason })) => {
+            Answer::Rejected(ClientError::Rejected { reason })
+        }
+        Some(Outcome::WrongCluster(wrong)) => {
+            Answer::Rejected(targets.other_cluster(address, &wrong.cluster))
+        }
+        Some(Outcome::Unavailable(v1::Unavailable { reason })) => {
+            targets.failed(address, &reason);
+            Answer::Unavailable
+        }
+        Some(Outcome::Unknown(v1::OutcomeUnknown { reason })) => {
+            targets.busy(address, &reason);
+            Answer::Unknown
+        }
+        Some(Outcome::SessionExpired(_)) => {
+            targets.busy(address, "the session has expired");
+            Answer::SessionExpired
+        }
+        Some(Outcome::StaleSeq(_)) => {
+            targets.busy(address, "the reply is not kept any more");
+            Answer::StaleSeq
+        }
+        // A newer server's outcome: nothing is known about it here.
+        None => {
+            targets.busy(address, "the answer is not understood");
+            Answer::Unknown
+        }
+    }
+}
+
+fn not_leader(targets: &Targets, address: &str, leader: v1::NotLeader) -> Result {
+    if leader.address.is_empty() {
+        targets.failed(address, "nobody is known to lead");
+        return Answer::NotLeader { hint: None };
+    }
+    targets.busy(address, "does not lead");
+    targets.follow(&leader.address);
+    Answer::NotLeader {
+        hint: Some(leader.address.into()),
+    }
+}
+
+/// The same node is asked again: the others would only send us back.
+fn busy(targets: &Targets, address: &str, overloaded: v1::Overloaded) -> Result {
+    targets.busy(address, "is overloaded");
+    Answer::Overloaded {
+        retry_after: Span::from_millis(overloaded.retry_after_ms.min(RETRY_AFTER_MAX)),
+    }
+}
+
+/// Asks for a session, once.
+async fn register(targets: &Targets, address: &str, nonce: u128) -> Result {
+    let unavailable = |reason: String| {
+        targets.failed(address, &reason);
+        Answer::Unavailable
+    };
+    let cluster = match targets.cluster(address).await {
+        Ok(cluster) => cluster,
+        Err(Refusal::Failed(reason)) => return unavailable(reason),
+        Err(Refusal::OtherCluster(error)) => return Answer::Rejected(error),
+    };
+    let mut client = match targets.consensus(address) {
+        Ok(client) => client,
+        Err(reason) => return unavailable(reason),
+    };
+    let request = v1::RegisterRequest {
+        nonce: Bytes::copy_from_slice(&nonce.to_be_bytes()),
+        cluster,
+    };
+    let outcome = match client.register(request).await {
+        Ok(response) => response.into_inner().outcome,
+        Err(status) if status.code() == tonic::Code::Unimplemented => {
+            let reason = "it knows no sessions: use a client without them";
+            let reason = format!("{address}: {reason}");
+            return Answer::Rejected(ClientError::Rejected { reason });
+        }
+        Err(status) => {
+            targets.failed(address, &status_text(&status));
+            return Answer::Unknown;
+        }
+    };
+    match outcome {
+        Some(Registration::Registered(v1::Registered { client })) => Answer::Registered {
+            client: ClientId::new(client),
+        },
+        Some(Registration::NotLeader(leader)) => not_leader(targets, address, leader),
+        Some(Registration::Overloaded(overloaded)) => busy(targets, address, overloaded),
+        Some(Registration::Unavailable(v1::Unavailable { reason })) => unavailable(reason),
+        Some(Registration::WrongCluster(wrong)) => {
+            Answer::Rejected(targets.other_cluster(address, &wrong.cluster))
+        }
+        Some(Registration::Unknown(v1::OutcomeUnknown { reason })) => {
+            targets.busy(address, &reason);
+            Answer::Unknown
+        }
+        None => Answer::Unknown,
+    }
+}
+
+fn request(id: u64, command: Command, cluster: Bytes) -> v1::ProposeStreamRequest {
+    let request = v1::ProposeRequest {
+        client: command.client.get(),
+        seq: command.seq,
+        ack_floor: command.ack_floor,
+        payload: command.payload,
+        cluster,
+    };
+    v1::ProposeStreamRequest {
+        id,
+        request: Some(request),
+    }
+}
+
+/// Opens a stream to `address` and reports its answers, until it ends: returns why.
+async fn serve_stream(
+    targets: &Targets,
+    address: &str,
+    stream: u64,
+    limit: Duration,
+    events: &mpsc::Sender<Event>,
+) -> Refusal {
+    let opening = timeout(limit, open_stream(targets, address)).await;
+    let (requests, cluster, mut answers) = match opening {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(refusal)) => return refusal,
+        Err(_) => return Refusal::Failed("did not answer in time".to_owned()),
+    };
+    let opened = Event::Opened {
+        stream,
+        requests,
+        cluster,
+    };
+    let gone = || Refusal::Failed("the client is gone".to_owned());
+    if events.send(opened).await.is_err() {
+        return gone();
+    }
+    loop {
+        match answers.message().await {
+            Ok(Some(response)) => {
+                let answered = Event::Answered { stream, response };
+                if events.send(answered).await.is_err() {
+                    return gone();
+                }
+            }
+            Ok(None) => return Refusal::Failed("the node closed the stream".to_owned()),
+            Err(status) => return Refusal::Failed(status_text(&status)),
+        }
+    }
+}
+
+type OpenStream = (
+    mpsc::Sender<v1::ProposeStreamRequest>,
+    Bytes,
+    Streaming<v1::ProposeStreamResponse>,
+);
+
+async fn open_stream(targets: &Targets, address: &str) -> std::result::Result<OpenStream, Refusal> {
+    let cluster = targets.cluster(address).await?;
+    let mut client = targets.consensus(address).map_err(Refusal::Failed)?;
+    let (requests, queued) = mpsc::channel(SENDING_MAX);
+    let answers = client.propose_stream(ReceiverStream::new(queued)).await;
+    let answers = answers.map_err(|status| Refusal::Failed(status_text(&status)))?;
+    Ok((requests, cluster, answers.into_inner()))
+}

@@ -1,0 +1,306 @@
+//! The client library: submits commands and asks queries, wherever the leader happens to be.
+//! Knows nothing about the protocol between nodes.
+//!
+//! Commands of all clones of a client share one pipelined stream to the leader, and are numbered
+//! within sessions: so each can be sent again, to whichever node, until its outcome is known, and
+//! is executed once. Only when time is up before that, or when the cluster has forgotten the
+//! session, the outcome is [`ClientError::Unknown`].
+
+mod driver;
+mod error;
+mod links;
+mod operate;
+mod plain;
+mod read;
+mod targets;
+mod watch;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chil_core::kv::{KvAnswer, KvCommand, KvQuery, Versioned};
+use chil_core::{Slot, Token};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+pub use chil_core::{ClientId, ClusterId};
+pub use chil_proto::v1::{Finding, MemberStatus, StatusResponse, Topic};
+
+use crate::error::ProposeError;
+pub use crate::handle::{Answer, Committed, Consistency, Executed};
+use driver::{Driver, Job, Submit};
+pub use error::{ClientError, WatchError};
+pub use operate::SnapshotDownload;
+pub use read::ReadOptions;
+use targets::Targets;
+pub use watch::{Decided, Decision, Watch};
+
+/// How a client behaves.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// How long one operation may take, with everything that is tried on its way.
+    pub timeout: Duration,
+    /// Whether commands go through sessions, so that each is executed at most once although it is
+    /// sent again whenever that may help. Without them a command whose outcome becomes unknown is
+    /// not sent again, unless `retry_unknown` says so.
+    pub exactly_once: bool,
+    /// Whether to try a command again whose outcome is unknown. It may then be executed more than
+    /// once: only for commands for which that makes no difference. With sessions an outcome is
+    /// unknown only when time is up or the cluster has forgotten the session.
+    pub retry_unknown: bool,
+    /// How long one node may take to answer before it, or another one, is asked again.
+    pub attempt_timeout: Duration,
+    /// Whether every query sees all writes of this client that have succeeded before it,
+    /// whatever its consistency.
+    pub read_your_writes: bool,
+    /// The cluster to talk to; without it, the one that the first node belongs to that is asked
+    /// anything. Nodes of any other cluster are never sent anything that they would act on.
+    pub cluster: Option<ClusterId>,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            exactly_once: false,
+            retry_unknown: false,
+            attempt_timeout: Duration::from_secs(2),
+            read_your_writes: false,
+            cluster: None,
+        }
+    }
+}
+
+/// A client of a cluster. Cheap to clone; clones share connections and sessions.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+    targets: Arc<Targets>,
+    options: ClientOptions,
+}
+
+#[derive(Debug)]
+struct Shared {
+    jobs: mpsc::UnboundedSender<Job>,
+    /// Room for commands under way: what bounds the queue of jobs.
+    room: Arc<Semaphore>,
+    next_token: AtomicU64,
+    /// The last slot that a command of this client was executed in.
+    written: AtomicU64,
+}
+
+/// Commands of one client that may be under way; beyond that callers wait.
+const PENDING_MAX: usize = 1_024;
+/// A longer patience counts as this one: `Duration::MAX` for "no limit" would overflow the clock.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+impl Client {
+    /// A client of the cluster that has nodes at `addresses` (`host:port`; one that is alive is
+    /// enough, since nodes name their leader). Connects when it is used first.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn connect(
+        addresses: impl IntoIterator<Item = impl Into<String>>,
+        mut options: ClientOptions,
+    ) -> Self {
+        options.timeout = options.timeout.min(TIMEOUT_MAX);
+        options.attempt_timeout = options.attempt_timeout.min(TIMEOUT_MAX);
+        let addresses = addresses.into_iter().map(Into::into).collect();
+        let targets = Arc::new(Targets::new(addresses, options.cluster));
+        let (jobs, queued) = mpsc::unbounded_channel();
+        let driver = Driver::new(queued, Arc::clone(&targets), options.clone());
+        tokio::spawn(driver.run());
+        let shared = Arc::new(Shared {
+            jobs,
+            room: Arc::new(Semaphore::new(PENDING_MAX)),
+            next_token: AtomicU64::new(1),
+            written: AtomicU64::new(0),
+        });
+        Self {
+            shared,
+            targets,
+            options,
+        }
+    }
+
+    /// Has the cluster decide `command` and returns the state machine's reply to it.
+    ///
+    /// A caller who stops waiting gives the command up: it is not sent any more, but what was sent
+    /// may be executed.
+    ///
+    /// # Errors
+    /// See [`ClientError`]: each variant says whether the command can have been executed.
+    pub async fn submit(&self, command: impl Into<Bytes>) -> Result<Executed, ClientError> {
+        let payload = command.into();
+        let deadline = Instant::now() + self.options.timeout;
+        let room = Arc::clone(&self.shared.room).acquire_owned();
+        let unavailable = || ClientError::Unavailable {
+            reason: self.targets.last_failure(),
+        };
+        let room = timeout_at(deadline, room)
+            .await
+            .map_err(|_| unavailable())?;
+        let room = room.map_err(|_| unavailable())?;
+        let token = Token::new(self.shared.next_token.fetch_add(1, Ordering::Relaxed));
+        let (reply, outcome) = oneshot::channel();
+        let submit = Submit {
+            token,
+            payload,
+            deadline,
+            reply,
+            room,
+        };
+        let jobs = &self.shared.jobs;
+        jobs.send(Job::Submit(submit)).map_err(|_| unavailable())?;
+        let mut waiting = Waiting {
+            jobs,
+            token: Some(token),
+        };
+        let result = outcome.await;
+        waiting.token = None;
+        match result {
+            Ok(Ok(executed)) => {
+                let slot = executed.slot.get();
+                self.shared.written.fetch_max(slot, Ordering::Relaxed);
+                Ok(executed)
+            }
+            Ok(Err(error)) => Err(error),
+            // The driver ended under us: the runtime is shutting down.
+            Err(_) => Err(ClientError::Unknown {
+                reason: "the client was stopped".to_owned(),
+            }),
+        }
+    }
+
+    /// The last slot that a command of this client, or a clone of it, was executed in;
+    /// [`Slot::ZERO`] before the first. Whoever reads with this `min_slot` sees its effect.
+    #[must_use]
+    pub fn last_write(&self) -> Slot {
+        Slot::new(self.shared.written.load(Ordering::Relaxed))
+    }
+
+    /// What its own queries must have seen.
+    fn own_writes(&self) -> Slot {
+        if self.options.read_your_writes {
+            self.last_write()
+        } else {
+            Slot::ZERO
+        }
+    }
+}
+
+/// A caller who waits for a command; dropped before its outcome, it gives the command up.
+struct Waiting<'a> {
+    jobs: &'a mpsc::UnboundedSender<Job>,
+    token: Option<Token>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(token) = self.token.take() {
+            // When the driver is gone, nothing is sent any more either.
+            drop(self.jobs.send(Job::GiveUp(token)));
+        }
+    }
+}
+
+/// What a cluster with the key-value machine offers besides.
+impl Client {
+    /// Writes `value` under `key`.
+    ///
+    /// # Errors
+    /// As [`Client::submit`].
+    pub fn put(
+        &self,
+        key: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+    ) -> impl Future<Output = Result<Committed, ClientError>> + Send {
+        let command = KvCommand::Put {
+            key: key.into(),
+            value: value.into(),
+        };
+        self.write(command)
+    }
+
+    /// Removes `key`.
+    ///
+    /// # Errors
+    /// As [`Client::submit`].
+    pub fn delete(
+        &self,
+        key: impl Into<Bytes>,
+    ) -> impl Future<Output = Result<Committed, ClientError>> + Send {
+        self.write(KvCommand::Delete { key: key.into() })
+    }
+
+    /// The value of `key` and its version; `None` if it has none. As fresh as can be.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub async fn get(&self, key: impl Into<Bytes>) -> Result<Option<Versioned>, ClientError> {
+        self.get_with(key, Consistency::Linearizable).await
+    }
+
+    /// The value of `key` and its version, as fresh as the options say.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub async fn get_with(
+        &self,
+        key: impl Into<Bytes>,
+        options: impl Into<ReadOptions>,
+    ) -> Result<Option<Versioned>, ClientError> {
+        let query = KvQuery::Get { key: key.into() };
+        let answer = self.query(query.encode(), options).await?;
+        match KvAnswer::decode(&answer.answer) {
+            Ok(KvAnswer::Value(value)) => Ok(value),
+            Ok(KvAnswer::Count(_) | KvAnswer::Malformed) | Err(_) => Err(ClientError::Rejected {
+                reason: "the cluster's state machine is not the key-value machine".to_owned(),
+            }),
+        }
+    }
+
+    async fn write(&self, command: KvCommand) -> Result<Committed, ClientError> {
+        let executed = self.submit(command.encode()).await?;
+        crate::handle::committed(&executed).map_err(|error| match error {
+            ProposeError::Unknown => ClientError::Unknown {
+                reason: "it was executed, but its reply is not the key-value machine's".to_owned(),
+            },
+            error => ClientError::Rejected {
+                reason: error.to_string(),
+            },
+        })
+    }
+}
+
+/// What a failed call says to people.
+fn status_text(status: &tonic::Status) -> String {
+    let source = std::error::Error::source(status);
+    source.map_or_else(|| status.message().to_owned(), crate::net::transport::chain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_limit_of_time_is_a_limit_like_any() {
+        let options = ClientOptions {
+            timeout: Duration::MAX,
+            attempt_timeout: Duration::MAX,
+            ..ClientOptions::default()
+        };
+        // Nobody listens there: the client waits, and goes on trying.
+        let client = Client::connect(["127.0.0.1:1"], options);
+        let asked = client.query(Bytes::new(), Consistency::Stale);
+        let proposed = client.submit(Bytes::new());
+        let soon = Duration::from_millis(50);
+        assert!(tokio::time::timeout(soon, asked).await.is_err());
+        assert!(tokio::time::timeout(soon, proposed).await.is_err());
+    }
+}

@@ -1,0 +1,191 @@
+//! What operators ask of single nodes through a client: status, explanations, moving the leader,
+//! saving a snapshot. Knows nothing about how answers are shown.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chil_core::{Chain, Slot, SnapshotId};
+use chil_proto::v1;
+use chil_proto::v1::move_leader_response::Outcome;
+use chil_proto::v1::save_snapshot_response::Event;
+use tokio::time::{Instant, timeout, timeout_at};
+use tonic::Streaming;
+
+use super::targets::Refusal;
+use super::{Client, ClientError, status_text};
+
+/// The pause before another node is asked to move the leader, or to save a snapshot.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Client {
+    /// The state of the node at `address`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`] when it does not answer in time.
+    pub async fn status_of(&self, address: &str) -> Result<v1::StatusResponse, ClientError> {
+        let mut admin = self.targets.admin(address).map_err(unavailable(address))?;
+        let answer = timeout(self.one_attempt(), admin.status(v1::StatusRequest {})).await;
+        answered(address, answer)
+    }
+
+    /// What keeps the node at `address`, and the cluster as it sees it, from doing more: the most
+    /// important first, nothing when all is well.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`] when it does not answer in time.
+    pub async fn explain_of(&self, address: &str) -> Result<Vec<v1::Finding>, ClientError> {
+        let mut admin = self.targets.admin(address).map_err(unavailable(address))?;
+        let answer = timeout(self.one_attempt(), admin.explain(v1::ExplainRequest {})).await;
+        answered(address, answer).map(|response| response.findings)
+    }
+
+    /// Has the leader hand its leadership over to the member called `to`, or without a name to
+    /// whoever suits best. Returns who leads then.
+    ///
+    /// # Errors
+    /// [`ClientError::Rejected`] when the leader says that it cannot, [`ClientError::Unavailable`]
+    /// when no leader was found in time, and [`ClientError::Unknown`] when it did not say in time
+    /// how it ended. Nothing is lost in any case: at worst, another node leads.
+    pub async fn move_leader(&self, to: Option<&str>) -> Result<v1::MemberStatus, ClientError> {
+        let deadline = Instant::now() + self.options.timeout;
+        loop {
+            let address = self.targets.current();
+            let attempt = self.move_leader_at(&address, to.unwrap_or_default());
+            let reason = match timeout_at(deadline, attempt).await {
+                Ok(Ok(Some(Outcome::Moved(moved)))) => {
+                    let leader = moved.leader.unwrap_or_default();
+                    self.targets.follow(&leader.address);
+                    return Ok(leader);
+                }
+                Ok(Ok(Some(Outcome::Failed(failed)))) => {
+                    let reason = failed.reason;
+                    return Err(ClientError::Rejected { reason });
+                }
+                Ok(Ok(Some(Outcome::NotLeader(leader)))) if !leader.address.is_empty() => {
+                    self.targets.busy(&address, "does not lead");
+                    self.targets.follow(&leader.address);
+                    String::new()
+                }
+                Ok(Ok(Some(Outcome::NotLeader(_)))) => "nobody is known to lead".to_owned(),
+                Ok(Ok(Some(Outcome::Unavailable(v1::Unavailable { reason })))) => reason,
+                Ok(Ok(None)) => "the answer is not understood".to_owned(),
+                Ok(Err(Refusal::Failed(reason))) => reason,
+                Ok(Err(Refusal::OtherCluster(error))) => return Err(error),
+                Err(_) => {
+                    let reason = format!("{address} did not say in time how it ended");
+                    return Err(ClientError::Unknown { reason });
+                }
+            };
+            if !reason.is_empty() {
+                self.targets.failed(&address, &reason);
+            }
+            if deadline <= Instant::now() + PAUSE {
+                let reason = self.targets.last_failure();
+                return Err(ClientError::Unavailable { reason });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn move_leader_at(&self, address: &str, to: &str) -> Result<Option<Outcome>, Refusal> {
+        // For its check alone: moving the leader of another cluster would be a mistake, too.
+        self.targets.cluster(address).await?;
+        let mut admin = self.targets.admin(address).map_err(Refusal::Failed)?;
+        let request = v1::MoveLeaderRequest { to: to.to_owned() };
+        match admin.move_leader(request).await {
+            Ok(response) => Ok(response.into_inner().outcome),
+            Err(status) => Err(Refusal::Failed(status_text(&status))),
+        }
+    }
+
+    /// Begins to save a snapshot of the node at `address`: of what it has executed now, or with
+    /// `stored` the newest one on its disk.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`] when it does not answer in time.
+    pub async fn save_snapshot(
+        &self,
+        address: &str,
+        stored: bool,
+    ) -> Result<SnapshotDownload, ClientError> {
+        let mut admin = self.targets.admin(address).map_err(unavailable(address))?;
+        let request = v1::SaveSnapshotRequest { stored };
+        let answer = timeout(self.options.timeout, admin.save_snapshot(request)).await;
+        Ok(SnapshotDownload {
+            parts: answered(address, answer)?,
+            address: address.to_owned(),
+            silence_max: self.options.timeout,
+            saved: None,
+        })
+    }
+
+    fn one_attempt(&self) -> Duration {
+        self.options.timeout.min(self.options.attempt_timeout)
+    }
+}
+
+/// A snapshot on its way from a node.
+#[derive(Debug)]
+pub struct SnapshotDownload {
+    parts: Streaming<v1::SaveSnapshotResponse>,
+    address: String,
+    silence_max: Duration,
+    saved: Option<SnapshotId>,
+}
+
+impl SnapshotDownload {
+    /// The next part of its bytes; `None` behind the last one.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`] when the node stopped sending: what came is not all of it.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        let failed = unavailable(&self.address);
+        let message = timeout(self.silence_max, self.parts.message()).await;
+        let message = message.map_err(|_| failed("sends no more of the snapshot".to_owned()))?;
+        let message = message.map_err(|status| failed(status_text(&status)))?;
+        match message.and_then(|response| response.event) {
+            Some(Event::Chunk(bytes)) => Ok(Some(bytes)),
+            Some(Event::Done(done)) => {
+                let number = |bytes: &[u8]| <[u8; 16]>::try_from(bytes).map(u128::from_be_bytes);
+                let (Ok(chain), Ok(digest)) = (number(&done.chain), number(&done.digest)) else {
+                    return Err(failed("does not say which snapshot it sent".to_owned()));
+                };
+                self.saved = Some(SnapshotId {
+                    slot: Slot::new(done.slot),
+                    chain: Chain::new(chain),
+                    bytes: done.bytes,
+                    digest,
+                });
+                Ok(None)
+            }
+            Some(Event::Unavailable(v1::Unavailable { reason })) => Err(failed(reason)),
+            Some(Event::Overloaded(_)) => Err(failed(
+                "saves too many snapshots already: try again later".to_owned(),
+            )),
+            None => Err(failed("ended in the middle of the snapshot".to_owned())),
+        }
+    }
+
+    /// Which snapshot it is, once all parts have come: what came must be checked against it.
+    #[must_use]
+    pub const fn id(&self) -> Option<SnapshotId> {
+        self.saved
+    }
+}
+
+fn unavailable(address: &str) -> impl Fn(String) -> ClientError {
+    move |reason| ClientError::Unavailable {
+        reason: format!("{address}: {reason}"),
+    }
+}
+
+fn answered<T>(
+    address: &str,
+    answer: Result<Result<tonic::Response<T>, tonic::Status>, tokio::time::error::Elapsed>,
+) -> Result<T, ClientError> {
+    match answer {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(unavailable(address)(status_text(&status))),
+        Err(_) => Err(unavailable(address)("does not answer".to_owned())),
+    }
+}

@@ -1,0 +1,263 @@
+//! Watching what is decided: a stream that survives the nodes that it comes from, and goes on
+//! behind the last slot that it gave. Knows nothing about what commands mean.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chil_core::{ClientId, Slot};
+use chil_proto::v1;
+use chil_proto::v1::decision::What;
+use chil_proto::v1::watch_response::Event;
+use futures_util::{Stream, stream};
+use tokio::time::{Instant, timeout};
+use tonic::Streaming;
+
+use super::targets::Refusal;
+use super::{Client, ClientError, WatchError, status_text};
+
+/// One decided slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Where it stands.
+    pub slot: Slot,
+    /// What stands there.
+    pub what: Decided,
+}
+
+/// What a slot holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// A command. One that was sent twice may stand in two slots: it is executed in the first.
+    Command {
+        /// The session; [`ClientId::NONE`] without one.
+        client: ClientId,
+        /// Its number in the session; 0 without one.
+        seq: u64,
+        /// What the state machine executes.
+        payload: Bytes,
+    },
+    /// A session is opened whose id is the slot, unless the nonce had opened one before.
+    Registration {
+        /// What the client drew for it.
+        nonce: u128,
+    },
+}
+
+/// The decisions of a cluster from some slot on, each once and in order, without end.
+#[derive(Debug)]
+pub struct Watch {
+    client: Client,
+    /// The slot due next; zero until the first connection: from what is decided next on.
+    next: Slot,
+    open: Option<(String, Streaming<v1::WatchResponse>)>,
+    /// Nothing was heard since; bounded by the client's timeout while nobody serves.
+    failing_since: Option<Instant>,
+    pause: Duration,
+}
+
+/// The first pause after a failure; it doubles from there to the last.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// A node that has been silent for so long is asked whether it still has a leader: cut off from
+/// the others, it would be silent for ever.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+
+impl Client {
+    /// Watches what is decided from slot `from` on; from [`Slot::ZERO`]: what is decided after
+    /// this call, and perhaps a little of what was decided before it.
+    #[must_use]
+    pub fn watch(&self, from: Slot) -> Watch {
+        Watch {
+            client: self.clone(),
+            next: from,
+            open: None,
+            failing_since: None,
+            pause: PAUSE_MIN,
+        }
+    }
+}
+
+impl Watch {
+    /// The next decision. Waits until there is one, on one node after the other.
+    ///
+    /// # Errors
+    /// [`WatchError::Compacted`] when the slot that is due was trimmed: the same would be said
+    /// again. [`WatchError::Client`] when no node served the watch for the client's timeout;
+    /// called again, it tries again.
+    pub async fn next(&mut self) -> Result<Decision, WatchError> {
+        loop {
+            let Some(address) = self.open() else {
+                match self.connect().await {
+                    Ok(()) => {}
+                    Err((address, Refusal::Failed(reason))) => {
+                        self.failed(&address, &reason).await?;
+                    }
+                    Err((_, Refusal::OtherCluster(error))) => return Err(error.into()),
+                }
+                continue;
+            };
+            let event = match self.receive(&address).await {
+                Ok(event) => event,
+                Err(reason) => {
+                    self.failed(&address, &reason).await?;
+                    continue;
+                }
+            };
+            match event {
+                Event::Decision(decision) => {
+                    if let Some(decision) = self.decided(&address, decision).await? {
+                        return Ok(decision);
+                    }
+                }
+                Event::Compacted(v1::Compacted { first_slot }) => {
+                    self.open = None;
+                    let first = Slot::new(first_slot);
+                    return Err(WatchError::Compacted { first });
+                }
+                Event::Unavailable(v1::Unavailable { reason }) => {
+                    self.failed(&address, &reason).await?;
+                }
+                Event::Overloaded(_) => self.failed(&address, "is overloaded").await?,
+                Event::WrongCluster(wrong) => {
+                    let targets = &self.client.targets;
+                    return Err(targets.other_cluster(&address, &wrong.cluster).into());
+                }
+            }
+        }
+    }
+
+    /// The same as a stream. It ends behind the first error.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Decision, WatchError>> + Send {
+        stream::unfold(Some(self), |watch| async {
+            let mut watch = watch?;
+            let next = watch.next().await;
+            let rest = next.is_ok().then_some(watch);
+            Some((next, rest))
+        })
+    }
+
+    /// The slot that comes next, if it is known.
+    #[must_use]
+    pub fn due(&self) -> Option<Slot> {
+        (self.next > Slot::ZERO).then_some(self.next)
+    }
+
+    fn open(&self) -> Option<String> {
+        self.open.as_ref().map(|(address, _)| address.clone())
+    }
+
+    async fn connect(&mut self) -> Result<(), (String, Refusal)> {
+        let address = self.client.targets.any();
+        let limit = self.client.options.attempt_timeout;
+        let opening = timeout(limit, self.ask(&address)).await;
+        let answer =
+            opening.unwrap_or_else(|_| Err(Refusal::Failed("did not answer in time".to_owned())));
+        match answer {
+            Ok(stream) => {
+                self.open = Some((address, stream));
+                Ok(())
+            }
+            Err(refusal) => Err((address, refusal)),
+        }
+    }
+
+    async fn ask(&mut self, address: &str) -> Result<Streaming<v1::WatchResponse>, Refusal> {
+        let targets = &self.client.targets;
+        let cluster = targets.cluster(address).await?;
+        if self.next == Slot::ZERO {
+            // As a number, so that nothing is left out when this connection ends before its
+            // first decision.
+            let status = self.client.status_of(address).await;
+            let status = status.map_err(|error| Refusal::Failed(error.to_string()))?;
+            self.next = Slot::new(status.commit.max(status.applied)).next();
+        }
+        let mut consensus = targets.consensus(address).map_err(Refusal::Failed)?;
+        let request = v1::WatchRequest {
+            from_slot: self.next.get(),
+            cluster,
+        };
+        match consensus.watch(request).await {
+            Ok(stream) => Ok(stream.into_inner()),
+            Err(status) => Err(Refusal::Failed(status_text(&status))),
+        }
+    }
+
+    /// What the open stream says next; the error says why it is of no use any more.
+    async fn receive(&mut self, address: &str) -> Result<Event, String> {
+        loop {
+            let Some((_, stream)) = &mut self.open else {
+                return Err("the stream is closed".to_owned());
+            };
+            match timeout(SILENCE_MAX, stream.message()).await {
+                Ok(Ok(Some(response))) => {
+                    return response
+                        .event
+                        .ok_or_else(|| "the answer is not understood".to_owned());
+                }
+                Ok(Ok(None)) => return Err("the node closed the stream".to_owned()),
+                Ok(Err(status)) => return Err(status_text(&status)),
+                Err(_) => match self.client.status_of(address).await {
+                    Ok(status) if status.happy => self.failing_since = None,
+                    Ok(_) => return Err("has no leader that works".to_owned()),
+                    Err(error) => return Err(error.to_string()),
+                },
+            }
+        }
+    }
+
+    /// Takes what stands in the next slot; `None` for what was given already.
+    async fn decided(
+        &mut self,
+        address: &str,
+        decision: v1::Decision,
+    ) -> Result<Option<Decision>, WatchError> {
+        let slot = Slot::new(decision.slot);
+        if slot < self.next {
+            return Ok(None);
+        }
+        let what = what(decision.what);
+        let (Some(what), true) = (what, slot == self.next) else {
+            let reason = format!(
+                "sent slot {slot} where {} was due, or nothing in it",
+                self.next
+            );
+            self.failed(address, &reason).await?;
+            return Ok(None);
+        };
+        self.next = slot.next();
+        self.failing_since = None;
+        self.pause = PAUSE_MIN;
+        Ok(Some(Decision { slot, what }))
+    }
+
+    /// Leaves the node, and pauses; gives up once nobody has served for the client's timeout.
+    async fn failed(&mut self, address: &str, reason: &str) -> Result<(), WatchError> {
+        self.open = None;
+        self.client.targets.failed(address, reason);
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() + self.pause >= self.client.options.timeout {
+            self.failing_since = None;
+            let reason = self.client.targets.last_failure();
+            return Err(ClientError::Unavailable { reason }.into());
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        Ok(())
+    }
+}
+
+fn what(what: Option<What>) -> Option<Decided> {
+    match what? {
+        What::Command(command) => Some(Decided::Command {
+            client: ClientId::new(command.client),
+            seq: command.seq,
+            payload: command.payload,
+        }),
+        What::Registration(registration) => {
+            let nonce = <[u8; 16]>::try_from(registration.nonce.as_ref()).ok()?;
+            Some(Decided::Registration {
+                nonce: u128::from_be_bytes(nonce),
+            })
+        }
+    }
+}
