@@ -164,10 +164,10 @@ fn replay(mut applier: Applier<KeyValue>, recovered: &Recovered, to: Slot) -> Ap
 }
 
 fn put(slot: Slot) -> EntryKind {
-    let command = KvCommand::Put {
-        key: Bytes::from(format!("key-{:06}", slot.get() % KEYS)),
-        value: Bytes::from(vec![7; 100]),
-    };
+    let command = KvCommand::put(
+        Bytes::from(format!("key-{:06}", slot.get() % KEYS)),
+        Bytes::from(vec![7; 100]),
+    );
     EntryKind::Command(Command::sessionless(command.encode()))
 }
 

@@ -42,7 +42,9 @@ pub struct Answer {
 pub struct Committed {
     /// Where it stands in the log.
     pub slot: Slot,
-    /// The key's version from now on.
+    /// Whether the write's condition held; a write without one is always applied.
+    pub applied: bool,
+    /// The key's version from now on, if it was applied.
     pub version: u64,
     /// The key's version before, if it had a value.
     pub previous: Option<u64>,
@@ -190,10 +192,7 @@ impl Node<KeyValue> {
         key: impl Into<Bytes>,
         value: impl Into<Bytes>,
     ) -> Result<Committed, ProposeError> {
-        let command = KvCommand::Put {
-            key: key.into(),
-            value: value.into(),
-        };
+        let command = KvCommand::put(key.into(), value.into());
         committed(&self.submit(command.encode()).await?)
     }
 
@@ -202,7 +201,7 @@ impl Node<KeyValue> {
     /// # Errors
     /// As [`Node::submit`].
     pub async fn delete(&self, key: impl Into<Bytes>) -> Result<Committed, ProposeError> {
-        let command = KvCommand::Delete { key: key.into() };
+        let command = KvCommand::delete(key.into());
         committed(&self.submit(command.encode()).await?)
     }
 
@@ -229,11 +228,19 @@ impl Node<KeyValue> {
 pub(crate) fn committed(executed: &Executed) -> Result<Committed, ProposeError> {
     let not_understood = |text| ProposeError::Rejected(Rejection::NotUnderstood(text));
     match KvReply::decode(&executed.reply) {
-        Ok(KvReply::Written { version, previous }) => Ok(Committed {
-            slot: executed.slot,
+        Ok(KvReply::Written {
+            applied,
             version,
             previous,
+        }) => Ok(Committed {
+            slot: executed.slot,
+            applied,
+            version,
+            previous: previous.map(|stamp| stamp.version),
         }),
+        Ok(KvReply::Decided { .. }) => Err(not_understood(
+            "a transaction, whose result is not a single write's".into(),
+        )),
         Ok(KvReply::Malformed) => Err(not_understood(
             "not a command of the key-value machine".into(),
         )),

@@ -155,10 +155,7 @@ impl Clients {
     pub(crate) fn place(&mut self, node: usize, now: u64) -> usize {
         let number = self.operations.len();
         let (key, value) = (Bytes::from_static(b"probe"), number.to_le_bytes().to_vec());
-        let command = KvCommand::Put {
-            key: key.clone(),
-            value: Bytes::from(value),
-        };
+        let command = KvCommand::put(key.clone(), Bytes::from(value));
         if let Some(in_flight) = self.in_flight.first_mut() {
             *in_flight += 1;
         }
@@ -192,14 +189,14 @@ impl Clients {
         }
         let key = key.clone();
         if self.dice.chance(self.plan.delete_ppm) {
-            return What::Write(KvCommand::Delete { key }.encode());
+            return What::Write(KvCommand::delete(key).encode());
         }
         // Every value is written once, so that a read names the write that it saw.
         let mut value = (number as u64).to_le_bytes().to_vec();
         let more = self.dice.below(self.plan.value_bytes_max.max(1));
         value.resize(8 + usize::try_from(more).unwrap_or(0), b'.');
         let value = Bytes::from(value);
-        What::Write(KvCommand::Put { key, value }.encode())
+        What::Write(KvCommand::put(key, value).encode())
     }
 
     fn how(&mut self, client: usize) -> How {

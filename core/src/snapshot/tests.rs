@@ -31,11 +31,8 @@ fn membership(addr: &str) -> Membership {
 }
 
 fn put(key: &str, value: &[u8]) -> Bytes {
-    KvCommand::Put {
-        key: Bytes::copy_from_slice(key.as_bytes()),
-        value: Bytes::copy_from_slice(value),
-    }
-    .encode()
+    let key = Bytes::copy_from_slice(key.as_bytes());
+    KvCommand::put(key, Bytes::copy_from_slice(value)).encode()
 }
 
 fn sessionless(key: &str, value: &[u8]) -> EntryKind {
@@ -104,7 +101,7 @@ fn the_bytes_are_pinned() {
     assert_eq!((id.slot.get(), id.bytes), (4, bytes.len() as u64));
     assert_eq!(
         (format!("{:032x}", id.digest), id.bytes),
-        ("6d237862cb122ca95df7017fa8c1bfda".into(), 396)
+        ("fae4d8f71be5c00ed892b88a3be7563d".into(), 421)
     );
 }
 
@@ -312,7 +309,7 @@ fn logs() -> impl Strategy<Value = Vec<Entry>> {
         2 => key.clone().prop_map(|key| sessionless(&key.to_string(), b"v")),
         1 => key.prop_map(|key| {
             let key = Bytes::from(key.to_string());
-            EntryKind::Command(Command::sessionless(KvCommand::Delete { key }.encode()))
+            EntryKind::Command(Command::sessionless(KvCommand::delete(key).encode()))
         }),
     ];
     proptest::collection::vec(kind, 1..60).prop_map(log)

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use chil::Slot;
 use chil::client::{Decided, Decision, WatchError};
-use chil::kv::KvCommand;
+use chil::kv::{Cond, KvCommand};
 use serde::Serialize;
 
 use super::connect::Target;
@@ -118,9 +118,17 @@ impl Line {
         }
         let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
         let (kind, key, value) = match KvCommand::decode(payload) {
-            Ok(KvCommand::Put { key, value }) => ("put", text(&key), text(&value)),
-            Ok(KvCommand::Delete { key }) => ("delete", text(&key), Some(String::new())),
-            Err(_) => ("command", None, None),
+            Ok(KvCommand::Put {
+                key,
+                value,
+                cond: Cond::Any,
+            }) => ("put", text(&key), text(&value)),
+            Ok(KvCommand::Delete {
+                key,
+                cond: Cond::Any,
+            }) => ("delete", text(&key), Some(String::new())),
+            // Whether a conditional one wrote anything is not in the log.
+            Ok(_) | Err(_) => ("command", None, None),
         };
         line.kind = kind;
         if key.is_none() || value.is_none() {
@@ -179,10 +187,7 @@ mod tests {
 
     #[test]
     fn a_line_says_what_was_decided() {
-        let put = KvCommand::Put {
-            key: "a".into(),
-            value: "x y".into(),
-        };
+        let put = KvCommand::put("a".into(), "x y".into());
         let put = command(3, put.encode());
         assert_eq!(Line::new(&put).shown(), "         7  put       a  x y");
         assert_eq!(
@@ -190,7 +195,7 @@ mod tests {
             serde_json::json!({"slot": 7, "kind": "put", "session": 3, "seq": 1, "key": "a",
                                "value": "x y"})
         );
-        let delete = command(0, KvCommand::Delete { key: "a".into() }.encode());
+        let delete = command(0, KvCommand::delete("a".into()).encode());
         assert_eq!(
             json(&delete),
             serde_json::json!({"slot": 7, "kind": "delete", "key": "a"})
@@ -210,10 +215,7 @@ mod tests {
             json(&foreign),
             serde_json::json!({"slot": 7, "kind": "command", "payload_hex": "ff00"})
         );
-        let put = KvCommand::Put {
-            key: "a".into(),
-            value: Bytes::from_static(b"\xff"),
-        };
+        let put = KvCommand::put("a".into(), Bytes::from_static(b"\xff"));
         let put = json(&command(0, put.encode()));
         assert_eq!(put["key"], "a");
         assert!(put["payload_hex"].is_string() && put["value"].is_null());

@@ -48,9 +48,10 @@ impl Reads {
         }
         self.modelled = slot;
         let (key, value) = match KvCommand::decode(payload) {
-            Ok(KvCommand::Put { key, value }) => (key, Some(value)),
-            Ok(KvCommand::Delete { key }) => (key, None),
-            Err(_) => return,
+            Ok(KvCommand::Put { key, value, .. }) => (key, Some(value)),
+            Ok(KvCommand::Delete { key, .. }) => (key, None),
+            // The workload has no transactions, and its writes no conditions.
+            Ok(KvCommand::Txn(_)) | Err(_) => return,
         };
         let versions = self.versions.entry(key).or_default();
         versions.push(Version { slot, value });
@@ -90,7 +91,7 @@ mod tests {
 
     fn put(value: &'static [u8]) -> Bytes {
         let (key, value) = (Bytes::from_static(b"k"), Bytes::from_static(value));
-        KvCommand::Put { key, value }.encode()
+        KvCommand::put(key, value).encode()
     }
 
     #[test]

@@ -37,10 +37,7 @@ impl Rig {
 
     fn proposal(&mut self, text: &str) -> (Token, Input) {
         let key = Bytes::copy_from_slice(text.as_bytes());
-        let put = KvCommand::Put {
-            value: key.clone(),
-            key,
-        };
+        let put = KvCommand::put(key.clone(), key);
         let command = Command::sessionless(put.encode());
         let token = self.token();
         (token, Input::Propose { token, command })

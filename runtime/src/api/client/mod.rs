@@ -220,11 +220,7 @@ impl Client {
         key: impl Into<Bytes>,
         value: impl Into<Bytes>,
     ) -> impl Future<Output = Result<Committed, ClientError>> + Send {
-        let command = KvCommand::Put {
-            key: key.into(),
-            value: value.into(),
-        };
-        self.write(command)
+        self.write(KvCommand::put(key.into(), value.into()))
     }
 
     /// Removes `key`.
@@ -235,7 +231,7 @@ impl Client {
         &self,
         key: impl Into<Bytes>,
     ) -> impl Future<Output = Result<Committed, ClientError>> + Send {
-        self.write(KvCommand::Delete { key: key.into() })
+        self.write(KvCommand::delete(key.into()))
     }
 
     /// The value of `key` and its version; `None` if it has none. As fresh as can be.
@@ -259,9 +255,11 @@ impl Client {
         let answer = self.query(query.encode(), options).await?;
         match KvAnswer::decode(&answer.answer) {
             Ok(KvAnswer::Value(value)) => Ok(value),
-            Ok(KvAnswer::Count(_) | KvAnswer::Malformed) | Err(_) => Err(ClientError::Rejected {
-                reason: "the cluster's state machine is not the key-value machine".to_owned(),
-            }),
+            Ok(KvAnswer::Count(_) | KvAnswer::Page { .. } | KvAnswer::Malformed) | Err(_) => {
+                Err(ClientError::Rejected {
+                    reason: "the cluster's state machine is not the key-value machine".to_owned(),
+                })
+            }
         }
     }
 
