@@ -161,7 +161,9 @@ async fn main() -> Result<()> {
         };
         println!(
             "{}: slot {}, digest {:032x}",
-            status.name, status.applied, status.digest
+            status.name,
+            status.applied,
+            status.digest.unwrap_or_default()
         );
     }
     for node in &nodes {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chil_core::{Config, Lease, NodeId, StateMachine};
+use chil_core::{Config, Lease, NodeId, SessionLimits, SnapshotPolicy, StateMachine};
 
 use crate::clock::random_u64;
 use crate::config::{AddressError, Peer, PeerList};
@@ -48,6 +48,8 @@ pub struct NodeBuilder {
     pub(crate) single_node: bool,
     pub(crate) insecure: bool,
     pub(crate) lease: Option<Lease>,
+    pub(crate) snapshots: SnapshotPolicy,
+    pub(crate) sessions: SessionLimits,
     protocol: Vec<Change>,
 }
 
@@ -73,6 +75,8 @@ impl NodeBuilder {
             single_node: false,
             insecure: false,
             lease: None,
+            snapshots: SnapshotPolicy::default(),
+            sessions: SessionLimits::default(),
             protocol: Vec::new(),
         }
     }
@@ -133,6 +137,23 @@ impl NodeBuilder {
             duration_us,
             drift_ppm,
         });
+        self
+    }
+
+    /// Takes a snapshot of the state machine behind every so many slots or bytes of the log. Give
+    /// all nodes the same, so that they take them in the same slots: a transfer to a node that
+    /// was away then goes on from another one when the first fails. Default: 65,536 slots or
+    /// 64 MiB, whichever comes first.
+    pub fn snapshots(mut self, policy: SnapshotPolicy) -> Self {
+        self.snapshots = policy;
+        self
+    }
+
+    /// How many sessions of clients are kept, and how much of replies for them. It must be the
+    /// same on all nodes and for as long as the cluster lives: which session is evicted is part
+    /// of the replicated state. Default: 65,536 sessions and 256 MiB.
+    pub fn sessions(mut self, limits: SessionLimits) -> Self {
+        self.sessions = limits;
         self
     }
 
@@ -253,6 +274,8 @@ impl std::fmt::Debug for NodeBuilder {
             .field("single_node", &self.single_node)
             .field("insecure", &self.insecure)
             .field("lease", &self.lease)
+            .field("snapshots", &self.snapshots)
+            .field("sessions", &self.sessions)
             .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use chil_core::Time;
+use chil_core::{Span, Time};
 
 use crate::ports::Clock;
 
@@ -41,6 +41,11 @@ fn monotonic_nanos() -> u64 {
     use std::time::Instant;
     static START: OnceLock<Instant> = OnceLock::new();
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The same span in the words of the standard library.
+pub(crate) const fn duration(span: Span) -> Duration {
+    Duration::from_nanos(span.nanos())
 }
 
 /// A number that nobody else draws: from the keys that the standard library gets from the system.

@@ -33,6 +33,14 @@ pub enum StartError {
     /// What the directory holds and the settings do not fit together.
     #[error("data directory: {0}")]
     Recover(#[from] RecoverError),
+    /// The state machine panicked on its own snapshot.
+    #[error("the state machine panicked while it restored the snapshot of slot {slot}: {panic}")]
+    Restore {
+        /// Everything up to here is in it.
+        slot: Slot,
+        /// What the panic said.
+        panic: String,
+    },
     /// The data directory belongs to a cluster, but to another one than the settings describe.
     #[error(
         "{dir} belongs to a cluster of {members}, but the settings mean {meant}: name the \
@@ -64,6 +72,14 @@ pub enum NodeError {
         slot: Slot,
         /// What the panic said.
         panic: String,
+    },
+    /// A snapshot cannot be restored: the state of this node is not usable.
+    #[error("cannot restore the snapshot of slot {slot}: {reason}")]
+    Restore {
+        /// Everything up to here is in it.
+        slot: Slot,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A cluster cannot be formed, or joined, with these peers.
     #[error("cannot join the cluster: {0}")]
@@ -159,9 +175,47 @@ pub enum ReadError {
         /// The pause.
         retry_after: Duration,
     },
+    /// The node did not execute in time what the read has to see: try again, or another node.
+    #[error("the node has executed slot {applied}, but the read needs slot {needed}")]
+    Behind {
+        /// What it has executed.
+        applied: Slot,
+        /// What the read has to see.
+        needed: Slot,
+    },
     /// The state machine could not answer.
     #[error("the state machine cannot answer: {0}")]
     Failed(String),
+    /// The node is shutting down or has ended.
+    #[error("the node has stopped")]
+    Stopped,
+}
+
+/// Why leadership was not handed over. Whoever led before leads still, or somebody will.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// This node does not lead: ask the hint, or try a little later.
+    #[error("not the leader{}", hint_text(hint))]
+    NotLeader {
+        /// The leader's address, as far as this node knows.
+        hint: Option<String>,
+    },
+    /// No member is called that, or it cannot lead: it is the leader itself, has no vote, or
+    /// does not say that it is able to.
+    #[error("'{name}' cannot take over: name another member that votes and works")]
+    BadTarget {
+        /// The name.
+        name: String,
+    },
+    /// No other member answers heartbeats and is able to lead.
+    #[error("no other member is able to lead now")]
+    NoTarget,
+    /// Another transfer is under way.
+    #[error("another transfer is under way: try again a little later")]
+    Busy,
+    /// The target did not come to lead in time.
+    #[error("the target did not take over in time")]
+    TimedOut,
     /// The node is shutting down or has ended.
     #[error("the node has stopped")]
     Stopped,

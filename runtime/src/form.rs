@@ -3,14 +3,17 @@
 
 use std::pin::pin;
 
-use chil_core::forming::{Forming, FormingConfig, FormingInput, FormingOutput, FormingPeer};
-use chil_core::{Config, DiskId, Lane, Meta, Slot, Time};
+use chil_core::forming::{
+    Forming, FormingConfig, FormingInput, FormingOutput, FormingPeer, Obstacle,
+};
+use chil_core::{Config, DiskId, Lane, Lease, Meta, Slot, Time};
 use chil_proto::Frame;
 use tokio::sync::mpsc;
 
 use crate::builder::{NodeBuilder, setting};
 use crate::config::Peer;
-use crate::error::{NodeError, ProposeError, ReadError, StartError};
+use crate::error::{NodeError, ProposeError, ReadError, StartError, TransferError};
+use crate::explain::{Finding, Topic};
 use crate::net::inbox::Inbox;
 use crate::net::peer::Links;
 use crate::node::About;
@@ -18,6 +21,7 @@ use crate::ports::{Clock, Network};
 use crate::request::Request;
 use crate::shutdown::Stopped;
 use crate::status::{NodeStatus, Phase};
+use crate::watch::WatchError;
 
 /// The automaton for what the node was told about its cluster.
 pub(crate) fn automaton(
@@ -51,6 +55,8 @@ pub(crate) fn automaton(
 pub(crate) struct Driver<'a, N, C> {
     pub(crate) about: &'a About,
     pub(crate) automaton: Forming,
+    /// What the node was told about leases.
+    pub(crate) lease: Option<Lease>,
     pub(crate) links: &'a mut Links<N, C>,
     pub(crate) clock: C,
     pub(crate) inbox: &'a mut Inbox,
@@ -108,14 +114,30 @@ impl<N: Network, C: Clock> Driver<'_, N, C> {
 
     fn answer(&self, request: Request) {
         match request {
-            Request::Propose { reply, .. } => {
+            Request::Propose { reply, .. } | Request::Register { reply, .. } => {
                 reply.send(Err(ProposeError::NotLeader { hint: None }));
             }
-            Request::Read { read, .. } => {
-                drop(read.reply.send(Err(ReadError::NotLeader { hint: None })));
+            Request::Read { read, .. } => read.send(Err(ReadError::NotLeader { hint: None })),
+            Request::Watch { reply, .. } => drop(reply.send(Err(WatchError::Forming))),
+            Request::Transfer { reply, .. } => {
+                drop(reply.send(Err(TransferError::NotLeader { hint: None })));
             }
+            // There is no state yet.
+            Request::ReadStored { .. } | Request::Freeze(_) => {}
+            Request::Explain(reply) => drop(reply.send(self.findings())),
             Request::Status(reply) => drop(reply.send(self.status())),
         }
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let finding = |obstacle: &Obstacle| Finding {
+            topic: Topic::Forming,
+            code: "forming-waits",
+            about: None,
+            text: format!("the cluster is not formed yet: {obstacle}"),
+            facts: Vec::new(),
+        };
+        self.automaton.explain().iter().map(finding).collect()
     }
 
     fn status(&self) -> NodeStatus {
@@ -132,7 +154,10 @@ impl<N: Network, C: Clock> Driver<'_, N, C> {
             replica: None,
             members: Vec::new(),
             applied: Slot::ZERO,
-            digest: 0,
+            digest: None,
+            sessions: None,
+            age: None,
+            lease: self.lease,
             links: self.links.status(),
         }
     }

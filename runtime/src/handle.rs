@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chil_core::kv::{KeyValue, KvAnswer, KvCommand, KvQuery, KvReply, Versioned};
-use chil_core::{Command, Slot, Span};
+use chil_core::{ClientId, Command, Slot, Span};
 use tokio::sync::watch;
 
 use crate::builder::NodeBuilder;
 use crate::clock::SystemClock;
-use crate::error::{NodeError, ProposeError, ReadError, Rejection};
+use crate::error::{NodeError, ProposeError, ReadError, Rejection, TransferError};
+use crate::explain::Finding;
 use crate::ports::Clock;
 use crate::request::Requests;
 use crate::shutdown::{Ended, Stop, Stopper, ended};
 use crate::status::{MemberInfo, NodeStatus};
+use crate::watch::{Watch, WatchError};
 
 /// A command's outcome: it is decided, and this node has executed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,9 @@ pub struct Answer {
     pub answer: Bytes,
     /// The last slot that was executed when it was given.
     pub applied: Slot,
+    /// Of a [`Consistency::Stale`] read: for how long the node has not known that what it has
+    /// executed was everything decided; `None` when it never has.
+    pub age: Option<Duration>,
 }
 
 /// A write of the key-value machine that is decided and executed.
@@ -114,6 +119,24 @@ impl<S> Node<S> {
         self.shared.requests.submit(command).await
     }
 
+    /// As [`Node::submit`], with what makes the command execute once however often it is sent:
+    /// its session, its number in it, and up to which number its client has seen the outcomes.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]: each variant says whether the command can have been executed.
+    pub async fn submit_command(&self, command: Command) -> Result<Executed, ProposeError> {
+        self.shared.requests.submit(command).await
+    }
+
+    /// Opens a session. `nonce` is random, drawn once for each session that is wanted: asked
+    /// again with the same one, the cluster opens no second session.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub async fn register(&self, nonce: u128) -> Result<ClientId, ProposeError> {
+        self.shared.requests.register(nonce).await
+    }
+
     /// Asks the state machine.
     ///
     /// # Errors
@@ -123,8 +146,56 @@ impl<S> Node<S> {
         query: impl Into<Bytes>,
         consistency: Consistency,
     ) -> Result<Answer, ReadError> {
+        self.query_from(query, consistency, Slot::ZERO).await
+    }
+
+    /// As [`Node::query`], of a state that has executed `min_slot` at least: with the slot of
+    /// its own last write, whoever asks reads its own writes from any node. Waits for it for a
+    /// second.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn query_from(
+        &self,
+        query: impl Into<Bytes>,
+        consistency: Consistency,
+        min_slot: Slot,
+    ) -> Result<Answer, ReadError> {
         let requests = &self.shared.requests;
-        requests.query(query.into(), consistency).await
+        requests.query(query.into(), consistency, min_slot).await
+    }
+
+    /// Follows what is decided, from slot `from` on; without one, from what this node has not
+    /// executed yet.
+    ///
+    /// # Errors
+    /// [`WatchError::Stopped`] if the node has ended. What is not there (any more) is told by
+    /// [`Watch::next`].
+    pub async fn watch(&self, from: Option<Slot>) -> Result<Watch, WatchError> {
+        let requests = self.shared.requests.clone();
+        let from = match from {
+            Some(from) => from,
+            None => {
+                let status = requests.status().await.ok_or(WatchError::Stopped)?;
+                status.applied.next()
+            }
+        };
+        Ok(Watch::new(requests, from))
+    }
+
+    /// Has this leader hand its leadership over, to the member called `to` or to whoever suits
+    /// best, and says who leads then.
+    ///
+    /// # Errors
+    /// See [`TransferError`].
+    pub async fn transfer_leadership(&self, to: Option<&str>) -> Result<MemberInfo, TransferError> {
+        self.shared.requests.transfer(to.map(str::to_owned)).await
+    }
+
+    /// What stands in the way of what: why nobody leads, why a peer is behind, what proposals
+    /// wait for. Empty when nothing does; `None` once the node has ended.
+    pub async fn explain(&self) -> Option<Vec<Finding>> {
+        self.shared.requests.explain().await
     }
 
     /// How things stand; `None` once the node has ended.
@@ -161,8 +232,9 @@ impl<S> Node<S> {
         }
     }
 
-    /// Ends the node: takes nothing new, finishes what is in flight, closes. What is not
-    /// finished by `deadline` is given up (its outcome unknown), so this returns soon after.
+    /// Ends the node: takes nothing new, finishes what is in flight, hands its leadership over,
+    /// closes. What is not finished by `deadline` is given up (its outcome unknown), so this
+    /// returns soon after.
     ///
     /// # Errors
     /// What the node failed with, if it did before it was shut down.

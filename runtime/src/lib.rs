@@ -54,6 +54,8 @@ pub mod config;
 #[cfg(feature = "grpc")]
 mod error;
 #[cfg(feature = "grpc")]
+mod explain;
+#[cfg(feature = "grpc")]
 mod form;
 #[cfg(feature = "grpc")]
 mod handle;
@@ -77,9 +79,14 @@ mod status;
 pub mod storage;
 #[cfg(feature = "grpc")]
 mod telemetry;
+#[cfg(feature = "grpc")]
+mod watch;
 
 pub use chil_core::kv::{self, KeyValue, Versioned};
-pub use chil_core::{Config as ProtocolConfig, FrozenState, Slot, Span, StateMachine, canonical};
+pub use chil_core::{
+    ClientId, Command, Config as ProtocolConfig, FrozenState, Lease, SessionLimits, Slot,
+    SnapshotPolicy, Span, StateMachine, canonical,
+};
 pub use config::Peer;
 
 #[cfg(feature = "grpc")]
@@ -88,10 +95,12 @@ pub use {
     builder::{ListedPeer, NodeBuilder, NodeReady},
     chil_proto::v1 as proto,
     clock::SystemClock,
-    error::{NodeError, ProposeError, ReadError, Rejection, StartError},
+    error::{NodeError, ProposeError, ReadError, Rejection, StartError, TransferError},
+    explain::{Finding, Topic},
     handle::{Answer, Committed, Consistency, Executed, Node},
     net::LinkStatus,
     status::{MemberInfo, NodeStatus, Phase},
+    watch::{Decided, Decision, Watch, WatchError},
 };
 
 /// Compiles what the README shows.

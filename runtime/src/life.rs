@@ -8,16 +8,18 @@ use std::time::{Duration, SystemTime};
 
 use chil_core::forming::Forming;
 use chil_core::membership::MembershipWarning;
-use chil_core::{ClusterId, Config, Meta, NodeId, RecoverError, Recovered, Replica, StateMachine};
+use chil_core::{
+    Applier, ClusterId, Config, Lease, Meta, NodeId, RecoverError, Recovered, Replica, StateMachine,
+};
 use chil_proto::decode::FRAME_BYTES_MAX;
 use chil_proto::v1::admin_server::AdminServer;
 use chil_proto::v1::consensus_server::ConsensusServer;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
-use crate::api::{AdminService, ConsensusService};
+use crate::api::{AdminService, ConsensusService, Saver, WATCHERS_MAX};
 use crate::apply::{Apply, panic_text};
 use crate::book::Book;
 use crate::builder::{NodeReady, setting};
@@ -31,14 +33,15 @@ use crate::net::inbox::Inbox;
 use crate::net::peer::Links;
 use crate::net::server::{PeerServer, serve};
 use crate::net::transport::{self, LinkHandler, TonicNetwork};
-use crate::node::{About, NodeLoop, Pending};
-use crate::open::{bind, disk_of, open, write_meta};
+use crate::node::{About, NodeLoop, Parts};
+use crate::open::{bind, disk_of, open, restore, write_meta};
 use crate::ports::Clock;
 use crate::request::{Request, Requests};
 use crate::shutdown::{self, Stop, Stopped, Stopper};
 use crate::status::MemberInfo;
+use crate::storage::snapshot_thread::SnapshotThread;
 use crate::storage::thread::WalThread;
-use crate::storage::{Opened, RealDisk, StorageError, Store, Unformed};
+use crate::storage::{self, Opened, RealDisk, Snapshots, StorageError, Store};
 
 /// Bytes that a message may have besides its payload.
 const MESSAGE_SLACK: u64 = 1 << 20;
@@ -55,6 +58,7 @@ impl<S: StateMachine> NodeReady<S> {
     /// See [`StartError`]. Nothing runs then.
     pub async fn start(self) -> Result<Node<S>, StartError> {
         let Self { mut node, machine } = self;
+        let applier = Applier::with_limits(machine, node.snapshots, node.sessions);
         let config = node.config()?;
         let data_dir = node.data_dir.take().ok_or_else(|| {
             let problem = "not set: name a directory for this node's log";
@@ -77,50 +81,66 @@ impl<S: StateMachine> NodeReady<S> {
             Opened::Formed(store, recovered) => {
                 check_members(&dir, &recovered.meta, &others, node.single_node)?;
                 check_lease(&recovered.meta, node.lease)?;
-                Home::Formed(Box::new(member(store, recovered, config.clone())?))
+                let snapshots = store.snapshots(&recovered)?;
+                let snap = recovered.meta.snap.map(|snap| snap.id);
+                let (snapshots, applier) = restore(&node.name, snap, snapshots, applier).await?;
+                let member = member(store, snapshots, recovered, config.clone(), applier)?;
+                Home::Formed(Box::new(member))
             }
             Opened::Unformed(unformed) => {
                 let (disk, now) = (about.disk, SystemClock.now());
                 let address = &about.address;
                 let automaton = form::automaton(&node, &config, disk, address, &others, now)?;
-                Home::Unformed(Box::new(unformed), Box::new(automaton))
+                Home::Unformed(Box::new(Unformed {
+                    directory: unformed,
+                    automaton,
+                    lease: node.lease,
+                    applier,
+                }))
             }
         };
-        Ok(run(
-            config,
-            about,
-            machine,
-            home,
-            &others,
-            (listener, local_addr),
-        ))
+        Ok(run(config, about, home, &others, (listener, local_addr)))
     }
 }
 
 /// The data directory, opened, with what is to happen to it.
-enum Home {
-    Formed(Box<Member>),
-    Unformed(Box<Unformed<RealDisk>>, Box<Forming>),
+enum Home<S> {
+    Formed(Box<Member<S>>),
+    Unformed(Box<Unformed<S>>),
+}
+
+/// A node whose directory belongs to no cluster yet.
+struct Unformed<S> {
+    directory: storage::Unformed<RealDisk>,
+    automaton: Forming,
+    lease: Option<Lease>,
+    applier: Applier<S>,
 }
 
 /// What makes a node a member of a cluster.
-struct Member {
+struct Member<S> {
     store: Store<RealDisk>,
+    snapshots: Snapshots<RealDisk>,
     meta: Meta,
     replica: Replica,
+    applier: Applier<S>,
 }
 
-fn member(
+fn member<S>(
     store: Store<RealDisk>,
+    snapshots: Snapshots<RealDisk>,
     recovered: Recovered,
     config: Config,
-) -> Result<Member, RecoverError> {
+    applier: Applier<S>,
+) -> Result<Member<S>, RecoverError> {
     let meta = recovered.meta.clone();
     let replica = Replica::recover(config, recovered, SystemClock.now())?;
     Ok(Member {
         store,
+        snapshots,
         meta,
         replica,
+        applier,
     })
 }
 
@@ -128,8 +148,7 @@ fn member(
 fn run<S: StateMachine>(
     config: Config,
     about: About,
-    machine: S,
-    home: Home,
+    home: Home<S>,
     others: &[Peer],
     (listener, local_addr): (TcpListener, SocketAddr),
 ) -> Node<S> {
@@ -154,13 +173,12 @@ fn run<S: StateMachine>(
             let (name, address) = (&about.name, &about.address);
             Some(Introduction::new(name, address, &member.meta, others))
         }
-        Home::Unformed(..) => None,
+        Home::Unformed(_) => None,
     };
     let life = Life {
         links: Links::new(network.clone(), SystemClock, retry_max, random_u64()),
         about,
         config,
-        machine,
         inbox: Inbox::open(network),
         requests: to_loop,
         stopped,
@@ -199,9 +217,11 @@ fn routes(
         requests: requests.clone(),
         cluster: Arc::clone(cluster),
         stopped: stopped.clone(),
+        watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
     });
     let admin = AdminServer::new(AdminService {
         requests: requests.clone(),
+        saver: Saver::new(requests.clone(), stopped.clone()),
     });
     Routes::new(PeerServer(links_in))
         .add_service(consensus.max_decoding_message_size(with_slack(config.value_bytes_max)))
@@ -209,10 +229,9 @@ fn routes(
 }
 
 /// What a node consists of before it knows whether it belongs to a cluster.
-struct Life<S> {
+struct Life {
     about: About,
     config: Config,
-    machine: S,
     links: Links<TonicNetwork, SystemClock>,
     inbox: Inbox,
     requests: mpsc::Receiver<Request>,
@@ -225,15 +244,16 @@ struct Life<S> {
     introduction: Option<Introduction>,
 }
 
-impl<S: StateMachine> Life<S> {
+impl Life {
     /// Forms a cluster first if the directory belongs to none, then serves until the end.
-    async fn run(mut self, home: Home) -> Result<(), NodeError> {
+    async fn run<S: StateMachine>(mut self, home: Home<S>) -> Result<(), NodeError> {
         let member = match home {
             Home::Formed(member) => *member,
-            Home::Unformed(unformed, automaton) => {
+            Home::Unformed(unformed) => {
                 let forming = form::Driver {
                     about: &self.about,
-                    automaton: *automaton,
+                    automaton: unformed.automaton,
+                    lease: unformed.lease,
                     links: &mut self.links,
                     clock: SystemClock,
                     inbox: &mut self.inbox,
@@ -247,18 +267,22 @@ impl<S: StateMachine> Life<S> {
                     }
                     return Ok(());
                 };
-                let (store, recovered) = write_meta(*unformed, meta).await?;
-                member(store, recovered, self.config.clone())?
+                let (store, recovered) = write_meta(unformed.directory, meta).await?;
+                let snapshots = store.snapshots(&recovered).map_err(storage_failed)?;
+                let (config, applier) = (self.config.clone(), unformed.applier);
+                member(store, snapshots, recovered, config, applier)?
             }
         };
         self.serve(member).await
     }
 
-    async fn serve(mut self, member: Member) -> Result<(), NodeError> {
+    async fn serve<S: StateMachine>(mut self, member: Member<S>) -> Result<(), NodeError> {
         let Member {
             store,
+            snapshots,
             meta,
             replica,
+            applier,
         } = member;
         let (node, address) = (self.config.node, self.about.address.as_str());
         let book = Book::new(&meta.membership, node, address, &self.named);
@@ -276,19 +300,16 @@ impl<S: StateMachine> Life<S> {
         for warning in meta.membership.warnings() {
             tracing::warn!(node = self.about.name, "{}", warning_text(&warning));
         }
-        let storage = WalThread::start(store).map_err(|source| {
-            NodeError::Storage(Arc::new(StorageError::Io {
-                file: "chil-wal".to_owned(),
-                what: "start a thread",
-                source,
-            }))
-        })?;
-        let node = NodeLoop {
+        let storage = WalThread::start(store).map_err(|e| no_thread("chil-wal", e))?;
+        let snapshots = SnapshotThread::start(snapshots);
+        let snapshots = snapshots.map_err(|e| no_thread("chil-snapshots", e))?;
+        let node = NodeLoop::new(Parts {
             about: self.about,
             meta,
             replica,
-            apply: Apply::new(self.machine),
+            apply: Apply::new(applier),
             storage,
+            snapshots,
             links: self.links,
             clock: SystemClock,
             inbox: self.inbox,
@@ -297,12 +318,7 @@ impl<S: StateMachine> Life<S> {
             book,
             leader: self.leader,
             introduction: self.introduction,
-            refused: None,
-            leader_may_differ: true,
-            pending: Pending::default(),
-            wake: chil_core::Time::ZERO,
-            drain_until: None,
-        };
+        });
         node.run().await
     }
 }
@@ -341,6 +357,18 @@ impl Closing {
         }
         outcome
     }
+}
+
+fn storage_failed(error: StorageError) -> NodeError {
+    NodeError::Storage(Arc::new(error))
+}
+
+fn no_thread(name: &str, source: std::io::Error) -> NodeError {
+    storage_failed(StorageError::Io {
+        file: name.to_owned(),
+        what: "start a thread",
+        source,
+    })
 }
 
 fn named(others: &[Peer]) -> BTreeMap<NodeId, String> {

@@ -4,15 +4,17 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use chil_core::{DiskId, Meta, Recovered};
+use chil_core::{Applier, DiskId, Meta, Recovered, SnapshotId, StateMachine};
 use tokio::net::{TcpListener, UdpSocket};
 
+use crate::apply::panic_text;
 use crate::builder::{NodeBuilder, setting};
 use crate::clock::random_u128;
 use crate::config::check_address;
 use crate::error::{NodeError, StartError};
-use crate::storage::{Opened, RealDisk, Store, Unformed};
+use crate::storage::{Opened, RealDisk, Snapshots, Store, Unformed};
 
 /// Listens on `address`, before anything else is done: it fails most often.
 pub(crate) async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -45,6 +47,46 @@ pub(crate) async fn write_meta(
     let written = writing.await.map_err(|_| NodeError::Runtime)?;
     written.map_err(|error| NodeError::Storage(Arc::new(error)))
 }
+
+/// Lets the state machine begin with the snapshot that the directory's log begins behind. Off the
+/// runtime's threads; a large one takes its time, and must not look like a hang.
+pub(crate) async fn restore<S: StateMachine>(
+    node: &str,
+    snapshot: Option<SnapshotId>,
+    mut snapshots: Snapshots<RealDisk>,
+    mut applier: Applier<S>,
+) -> Result<(Snapshots<RealDisk>, Applier<S>), StartError> {
+    let Some(id) = snapshot else {
+        return Ok((snapshots, applier));
+    };
+    let (slot, bytes, began) = (id.slot, id.bytes, Instant::now());
+    tracing::info!(node, %slot, bytes, "restores its snapshot");
+    let mut restoring = tokio::task::spawn_blocking(move || {
+        let restored = snapshots.restore(&id, &mut applier);
+        restored.map(|_| (snapshots, applier))
+    });
+    let restored = loop {
+        match tokio::time::timeout(NEWS_EVERY, &mut restoring).await {
+            Ok(restored) => break restored,
+            Err(_) => {
+                let so_far = began.elapsed();
+                tracing::info!(node, %slot, bytes, ?so_far, "still restores its snapshot");
+            }
+        }
+    };
+    let restored = restored.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => StartError::Restore {
+            slot,
+            panic: panic_text(panic.as_ref()),
+        },
+        Err(_) => StartError::Runtime,
+    })??;
+    tracing::info!(node, %slot, bytes, took = ?began.elapsed(), "restored its snapshot");
+    Ok(restored)
+}
+
+/// How often it is told that a restore goes on.
+const NEWS_EVERY: Duration = Duration::from_secs(2);
 
 impl NodeBuilder {
     /// Where others shall reach this node, which listens on `local`.

@@ -1,9 +1,9 @@
 //! A node's state as plain data for people: what `Node::status` returns and the CLI prints.
 //! Knows nothing about how it is gathered or shown.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use chil_core::{DiskId, NodeId, Slot};
+use chil_core::{DiskId, Lease, NodeId, Slot};
 
 use crate::net::LinkStatus;
 
@@ -30,8 +30,16 @@ pub struct NodeStatus {
     pub members: Vec<MemberInfo>,
     /// Last slot executed.
     pub applied: Slot,
-    /// Digest of the state machine after that slot: equal on all nodes that executed as much.
-    pub digest: u128,
+    /// Digest of the state after that slot, sessions included: equal on all nodes that executed
+    /// as much. `None` while a snapshot is being installed.
+    pub digest: Option<u128>,
+    /// Sessions that are open; `None` while a snapshot is being installed.
+    pub sessions: Option<u64>,
+    /// For how long the node has not known that what it has executed was everything decided;
+    /// `None` when it never has.
+    pub age: Option<Duration>,
+    /// How leaders may serve reads without a round trip, if they may: what the members agreed on.
+    pub lease: Option<Lease>,
     /// The outbound connections.
     pub links: Vec<LinkStatus>,
 }

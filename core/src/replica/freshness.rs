@@ -72,8 +72,10 @@ impl Replica {
         }
     }
 
-    /// The last instant at which this node's state was as new as its leader said.
-    pub(super) fn fresh_at(&self) -> Option<Time> {
+    /// The last instant at which this node's state was as new as its leader said: see
+    /// [`Status::fresh_at`](crate::Status::fresh_at).
+    #[must_use]
+    pub fn fresh_at(&self) -> Option<Time> {
         if self.knows_all_decided() && self.commit <= self.applied {
             Some(self.now)
         } else {

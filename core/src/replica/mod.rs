@@ -339,6 +339,12 @@ impl Replica {
         &self.meta.membership
     }
 
+    /// No ballot below this is answered any more: who owns it leads, if anybody does.
+    #[must_use]
+    pub const fn promised(&self) -> Ballot {
+        self.meta.promised
+    }
+
     /// The state as plain data.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -2,11 +2,13 @@
 
 use std::time::UNIX_EPOCH;
 
-use bytes::Bytes;
 use chil_core::{Ballot, NodeId, Role};
 use chil_proto::v1;
 use tonic::{Request, Response, Status};
 
+use super::outcome::{self, big_endian, millis, moved};
+use super::save::{Parts, Saver, snapshot};
+use crate::explain::{Finding, Topic};
 use crate::request::Requests;
 use crate::status::{MemberInfo, NodeStatus, Phase};
 
@@ -14,6 +16,7 @@ use crate::status::{MemberInfo, NodeStatus, Phase};
 #[derive(Clone, Debug)]
 pub(crate) struct AdminService {
     pub(crate) requests: Requests,
+    pub(crate) saver: Saver,
 }
 
 #[tonic::async_trait]
@@ -32,25 +35,32 @@ impl v1::admin_server::Admin for AdminService {
         &self,
         _request: Request<v1::ExplainRequest>,
     ) -> Result<Response<v1::ExplainResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+        match self.requests.explain().await {
+            Some(findings) => {
+                let findings = findings.into_iter().map(finding).collect();
+                Ok(Response::new(v1::ExplainResponse { findings }))
+            }
+            None => Err(Status::unavailable("the node has stopped")),
+        }
     }
 
     async fn move_leader(
         &self,
-        _request: Request<v1::MoveLeaderRequest>,
+        request: Request<v1::MoveLeaderRequest>,
     ) -> Result<Response<v1::MoveLeaderResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+        let to = Some(request.into_inner().to).filter(|to| !to.is_empty());
+        let outcome = Some(moved(self.requests.transfer(to).await));
+        Ok(Response::new(v1::MoveLeaderResponse { outcome }))
     }
 
-    type SaveSnapshotStream = std::pin::Pin<
-        Box<dyn tokio_stream::Stream<Item = Result<v1::SaveSnapshotResponse, Status>> + Send>,
-    >;
+    type SaveSnapshotStream = Parts;
 
     async fn save_snapshot(
         &self,
-        _request: Request<v1::SaveSnapshotRequest>,
-    ) -> Result<Response<Self::SaveSnapshotStream>, Status> {
-        Err(Status::unimplemented("not served yet"))
+        request: Request<v1::SaveSnapshotRequest>,
+    ) -> Result<Response<Parts>, Status> {
+        let stored = request.into_inner().stored;
+        Ok(Response::new(self.saver.save(stored)))
     }
 }
 
@@ -65,14 +75,16 @@ fn response(status: &NodeStatus) -> v1::StatusResponse {
         address: status.address.clone(),
         disk: big_endian(status.disk.get()),
         applied: status.applied.get(),
-        digest: big_endian(status.digest),
+        digest: status.digest.map(big_endian).unwrap_or_default(),
+        sessions: status.sessions.unwrap_or_default(),
+        age_ms: status.age.map(millis),
+        lease: status.lease.map(|lease| v1::LeaseStatus {
+            duration_us: lease.duration_us,
+            drift_ppm: lease.drift_ppm,
+        }),
         started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
         version: status.version.to_owned(),
-        leader: status.leader().map(|leader| v1::MemberStatus {
-            node: leader.node.get(),
-            name: leader.name.clone(),
-            address: leader.address.clone(),
-        }),
+        leader: status.leader().map(outcome::member),
         problems: problems(status),
         ..v1::StatusResponse::default()
     };
@@ -104,6 +116,9 @@ fn response(status: &NodeStatus) -> v1::StatusResponse {
     response.commit = replica.commit.get();
     response.last = replica.last.get();
     response.durable = replica.durable.get();
+    response.snapshot = replica.snapshot.as_ref().map(snapshot);
+    response.log_base = replica.base.get();
+    response.log_bytes = replica.log_bytes;
     response.weight = member(status, replica.node).map_or(0, |m| m.weight);
     response.peers = replica
         .peers
@@ -152,6 +167,23 @@ fn problems(status: &NodeStatus) -> Vec<String> {
     problems
 }
 
-fn big_endian(number: u128) -> Bytes {
-    Bytes::copy_from_slice(&number.to_be_bytes())
+fn finding(finding: Finding) -> v1::Finding {
+    let topic = match finding.topic {
+        Topic::Forming => v1::Topic::Forming,
+        Topic::Leader => v1::Topic::Leader,
+        Topic::Peer => v1::Topic::Peer,
+        Topic::Pending => v1::Topic::Pending,
+        Topic::Local => v1::Topic::Local,
+    };
+    let fact = |(name, value): (&str, String)| v1::Fact {
+        name: name.to_owned(),
+        value,
+    };
+    v1::Finding {
+        topic: topic.into(),
+        code: finding.code.to_owned(),
+        about: finding.about.unwrap_or_default(),
+        text: finding.text,
+        facts: finding.facts.into_iter().map(fact).collect(),
+    }
 }

@@ -2,20 +2,22 @@
 //! response what became of them. Knows nothing about what they mean.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use bytes::Bytes;
-use chil_core::{ClientId, ClusterId, Command};
+use chil_core::{ClientId, ClusterId, Command, Slot};
 use chil_proto::v1;
 use chil_proto::v1::propose_response::Outcome;
 use chil_proto::v1::read_response::Outcome as ReadOutcome;
-use tokio::sync::mpsc;
+use chil_proto::v1::register_response::Outcome as RegisterOutcome;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::follow::{Decisions, watch};
+use super::outcome::{answered, proposed, registered, wrong_cluster};
 use crate::apply::{ProposeResult, ReplyTo};
-use crate::error::{ProposeError, ReadError, Rejection};
+use crate::error::{ProposeError, Rejection};
 use crate::handle::Consistency;
 use crate::request::Requests;
 use crate::shutdown::Stopped;
@@ -29,14 +31,16 @@ pub(crate) struct ConsensusService {
     pub(crate) requests: Requests,
     pub(crate) cluster: Arc<OnceLock<ClusterId>>,
     pub(crate) stopped: Stopped,
+    /// Room for those who watch.
+    pub(crate) watchers: Arc<Semaphore>,
 }
 
 impl ConsensusService {
-    /// Why a request that names the cluster `wanted` is none of this node's.
-    fn misdirected(&self, wanted: &Bytes) -> Option<Rejection> {
+    /// This node's cluster, if the request names another one.
+    fn misdirected(&self, wanted: &Bytes) -> Option<ClusterId> {
         let cluster = *self.cluster.get()?;
         let mine = wanted.is_empty() || wanted.as_ref() == cluster.get().to_be_bytes();
-        (!mine).then_some(Rejection::WrongCluster { cluster })
+        (!mine).then_some(cluster)
     }
 }
 
@@ -51,8 +55,8 @@ impl v1::consensus_server::Consensus for ConsensusService {
     ) -> Result<Response<v1::ProposeResponse>, Status> {
         let request = request.into_inner();
         let outcome = match self.misdirected(&request.cluster) {
-            Some(cluster) => outcome(Err(ProposeError::Rejected(cluster))),
-            None => outcome(self.requests.submit(command(request)).await),
+            Some(cluster) => Outcome::WrongCluster(wrong_cluster(cluster)),
+            None => proposed(self.requests.submit(command(request)).await),
         };
         let outcome = Some(outcome);
         Ok(Response::new(v1::ProposeResponse { outcome }))
@@ -67,7 +71,7 @@ impl v1::consensus_server::Consensus for ConsensusService {
         let (answers, answered) = mpsc::channel(STREAM_WINDOW);
         tokio::spawn(take_in(self.clone(), request.into_inner(), answers));
         let responses = ReceiverStream::new(answered).map(|(id, answer)| {
-            let outcome = Some(outcome(answer));
+            let outcome = Some(proposed(answer));
             let result = Some(v1::ProposeResponse { outcome });
             Ok(v1::ProposeStreamResponse { id, result })
         });
@@ -79,10 +83,8 @@ impl v1::consensus_server::Consensus for ConsensusService {
         request: Request<v1::ReadRequest>,
     ) -> Result<Response<v1::ReadResponse>, Status> {
         let request = request.into_inner();
-        if self.misdirected(&request.cluster).is_some()
-            && let Some(cluster) = self.cluster.get()
-        {
-            let outcome = Some(ReadOutcome::WrongCluster(wrong_cluster(*cluster)));
+        if let Some(cluster) = self.misdirected(&request.cluster) {
+            let outcome = Some(ReadOutcome::WrongCluster(wrong_cluster(cluster)));
             return Ok(Response::new(v1::ReadResponse { outcome }));
         }
         let consistency = match request.consistency() {
@@ -91,40 +93,37 @@ impl v1::consensus_server::Consensus for ConsensusService {
             v1::Consistency::Follower => Consistency::Follower,
             v1::Consistency::Stale => Consistency::Stale,
         };
-        let outcome = match self.requests.query(request.query, consistency).await {
-            Ok(answer) => ReadOutcome::Answer(v1::Answer {
-                answer: answer.answer,
-                applied: answer.applied.get(),
-                age_ms: None,
-            }),
-            Err(ReadError::NotLeader { hint }) => ReadOutcome::NotLeader(not_leader(hint)),
-            Err(ReadError::Overloaded { retry_after }) => {
-                ReadOutcome::Overloaded(overloaded(retry_after))
-            }
-            Err(error @ ReadError::Failed(_)) => return Err(Status::internal(error.to_string())),
-            Err(error @ ReadError::Stopped) => ReadOutcome::Unavailable(v1::Unavailable {
-                reason: error.to_string(),
-            }),
-        };
-        let outcome = Some(outcome);
+        let min_slot = Slot::new(request.min_slot);
+        let answer = self.requests.query(request.query, consistency, min_slot);
+        let outcome = Some(answered(answer.await)?);
         Ok(Response::new(v1::ReadResponse { outcome }))
     }
 
     async fn register(
         &self,
-        _request: Request<v1::RegisterRequest>,
+        request: Request<v1::RegisterRequest>,
     ) -> Result<Response<v1::RegisterResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+        let request = request.into_inner();
+        let nonce = <[u8; 16]>::try_from(request.nonce.as_ref())
+            .map_err(|_| Status::invalid_argument("nonce: must be 16 random bytes"))?;
+        let outcome = match self.misdirected(&request.cluster) {
+            Some(cluster) => RegisterOutcome::WrongCluster(wrong_cluster(cluster)),
+            None => registered(self.requests.register(u128::from_be_bytes(nonce)).await),
+        };
+        let outcome = Some(outcome);
+        Ok(Response::new(v1::RegisterResponse { outcome }))
     }
 
-    type WatchStream =
-        std::pin::Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
+    type WatchStream = Decisions;
 
     async fn watch(
         &self,
-        _request: Request<v1::WatchRequest>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        Err(Status::unimplemented("not served yet"))
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Decisions>, Status> {
+        let request = request.into_inner();
+        let misdirected = self.misdirected(&request.cluster);
+        let decisions = watch(self, request.from_slot, misdirected).await;
+        Ok(Response::new(decisions))
     }
 }
 
@@ -158,7 +157,10 @@ async fn take_in(
         let reply = ReplyTo::Stream { id, room };
         let request = request.unwrap_or_default();
         match service.misdirected(&request.cluster) {
-            Some(rejection) => reply.send(Err(ProposeError::Rejected(rejection))),
+            Some(cluster) => {
+                let rejection = Rejection::WrongCluster { cluster };
+                reply.send(Err(ProposeError::Rejected(rejection)));
+            }
             None => service.requests.propose(command(request), reply).await,
         }
     }
@@ -170,58 +172,5 @@ fn command(request: v1::ProposeRequest) -> Command {
         seq: request.seq,
         ack_floor: request.ack_floor,
         payload: request.payload,
-    }
-}
-
-fn outcome(result: ProposeResult) -> Outcome {
-    match result {
-        Ok(executed) => Outcome::Committed(v1::Committed {
-            slot: executed.slot.get(),
-            reply: executed.reply,
-        }),
-        Err(ProposeError::NotLeader { hint }) => Outcome::NotLeader(not_leader(hint)),
-        Err(ProposeError::Overloaded { retry_after }) => {
-            Outcome::Overloaded(overloaded(retry_after))
-        }
-        Err(ProposeError::Rejected(Rejection::TooLarge { len, max })) => {
-            Outcome::TooLarge(v1::TooLarge { len, max })
-        }
-        Err(ProposeError::Rejected(Rejection::WrongCluster { cluster })) => {
-            Outcome::WrongCluster(wrong_cluster(cluster))
-        }
-        Err(ProposeError::SessionExpired) => Outcome::SessionExpired(v1::SessionExpired {}),
-        Err(ProposeError::StaleSeq) => Outcome::StaleSeq(v1::StaleSeq {}),
-        Err(ProposeError::Rejected(reason @ (Rejection::BeyondWindow | Rejection::Reused))) => {
-            Outcome::Refused(v1::Refused {
-                reason: reason.to_string(),
-            })
-        }
-        Err(
-            error @ (ProposeError::Unknown | ProposeError::Rejected(Rejection::NotUnderstood(_))),
-        ) => Outcome::Unknown(v1::OutcomeUnknown {
-            reason: error.to_string(),
-        }),
-        Err(error @ ProposeError::Stopped) => Outcome::Unavailable(v1::Unavailable {
-            reason: error.to_string(),
-        }),
-    }
-}
-
-fn not_leader(hint: Option<String>) -> v1::NotLeader {
-    v1::NotLeader {
-        name: String::new(),
-        address: hint.unwrap_or_default(),
-    }
-}
-
-fn overloaded(retry_after: Duration) -> v1::Overloaded {
-    v1::Overloaded {
-        retry_after_ms: u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX),
-    }
-}
-
-fn wrong_cluster(cluster: ClusterId) -> v1::WrongCluster {
-    v1::WrongCluster {
-        cluster: Bytes::copy_from_slice(&cluster.get().to_be_bytes()),
     }
 }

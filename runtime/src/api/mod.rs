@@ -4,6 +4,11 @@
 mod admin;
 pub mod client;
 mod consensus;
+mod follow;
+mod outcome;
+mod save;
 
 pub(crate) use admin::AdminService;
 pub(crate) use consensus::ConsensusService;
+pub(crate) use follow::WATCHERS_MAX;
+pub(crate) use save::Saver;

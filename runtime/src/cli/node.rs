@@ -178,6 +178,7 @@ impl From<StartError> for Failure {
             StartError::Bind { .. }
             | StartError::Storage(_)
             | StartError::Recover(_)
+            | StartError::Restore { .. }
             | StartError::OtherCluster { .. }
             | StartError::Runtime => Exit::Failure,
         };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chil::client::{Client, ClientOptions};
-use chil::{KeyValue, Node, NodeReady, StartError, StateMachine};
+use chil::{KeyValue, Node, NodeBuilder, NodeReady, StartError, StateMachine};
 use tempfile::TempDir;
 
 /// How long anything may take before a test fails.
@@ -17,15 +17,25 @@ pub(crate) struct Cluster {
     dir: TempDir,
     pub(crate) addresses: Vec<String>,
     pub(crate) nodes: Vec<Option<Node<KeyValue>>>,
+    tune: Tune,
 }
+
+/// What a test wants to have otherwise.
+pub(crate) type Tune = fn(usize, NodeBuilder) -> NodeBuilder;
 
 impl Cluster {
     /// Three nodes that run and know a leader.
     pub(crate) async fn start() -> Self {
+        Self::tuned(|_, node| node).await
+    }
+
+    /// The same, each described a little otherwise.
+    pub(crate) async fn tuned(tune: Tune) -> Self {
         let mut cluster = Self {
             dir: tempfile::tempdir().unwrap(),
             addresses: free_addresses(3),
             nodes: vec![None, None, None],
+            tune,
         };
         for i in 0..3 {
             cluster.start_node(i).await;
@@ -40,11 +50,11 @@ impl Cluster {
     pub(crate) fn describe<S: StateMachine>(&self, i: usize, machine: S) -> NodeReady<S> {
         let others = (0..3).filter(|j| *j != i);
         let others = others.map(|j| self.addresses[j].as_str());
-        Node::builder(name(i))
+        let node = Node::builder(name(i))
             .bind(&self.addresses[i])
             .peers(others)
-            .data_dir(self.data_dir(i))
-            .state_machine(machine)
+            .data_dir(self.data_dir(i));
+        (self.tune)(i, node).state_machine(machine)
     }
 
     pub(crate) fn data_dir(&self, i: usize) -> PathBuf {
@@ -70,6 +80,13 @@ impl Cluster {
 
     pub(crate) fn node(&self, i: usize) -> &Node<KeyValue> {
         self.nodes[i].as_ref().expect("the test lets it run")
+    }
+
+    /// The node that leads.
+    pub(crate) async fn leader(&self) -> &Node<KeyValue> {
+        let running = self.nodes.iter().position(Option::is_some);
+        let leader = self.leader_seen_by(running.expect("one runs")).await;
+        self.node(leader)
     }
 
     /// Ends node `i` as a crash would.
@@ -109,8 +126,10 @@ impl Cluster {
                         commit == Some(status.applied),
                     ));
                 }
-                if states[0].2 && states.iter().all(|state| *state == states[0]) {
-                    return (states[0].0, states[0].1);
+                if let (slot, Some(digest), true) = states[0]
+                    && states.iter().all(|state| *state == states[0])
+                {
+                    return (slot, digest);
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }

@@ -3,5 +3,10 @@
 
 mod cluster;
 mod failover;
+mod reads;
 mod refusals;
+mod sessions;
 mod shutdown;
+mod snapshots;
+mod transfer;
+mod watch;

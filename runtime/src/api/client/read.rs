@@ -112,6 +112,7 @@ async fn attempt(targets: &Targets, address: &str, query: Bytes, options: ReadOp
             return Attempt::Answer(Answer {
                 answer: answer.answer,
                 applied: Slot::new(answer.applied),
+                age: answer.age_ms.map(Duration::from_millis),
             });
         }
         Outcome::NotLeader(leader) if leader.address.is_empty() => {

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use chil_core::{ClientId, Slot};
 use chil_proto::v1;
 use chil_proto::v1::decision::What;
@@ -14,34 +13,7 @@ use tonic::Streaming;
 
 use super::targets::Refusal;
 use super::{Client, ClientError, WatchError, status_text};
-
-/// One decided slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Where it stands.
-    pub slot: Slot,
-    /// What stands there.
-    pub what: Decided,
-}
-
-/// What a slot holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decided {
-    /// A command. One that was sent twice may stand in two slots: it is executed in the first.
-    Command {
-        /// The session; [`ClientId::NONE`] without one.
-        client: ClientId,
-        /// Its number in the session; 0 without one.
-        seq: u64,
-        /// What the state machine executes.
-        payload: Bytes,
-    },
-    /// A session is opened whose id is the slot, unless the nonce had opened one before.
-    Registration {
-        /// What the client drew for it.
-        nonce: u128,
-    },
-}
+pub use crate::watch::{Decided, Decision};
 
 /// The decisions of a cluster from some slot on, each once and in order, without end.
 #[derive(Debug)]
