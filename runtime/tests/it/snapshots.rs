@@ -113,5 +113,5 @@ async fn a_restart_begins_with_the_snapshot_and_its_sessions() {
 
 fn put(key: &str, value: &str) -> Bytes {
     let (key, value) = (key.to_owned().into(), value.to_owned().into());
-    chil::kv::KvCommand::Put { key, value }.encode()
+    chil::kv::KvCommand::put(key, value).encode()
 }

@@ -25,7 +25,7 @@ fn often(_: usize, node: NodeBuilder) -> NodeBuilder {
 
 fn put(value: usize) -> Bytes {
     let (key, value) = ("key".into(), value.to_string().into());
-    KvCommand::Put { key, value }.encode()
+    KvCommand::put(key, value).encode()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
