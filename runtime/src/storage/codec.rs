@@ -247,6 +247,11 @@ impl Header {
         })
     }
 
+    /// Bytes of the frame that it belongs to.
+    pub(super) const fn frame_len(&self) -> usize {
+        HEADER_LEN + self.body_len
+    }
+
     /// The first header in `bytes` from `from` on, and where it is.
     pub(super) fn find(bytes: &[u8], mut from: usize, seed: u32) -> Option<(usize, Self)> {
         while let Some(rest) = bytes.get(from..)

@@ -5,8 +5,8 @@
 //! The log ends at the first place where the next frame is not. If anything attests that a frame
 //! beyond the end was durable (the stamp of a later frame, or the metadata), something that may
 //! have been promised is gone: that is corruption. Else it is a write that a crash tore; several
-//! such in flight are normal. Then the log is cut at its last whole transaction, and what lies
-//! behind is overwritten with zeros, so that it cannot come back behind a later record.
+//! such in flight are normal. Then the log is cut at its last whole transaction, and the frames
+//! behind are overwritten with zeros, so that they cannot come back behind a later record.
 //!
 //! The log begins with the first segment, or, once it was trimmed, with any later one: trimming
 //! removes segments only after everything before it was synced, so the first frame of what is left
@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 
 use chil_core::{DiskId, Lsn, Meta, Recovered, Slot, SnapshotMark};
 
-use super::codec::{Frame, Header, Stamp};
+use super::codec::{Frame, HEADER_LEN, Header, Stamp};
 use super::directory::{self, Run};
 use super::disk::Disk;
 use super::error::StorageError;
@@ -91,12 +91,9 @@ impl Replayed {
                 reading.seq = seq + 1;
                 continue;
             }
-            let rest = &bytes[usize_of(offset)..];
-            let unwritten = rest.iter().all(|b| *b == 0);
-            let used = next[usize_of(HEAD_LEN)..].iter().any(|b| *b != 0);
             reading.survey(&bytes, offset, seq);
             reading.survey(&next, HEAD_LEN, seq + 1);
-            break if unwritten && used {
+            break if is_unwritten(&bytes, offset) && !is_unwritten(&next, HEAD_LEN) {
                 // The next frame did not fit here: the place where it is missing is the next one.
                 Place {
                     seq: seq + 1,
@@ -140,9 +137,8 @@ impl Replayed {
                 HEAD_LEN
             };
             let bytes = segment.read(disk)?;
-            let rest = &bytes[usize_of(from)..];
-            if let Some(last) = rest.iter().rposition(|b| *b != 0) {
-                segment.zero(disk, from, from + last as u64 + 1)?;
+            if let Some(end) = clear_to(&bytes, from, segment.seed) {
+                segment.zero(disk, from, end)?;
             }
         }
         directory::remove_segments(disk, &self.run.below)?;
@@ -218,7 +214,9 @@ impl Reading {
         let frames = &bytes[usize_of(HEAD_LEN)..];
         match Header::read(frames, segment::seed(self.id, self.seq)) {
             Some(header) => self.index = header.stamp.index.saturating_sub(1),
-            None if frames.iter().all(|b| *b == 0) => return Err(missing(disk, self.seq - 1, "")),
+            None if is_unwritten(&bytes, HEAD_LEN) => {
+                return Err(missing(disk, self.seq - 1, ""));
+            }
             None => {
                 let detail = "the first record of this segment is damaged";
                 return Err(corrupt(disk, self.cut, detail));
@@ -338,6 +336,26 @@ impl Reading {
             held,
         })
     }
+}
+
+/// Whether no frame was begun here: zeros stand behind the last frame of a segment where the header
+/// of the next one would be, also in a segment that was another one before.
+fn is_unwritten(bytes: &[u8], offset: u64) -> bool {
+    let rest = &bytes[usize_of(offset)..];
+    rest.iter().take(HEADER_LEN).all(|b| *b == 0)
+}
+
+/// Where what has to be cleared from `from` on ends: the last frame of this segment, and what
+/// stands in the place of the next one. Anything else (a piece of a frame, or of the segment that
+/// this was before) does not become a frame by what is written in front of it.
+fn clear_to(bytes: &[u8], from: u64, seed: u32) -> Option<u64> {
+    let mut at = usize_of(from);
+    let mut end = (!is_unwritten(bytes, from)).then_some(at + HEADER_LEN);
+    while let Some((found, header)) = Header::find(bytes, at, seed) {
+        end = Some(found + header.frame_len());
+        at = found + 1;
+    }
+    end.map(|end| end.min(bytes.len()) as u64)
 }
 
 fn corrupt<D: Disk>(disk: &D, place: Place, detail: &str) -> StorageError {

@@ -1,12 +1,14 @@
-//! The segments of the log: files of a fixed size, filled with zeros and synced before they are used.
+//! The segments of the log: files of a fixed size, written and synced once before they are used.
 //! Knows nothing about frames.
 //!
 //! A write into a file that was only reserved (or grown) changes the file system's own records, so
-//! that each sync of it waits for the journal as well. Zeros first, and a sync costs one flush.
+//! that each sync of it waits for the journal as well. Zeros first, and a sync costs one flush; an
+//! old segment that is used again does as well.
 
 use chil_core::DiskId;
 
 use super::block::{self, Kind, Reader};
+use super::codec;
 use super::disk::{Disk, DiskFile};
 use super::error::{Context, StorageError};
 
@@ -167,12 +169,15 @@ impl<F: DiskFile> Segment<F> {
     }
 }
 
-/// A segment on its way: zeros up to here.
+/// A segment on its way: zeros up to here, or bytes of an earlier segment that pass for nothing.
 pub(super) struct Growing<F> {
     seq: u64,
     file: F,
     written: u64,
     len: u64,
+    /// It was another segment: its head, and zeros in place of its first frame, are all that has
+    /// to be written.
+    recycled: bool,
 }
 
 impl<F: DiskFile> Growing<F> {
@@ -188,6 +193,31 @@ impl<F: DiskFile> Growing<F> {
             file: disk.open(&name, true).context(disk, &name, "create")?,
             written: 0,
             len,
+            recycled: false,
+        })
+    }
+
+    /// Makes segment `seq` of at least `len` bytes of segment `from`, which nothing needs any
+    /// more. Its frames stay where they are: their checksums start from another number.
+    pub(super) fn recycle<D: Disk<File = F>>(
+        disk: &mut D,
+        from: u64,
+        seq: u64,
+        len: u64,
+    ) -> Result<Self, StorageError> {
+        let name = temporary_name(seq);
+        disk.rename(&file_name(from), &name)
+            .context(disk, &name, "rename")?;
+        // Before its head changes: under its old name it would be damage.
+        disk.sync_dir().context(disk, &name, "make durable")?;
+        let file = disk.open(&name, false).context(disk, &name, "open")?;
+        let found = file.len().context(disk, &name, "measure")?;
+        Ok(Self {
+            seq,
+            file,
+            written: 0,
+            len: len.max(found),
+            recycled: len <= found,
         })
     }
 
@@ -204,7 +234,12 @@ impl<F: DiskFile> Growing<F> {
         id: DiskId,
     ) -> Result<bool, StorageError> {
         let name = temporary_name(self.seq);
-        let mut piece = zeros((self.len - self.written).min(STEP_LEN));
+        let step = if self.recycled {
+            HEAD_LEN + codec::HEADER_LEN as u64
+        } else {
+            STEP_LEN
+        };
+        let mut piece = zeros((self.len - self.written).min(step));
         if self.written == 0 {
             let mut body = id.get().to_le_bytes().to_vec();
             body.extend_from_slice(&self.len.to_le_bytes());
@@ -215,7 +250,11 @@ impl<F: DiskFile> Growing<F> {
             .write_all_at(&piece, self.written)
             .context(disk, &name, "write zeros")?;
         self.file.sync().context(disk, &name, "sync")?;
-        self.written += piece.len() as u64;
+        self.written = if self.recycled {
+            self.len
+        } else {
+            self.written + piece.len() as u64
+        };
         if self.written < self.len {
             return Ok(false);
         }

@@ -17,6 +17,9 @@ use super::segment::{self, Growing, HEAD_LEN, Segment};
 /// What is buffered beyond this is written before the sync asks for it.
 const BUFFER_LEN_MAX: usize = 4 << 20;
 
+/// Segments that are kept to be used again.
+const SPARE_MAX: usize = 2;
+
 /// The log, as its writer sees it.
 ///
 /// `synced <= frames`; the buffer holds what belongs at `end - buffer.len() .. end` of the current
@@ -33,7 +36,7 @@ pub(super) struct Wal<F> {
     filled: Vec<Segment<F>>,
     /// The segments that recovery would read.
     held: VecDeque<Held>,
-    /// Segments that a trim gave up; they are removed in idle times.
+    /// Segments that a trim gave up: some are used again, the others removed in idle times.
     spare: VecDeque<u64>,
     /// The last segment that exists.
     last_seq: u64,
@@ -254,6 +257,11 @@ impl<F: DiskFile> Wal<F> {
             return Ok(());
         }
         let at = self.end - self.buffer.len() as u64;
+        // Zeros behind the last frame say that the next one was not begun: a segment that was
+        // another one before has its bytes there.
+        let room = usize::try_from(self.current.len - self.end).unwrap_or(usize::MAX);
+        let zeros = room.min(codec::HEADER_LEN);
+        self.buffer.resize(self.buffer.len() + zeros, 0);
         self.current.file.write_all_at(&self.buffer, at).context(
             disk,
             &segment::file_name(self.current.seq),
@@ -292,7 +300,7 @@ impl<F: DiskFile> Wal<F> {
 
     /// Whether [`Wal::prepare`] has something to do.
     pub(super) fn preparation_due(&self) -> bool {
-        self.growth_due() || !self.spare.is_empty()
+        self.growth_due() || self.spare.len() > SPARE_MAX
     }
 
     /// One bounded step: towards the next segment, or of removing what was trimmed.
@@ -307,10 +315,12 @@ impl<F: DiskFile> Wal<F> {
             }
             return grown;
         }
-        match self.spare.pop_front() {
-            Some(seq) => directory::remove_segments(disk, &[seq]),
-            None => self.grow(disk),
+        if self.spare.len() > SPARE_MAX
+            && let Some(seq) = self.spare.pop_front()
+        {
+            return directory::remove_segments(disk, &[seq]);
         }
+        self.grow(disk)
     }
 
     /// Whether the next segment should be worked on now, to be there when the current one is full:
@@ -326,7 +336,10 @@ impl<F: DiskFile> Wal<F> {
         let seq = self.last_seq + 1;
         let mut growing = match self.growing.take() {
             Some(growing) => growing,
-            None => Growing::begin(disk, seq, self.segment_len)?,
+            None => match self.spare.pop_front() {
+                Some(from) => Growing::recycle(disk, from, seq, self.segment_len)?,
+                None => Growing::begin(disk, seq, self.segment_len)?,
+            },
         };
         let grown = growing.step(disk, self.id);
         if matches!(grown, Ok(true)) {
