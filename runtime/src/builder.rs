@@ -8,7 +8,7 @@ use std::time::Duration;
 use chil_core::{Config, Lease, NodeId, SessionLimits, SnapshotPolicy, StateMachine};
 
 use crate::clock::random_u64;
-use crate::config::{AddressError, Peer, PeerList};
+use crate::config::{AddressError, Agreed, Peer, PeerList};
 use crate::error::StartError;
 
 /// A peer as the host wrote it: a [`Peer`], or the text of one (`host:port`, `name=host:port`).
@@ -155,6 +155,12 @@ impl NodeBuilder {
     pub fn sessions(mut self, limits: SessionLimits) -> Self {
         self.sessions = limits;
         self
+    }
+
+    /// What all nodes are to be told the same, as settings say it.
+    pub(crate) fn agreed(mut self, agreed: Agreed) -> Self {
+        self.lease = agreed.lease;
+        self.snapshots(agreed.snapshots).sessions(agreed.sessions)
     }
 
     /// How much this node is wanted as leader: a leader hands over to a member of higher priority

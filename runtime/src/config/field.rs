@@ -46,6 +46,26 @@ pub enum Field {
     InFlightEntriesMax,
     /// Most bytes proposed ahead of the last decision.
     InFlightBytesMax,
+    /// How much it is wanted as leader.
+    Priority,
+    /// How long a leader may serve reads without asking.
+    ReadLease,
+    /// By how much clocks may run fast or slow.
+    ClockDriftPpm,
+    /// Slots from one snapshot to the next.
+    SnapshotSlots,
+    /// Bytes of the log from one snapshot to the next.
+    SnapshotBytes,
+    /// Bytes of the log that are kept behind a snapshot.
+    LogTailBytes,
+    /// Bytes of the log that a leader keeps for slow peers.
+    LogKeepBytesMax,
+    /// Sessions of clients at a time.
+    SessionsMax,
+    /// Bytes of replies that are kept for them.
+    SessionReplyBytesMax,
+    /// Sessions that may be opened in a second.
+    SessionsPerSecondMax,
 }
 
 /// How a setting is called.
@@ -215,6 +235,73 @@ pub const FIELDS: &[Known] = &[
         "CONSENSUS_IN_FLIGHT_BYTES_MAX",
         "most bytes proposed ahead of the last decision; 4MiB by default",
     ),
+    known(
+        Field::Priority,
+        "consensus.priority",
+        "CONSENSUS_PRIORITY",
+        "a leader hands over to a member of higher priority that keeps up; 0 by default",
+    ),
+    known(
+        Field::ReadLease,
+        "consensus.reads.lease",
+        "CONSENSUS_READ_LEASE",
+        "how long a leader may answer reads without asking, for example 500ms; equal on all \
+         members, fixed when the cluster forms; none by default",
+    ),
+    known(
+        Field::ClockDriftPpm,
+        "consensus.reads.clock_drift_ppm",
+        "CONSENSUS_CLOCK_DRIFT_PPM",
+        "millionths by which any clock may run fast or slow, for leases; equal on all members, \
+         fixed when the cluster forms; 1000 by default",
+    ),
+    known(
+        Field::SnapshotSlots,
+        "consensus.snapshots.every_slots",
+        "CONSENSUS_SNAPSHOT_SLOTS",
+        "slots from one snapshot to the next; should be equal on all members; 65536 by default",
+    ),
+    known(
+        Field::SnapshotBytes,
+        "consensus.snapshots.every_bytes",
+        "CONSENSUS_SNAPSHOT_BYTES",
+        "bytes of the log from one snapshot to the next, if that comes first; should be equal on \
+         all members; 64MiB by default",
+    ),
+    known(
+        Field::LogTailBytes,
+        "consensus.log.tail_bytes",
+        "CONSENSUS_LOG_TAIL_BYTES",
+        "bytes of the log kept behind a snapshot, for peers that were away for a moment; 4MiB by \
+         default",
+    ),
+    known(
+        Field::LogKeepBytesMax,
+        "consensus.log.keep_bytes_max",
+        "CONSENSUS_LOG_KEEP_BYTES_MAX",
+        "most bytes of the log that a leader keeps for peers that are slow or fetch a snapshot; \
+         64MiB by default",
+    ),
+    known(
+        Field::SessionsMax,
+        "consensus.sessions.max",
+        "CONSENSUS_SESSIONS_MAX",
+        "sessions of clients at a time; equal on all members for as long as the cluster lives; \
+         65536 by default",
+    ),
+    known(
+        Field::SessionReplyBytesMax,
+        "consensus.sessions.reply_bytes_max",
+        "CONSENSUS_SESSION_REPLY_BYTES_MAX",
+        "bytes of replies kept for them; equal on all members for as long as the cluster lives; \
+         256MiB by default",
+    ),
+    known(
+        Field::SessionsPerSecondMax,
+        "consensus.sessions.opened_per_second_max",
+        "CONSENSUS_SESSIONS_PER_SECOND_MAX",
+        "sessions that may be opened in a second; 1000 by default",
+    ),
 ];
 
 /// The known name nearest to `unknown`, if one is near enough to be what was meant.
@@ -255,8 +342,8 @@ mod tests {
     fn every_field_stands_in_the_table_once() {
         let fields: BTreeSet<Field> = FIELDS.iter().map(|known| known.field).collect();
         assert_eq!(fields.len(), FIELDS.len());
-        // `InFlightBytesMax` is the last variant: its number counts the others.
-        assert_eq!(Field::InFlightBytesMax as usize + 1, FIELDS.len());
+        // `SessionsPerSecondMax` is the last variant: its number counts the others.
+        assert_eq!(Field::SessionsPerSecondMax as usize + 1, FIELDS.len());
         let keys: BTreeSet<&str> = FIELDS.iter().map(|known| known.key).collect();
         let envs: BTreeSet<&str> = FIELDS.iter().map(|known| known.env).collect();
         assert_eq!((keys.len(), envs.len()), (FIELDS.len(), FIELDS.len()));

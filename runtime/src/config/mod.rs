@@ -24,8 +24,19 @@
 //!   security: {insecure: false, tls_enabled: false}
 //!   fault_tolerance: {failure_detector: phi_accrual, suspect_threshold: 8, heartbeat_interval: 100ms}
 //!   limits: {value_bytes_max: 1MiB, in_flight_entries_max: 16384, in_flight_bytes_max: 4MiB}
+//!   priority: 0
+//!   reads: {lease: 500ms, clock_drift_ppm: 1000}
+//!   snapshots: {every_slots: 65536, every_bytes: 64MiB}
+//!   log: {tail_bytes: 4MiB, keep_bytes_max: 64MiB}
+//!   sessions: {max: 65536, reply_bytes_max: 256MiB, opened_per_second_max: 1000}
 //! ```
+//!
+//! What must be equal on all members: `reads`, which they agree on when the cluster forms, and
+//! `sessions.max` and `sessions.reply_bytes_max`, which decide who is evicted from a state that all
+//! must share, for as long as the cluster lives. `snapshots` should be: a transfer to a member that
+//! was away can then go on from another one.
 
+mod agreed;
 mod error;
 mod field;
 #[cfg(feature = "config-file")]
@@ -38,6 +49,7 @@ use std::collections::BTreeMap;
 #[cfg(feature = "config-file")]
 use std::path::Path;
 
+pub use agreed::Agreed;
 pub use error::{Origin, Problem, SettingsError};
 pub use field::{FIELDS, Field, Known};
 pub use peer::{AddressError, Peer, PeerList, PeerListError, check_address};

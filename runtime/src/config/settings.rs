@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chil_core::{Config, NodeId, Span};
+use chil_core::{Config, ConfigError, NodeId, Span};
 
+use super::agreed::Agreed;
 use super::error::{Origin, Problem, SettingsError};
 use super::field::Field;
 use super::peer::{Peer, PeerList, check_address};
@@ -34,6 +35,8 @@ pub struct Settings {
     pub insecure: bool,
     /// What it says about the protocol.
     pub protocol: ProtocolSettings,
+    /// What all members are to be told the same.
+    pub agreed: Agreed,
 }
 
 /// What the settings change of the protocol's configuration; `None` keeps what is there.
@@ -53,6 +56,14 @@ pub struct ProtocolSettings {
     pub in_flight_entries_max: Option<u32>,
     /// Most bytes proposed ahead of the last decision.
     pub in_flight_bytes_max: Option<u64>,
+    /// How much the node is wanted as leader.
+    pub priority: Option<u32>,
+    /// Bytes of the log that are kept behind a snapshot.
+    pub log_tail_bytes: Option<u64>,
+    /// Bytes of the log that a leader keeps for slow peers.
+    pub log_keep_bytes_max: Option<u64>,
+    /// Sessions that may be opened in a second.
+    pub sessions_per_second_max: Option<u32>,
 }
 
 impl ProtocolSettings {
@@ -83,6 +94,18 @@ impl ProtocolSettings {
         if let Some(bytes) = self.in_flight_bytes_max {
             config.in_flight_bytes_max = bytes;
         }
+        if let Some(priority) = self.priority {
+            config.priority = priority;
+        }
+        if let Some(bytes) = self.log_tail_bytes {
+            config.log_tail_bytes = bytes;
+        }
+        if let Some(bytes) = self.log_keep_bytes_max {
+            config.log_keep_bytes_max = bytes;
+        }
+        if let Some(sessions) = self.sessions_per_second_max {
+            config.registers_per_second_max = sessions;
+        }
     }
 }
 
@@ -106,6 +129,7 @@ impl Settings {
             .data_dir(&self.data_dir)
             .single_node(self.single_node)
             .insecure(self.insecure)
+            .agreed(self.agreed)
             .protocol(move |config| protocol.apply(config));
         match &self.advertise_address {
             Some(address) => builder.advertise(address),
@@ -142,6 +166,7 @@ pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
     let single_node = check.optional(Field::SingleNode, |raw| raw.bool());
     let data_dir = check.required(Field::DataDir, |raw| raw.text());
     let protocol = check.protocol();
+    let agreed = check.agreed(protocol.heartbeat_interval);
     let insecure = check.optional(Field::Insecure, |raw| raw.bool());
 
     let own = advertise_address.as_ref().unwrap_or(&bind_address);
@@ -160,6 +185,7 @@ pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
             data_dir: data_dir.into(),
             insecure: insecure.unwrap_or(false),
             protocol,
+            agreed,
         }),
         _ => Err(SettingsError {
             problems: check.problems,
@@ -168,13 +194,13 @@ pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
 }
 
 /// The checks, and what they found.
-struct Check<'a> {
+pub(super) struct Check<'a> {
     layers: &'a Layers,
     problems: Vec<Problem>,
 }
 
 impl Check<'_> {
-    fn refuse(&mut self, field: Field, what: impl Into<String>) {
+    pub(super) fn refuse(&mut self, field: Field, what: impl Into<String>) {
         let origin = self
             .layers
             .get(field)
@@ -186,7 +212,7 @@ impl Check<'_> {
         });
     }
 
-    fn optional<T>(
+    pub(super) fn optional<T>(
         &mut self,
         field: Field,
         read: impl FnOnce(&super::Raw) -> Result<T, String>,
@@ -254,6 +280,11 @@ impl Check<'_> {
             in_flight_entries_max: self
                 .optional(Field::InFlightEntriesMax, |raw| raw.integer(1, u32::MAX)),
             in_flight_bytes_max: self.optional(Field::InFlightBytesMax, |raw| raw.bytes()),
+            priority: self.optional(Field::Priority, |raw| raw.integer(0, u32::MAX)),
+            log_tail_bytes: self.optional(Field::LogTailBytes, |raw| raw.bytes()),
+            log_keep_bytes_max: self.optional(Field::LogKeepBytesMax, |raw| raw.bytes()),
+            sessions_per_second_max: self
+                .optional(Field::SessionsPerSecondMax, |raw| raw.integer(1, u32::MAX)),
         }
     }
 
@@ -327,11 +358,15 @@ impl Check<'_> {
             );
             self.refuse(Field::ProtocolTimeout, what);
         } else if let Err(error) = config.check() {
-            let field = if self.layers.get(Field::InFlightBytesMax).is_some() {
-                Field::InFlightBytesMax
-            } else {
-                Field::ValueBytesMax
+            let blamed = match error {
+                ConfigError::Order {
+                    low: "log_tail_bytes",
+                    ..
+                } => [Field::LogKeepBytesMax, Field::LogTailBytes],
+                _ => [Field::InFlightBytesMax, Field::ValueBytesMax],
             };
+            let set = |field: &Field| self.layers.get(*field).is_some();
+            let field = blamed.into_iter().find(set).unwrap_or(blamed[1]);
             self.refuse(field, error.to_string());
         }
     }
@@ -355,6 +390,7 @@ const BIND_ADDRESS_DEFAULT: &str = "127.0.0.1:7000";
 /// The core's default of ten rounds for a candidate, in timeouts of two rounds each.
 const RETRIES_DEFAULT: u32 = 4;
 /// Shorter rounds than the least deviation that is assumed between heartbeats mean nothing.
+pub(super) const HEARTBEAT_DEFAULT: Duration = Duration::from_millis(100);
 const HEARTBEAT_MIN: Duration = Duration::from_millis(1);
 const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
 const PHI_MIN: u32 = 1;
@@ -390,6 +426,8 @@ mod tests {
         assert_eq!(settings.protocol, ProtocolSettings::default());
         let untouched = Config::new(NodeId::from_name("a").unwrap(), 0, 0);
         assert_eq!(format!("{:?}", core(&settings)), format!("{untouched:?}"));
+        let interval = Span::from_nanos(HEARTBEAT_DEFAULT.as_nanos() as u64);
+        assert_eq!(untouched.heartbeat_interval, interval);
     }
 
     #[test]
@@ -412,6 +450,10 @@ mod tests {
             .set(Field::ValueBytesMax, "64KiB")
             .set(Field::InFlightBytesMax, "1MiB")
             .set(Field::InFlightEntriesMax, "100")
+            .set(Field::Priority, 7)
+            .set(Field::LogTailBytes, "1MiB")
+            .set(Field::LogKeepBytesMax, "2MiB")
+            .set(Field::SessionsPerSecondMax, 50)
             .finish()
             .unwrap();
         let config = core(&settings);
@@ -422,6 +464,12 @@ mod tests {
         assert_eq!(config.value_bytes_max, 65_536);
         assert_eq!(config.in_flight_bytes_max, 1 << 20);
         assert_eq!(config.in_flight_entries_max, 100);
+        assert_eq!(config.priority, 7);
+        assert_eq!(
+            (config.log_tail_bytes, config.log_keep_bytes_max),
+            (1 << 20, 2 << 20)
+        );
+        assert_eq!(config.registers_per_second_max, 50);
         assert_eq!(config.check(), Ok(()));
     }
 
@@ -522,6 +570,8 @@ mod tests {
             "{message}"
         );
         assert!(message.contains("must not exceed"), "{message}");
+        let message = refused(minimal().set(Field::LogTailBytes, "1GiB"));
+        assert!(message.contains("consensus.log.tail_bytes"), "{message}");
         for bad in ["999us", "61s"] {
             let message = refused(minimal().set(Field::HeartbeatInterval, bad));
             assert!(message.contains("between 1ms and 60s"), "{message}");
