@@ -13,6 +13,12 @@ use super::{Replica, Role};
 const PIN_PATIENCE: u64 = 8;
 
 impl Replica {
+    /// The snapshot that stands for the beginning of the log.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<SnapshotId> {
+        self.meta.snap.map(|snap| snap.id)
+    }
+
     /// The slot of the snapshot that stands for the beginning of the log.
     pub(super) fn snapshot_slot(&self) -> Slot {
         self.meta.snap.map_or(Slot::ZERO, |snap| snap.id.slot)

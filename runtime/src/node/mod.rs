@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use chil_core::forming::{FormingMessage, HelloReply};
 use chil_core::{
-    DiskId, Input, Lane, Lsn, Meta, NodeId, Replica, Span, StateMachine, Time, forming,
+    DiskId, Input, Lane, Lsn, Meta, NodeId, Replica, Slot, Span, StateMachine, Time, forming,
 };
 use chil_proto::Frame;
 use tokio::sync::{mpsc, watch};
@@ -311,7 +311,9 @@ where
     /// Executes a slice of what is decided.
     fn execute(&mut self) -> Result<(), NodeError> {
         self.apply.fresh(self.replica.fresh_at());
-        let wants_snapshot = self.keeper.wants_snapshot();
+        let since = self.replica.snapshot().map_or(Slot::ZERO, |id| id.slot);
+        let log_bytes = self.replica.log().cost(since, self.apply.applied());
+        let wants_snapshot = self.keeper.wants_snapshot(log_bytes);
         let membership = self.replica.membership();
         let ran = self.apply.run(&self.clock, membership, wants_snapshot)?;
         let Some(Ran {

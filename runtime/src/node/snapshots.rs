@@ -18,11 +18,17 @@ use crate::ports::{Clock, Network, SnapshotStorage, Storage};
 use crate::request::StoredReply;
 use crate::storage::{SnapshotDone, SnapshotJob, StorageError};
 
+/// A log that is longer than this is worth a snapshot of any length: it is in memory, and it is
+/// what a restart executes again.
+const LOG_BYTES_MAX: u64 = 256 << 20;
+
 /// The place where snapshots are kept, and what is under way there.
 pub(super) struct Keeper<S, P> {
     port: P,
     /// A snapshot of this node's own state is being written.
     taking: bool,
+    /// Length of the last one that was.
+    last_bytes: u64,
     /// Snapshots named by metadata that is not durable yet.
     named: VecDeque<(Lsn, SnapshotId)>,
     /// The slot of the last one named.
@@ -39,6 +45,7 @@ impl<S: StateMachine, P: SnapshotStorage<S>> Keeper<S, P> {
         Self {
             port,
             taking: false,
+            last_bytes: 0,
             named: VecDeque::new(),
             newest: Slot::ZERO,
             next: None,
@@ -47,10 +54,12 @@ impl<S: StateMachine, P: SnapshotStorage<S>> Keeper<S, P> {
         }
     }
 
-    /// Whether the state at the next snapshot point is wanted. While one is still being written,
-    /// a point is left out: others will come.
-    pub(super) const fn wants_snapshot(&self) -> bool {
-        !self.taking
+    /// Whether the state at the next snapshot point is wanted, `log_bytes` of entries having been
+    /// executed since the last. Points are left out while one is still being written, and as long
+    /// as the log is shorter than a snapshot: so writing snapshots costs no more than writing the
+    /// log does, however large the state is.
+    pub(super) fn wants_snapshot(&self, log_bytes: u64) -> bool {
+        !self.taking && log_bytes >= self.last_bytes.min(LOG_BYTES_MAX)
     }
 
     pub(super) fn take(&mut self, frozen: FrozenSnapshot) {
@@ -125,6 +134,9 @@ where
         let input = match done {
             SnapshotDone::Taken(taken) => {
                 self.keeper.taking = false;
+                if let Ok(id) = &taken {
+                    self.keeper.last_bytes = id.bytes;
+                }
                 let id = told(
                     node,
                     "cannot take a snapshot, so the log grows",
