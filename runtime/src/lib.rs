@@ -72,6 +72,7 @@ mod open;
 pub mod ports;
 #[cfg(feature = "grpc")]
 mod request;
+mod restore;
 #[cfg(feature = "grpc")]
 mod shutdown;
 #[cfg(feature = "grpc")]
@@ -88,6 +89,7 @@ pub use chil_core::{
     SnapshotPolicy, Span, StateMachine, canonical,
 };
 pub use config::Peer;
+pub use restore::{Restore, RestoreError, Restored};
 
 #[cfg(feature = "grpc")]
 pub use {

@@ -15,6 +15,7 @@ mod frozen;
 mod header;
 mod id;
 mod reader;
+mod restored;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub use header::SnapshotHeader;
 pub use id::{PartialSnapshot, SnapshotId, SnapshotMark};
 pub(crate) use reader::SnapshotReader;
 pub use reader::{good_prefix, verify};
+pub use restored::RestoredMember;
 
 /// Where in the log snapshots are taken: behind every so many slots or bytes since the last such
 /// point, whichever comes first.

@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Unavailable = 3,
     /// A write may or may not have been decided.
     Unknown = 4,
+    /// The condition of a write did not hold; it changed nothing.
+    Condition = 5,
     /// A file is damaged, or not what it should be.
     Damaged = 6,
     /// The log is not there any more where it was asked for.

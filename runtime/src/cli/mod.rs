@@ -13,9 +13,12 @@ mod move_leader;
 mod node;
 mod output;
 mod propose;
+mod scan;
 mod snapshot;
 mod status;
+mod txn;
 mod watch;
+mod write;
 
 use std::process::ExitCode;
 
@@ -66,7 +69,11 @@ async fn run(arguments: Arguments) -> Result<Exit, failure::Failure> {
     match arguments.command {
         Command::Node(arguments) => node::run(arguments).await,
         Command::Propose(arguments) => propose::run(arguments, format).await,
+        Command::Put(arguments) => write::put(arguments, format).await,
+        Command::Delete(arguments) => write::delete(arguments, format).await,
+        Command::Txn(arguments) => txn::run(arguments, format).await,
         Command::Get(arguments) => get::run(arguments, format).await,
+        Command::Scan(arguments) => scan::run(arguments, format).await,
         Command::Watch(arguments) => watch::run(arguments, format).await,
         Command::Status(arguments) => status::run(arguments, format).await,
         Command::Explain(arguments) => explain::run(arguments, format).await,
@@ -95,10 +102,18 @@ struct Arguments {
 enum Command {
     /// Run one node until SIGTERM or Ctrl-C.
     Node(node::Arguments),
-    /// Write a value, or every line of a file.
+    /// Write a value, or every line of a file, and say how fast that was.
     Propose(propose::Arguments),
+    /// Write a value, perhaps under a condition.
+    Put(write::Put),
+    /// Remove a value, perhaps under a condition.
+    Delete(write::Delete),
+    /// Write several values at once, under conditions.
+    Txn(txn::Arguments),
     /// Read a value.
     Get(get::Arguments),
+    /// Read all values whose keys begin with a prefix.
+    Scan(scan::Arguments),
     /// Print what is decided, slot by slot.
     Watch(watch::Arguments),
     /// Ask every given node what it does.
@@ -107,7 +122,7 @@ enum Command {
     Explain(explain::Arguments),
     /// Have another node lead.
     MoveLeader(move_leader::Arguments),
-    /// Save the state of a cluster into a file, and look into one.
+    /// Save the state of a cluster into a file, look into one, and restore one.
     Snapshot(snapshot::Arguments),
     /// Start a cluster here, kill its leader, and prove that nothing was lost.
     Demo(demo::Arguments),
@@ -122,13 +137,14 @@ Exit codes:
   2  the command line or the configuration is wrong; nothing was started
   3  no node that could serve the request was reached in time; it had no effect
   4  the outcome is unknown: a write may have taken effect, or may yet
+  5  the condition of a write did not hold; it changed nothing
   6  a file is damaged, or not what it should be; the message says where
   7  the log was trimmed where a watch wanted it; the message says from where it is there
 
 Examples:
   chil demo
   chil node --config node.yaml
-  chil propose --peers 127.0.0.1:7001,127.0.0.1:7002 greeting hello
+  chil put --peers 127.0.0.1:7001,127.0.0.1:7002 greeting hello
   chil get -p 127.0.0.1:7001 greeting
   chil status -p 127.0.0.1:7001 -o json";
 

@@ -48,6 +48,9 @@ struct Line {
     key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
+    /// Whether it depends on a condition; whether that held is not in the log.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    conditional: bool,
     /// The command as it stands in the log, where key and value do not say it all.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_hex: Option<String>,
@@ -99,6 +102,7 @@ impl Line {
             seq: None,
             key: None,
             value: None,
+            conditional: false,
             payload_hex: None,
         };
         let (client, seq, payload) = match &decision.what {
@@ -117,20 +121,16 @@ impl Line {
             line.seq = Some(*seq);
         }
         let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
-        let (kind, key, value) = match KvCommand::decode(payload) {
-            Ok(KvCommand::Put {
-                key,
-                value,
-                cond: Cond::Any,
-            }) => ("put", text(&key), text(&value)),
-            Ok(KvCommand::Delete {
-                key,
-                cond: Cond::Any,
-            }) => ("delete", text(&key), Some(String::new())),
-            // Whether a conditional one wrote anything is not in the log.
-            Ok(_) | Err(_) => ("command", None, None),
+        let (kind, cond, key, value) = match KvCommand::decode(payload) {
+            Ok(KvCommand::Put { key, value, cond }) => ("put", cond, text(&key), text(&value)),
+            Ok(KvCommand::Delete { key, cond }) => {
+                ("delete", cond, text(&key), Some(String::new()))
+            }
+            Ok(KvCommand::Txn(_)) => ("txn", Cond::Any, None, None),
+            Err(_) => ("command", Cond::Any, None, None),
         };
         line.kind = kind;
+        line.conditional = cond != Cond::Any;
         if key.is_none() || value.is_none() {
             line.payload_hex = Some(hex(payload));
         }
@@ -148,6 +148,9 @@ impl Line {
         }
         if let Some(payload) = &self.payload_hex {
             text.push_str(&format!("  {} bytes", payload.len() / 2));
+        }
+        if self.conditional {
+            text.push_str("  (if its condition held)");
         }
         text.trim_end().to_owned()
     }
@@ -200,6 +203,17 @@ mod tests {
             json(&delete),
             serde_json::json!({"slot": 7, "kind": "delete", "key": "a"})
         );
+        let conditional = KvCommand::Put {
+            key: "a".into(),
+            value: "x".into(),
+            cond: Cond::Absent,
+        };
+        let conditional = command(0, conditional.encode());
+        assert_eq!(
+            Line::new(&conditional).shown(),
+            "         7  put       a  x  (if its condition held)"
+        );
+        assert_eq!(json(&conditional)["conditional"], true);
         let session = Decision {
             slot: Slot::new(9),
             what: Decided::Registration { nonce: 1 },

@@ -8,6 +8,7 @@
 
 mod driver;
 mod error;
+mod kv;
 mod links;
 mod operate;
 mod plain;
@@ -15,13 +16,11 @@ mod read;
 mod targets;
 mod watch;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chil_core::kv::{KvAnswer, KvCommand, KvQuery, Versioned};
 use chil_core::{Slot, Token};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -29,10 +28,10 @@ use tokio::time::{Instant, timeout_at};
 pub use chil_core::{ClientId, ClusterId};
 pub use chil_proto::v1::{Finding, MemberStatus, StatusResponse, Topic};
 
-use crate::error::ProposeError;
 pub use crate::handle::{Answer, Committed, Consistency, Executed};
 use driver::{Driver, Job, Submit};
 pub use error::{ClientError, WatchError};
+pub use kv::{Page, Scan, TxnOutcome};
 pub use operate::SnapshotDownload;
 pub use read::ReadOptions;
 use targets::Targets;
@@ -206,73 +205,6 @@ impl Drop for Waiting<'_> {
             // When the driver is gone, nothing is sent any more either.
             drop(self.jobs.send(Job::GiveUp(token)));
         }
-    }
-}
-
-/// What a cluster with the key-value machine offers besides.
-impl Client {
-    /// Writes `value` under `key`.
-    ///
-    /// # Errors
-    /// As [`Client::submit`].
-    pub fn put(
-        &self,
-        key: impl Into<Bytes>,
-        value: impl Into<Bytes>,
-    ) -> impl Future<Output = Result<Committed, ClientError>> + Send {
-        self.write(KvCommand::put(key.into(), value.into()))
-    }
-
-    /// Removes `key`.
-    ///
-    /// # Errors
-    /// As [`Client::submit`].
-    pub fn delete(
-        &self,
-        key: impl Into<Bytes>,
-    ) -> impl Future<Output = Result<Committed, ClientError>> + Send {
-        self.write(KvCommand::delete(key.into()))
-    }
-
-    /// The value of `key` and its version; `None` if it has none. As fresh as can be.
-    ///
-    /// # Errors
-    /// As [`Client::query`].
-    pub async fn get(&self, key: impl Into<Bytes>) -> Result<Option<Versioned>, ClientError> {
-        self.get_with(key, Consistency::Linearizable).await
-    }
-
-    /// The value of `key` and its version, as fresh as the options say.
-    ///
-    /// # Errors
-    /// As [`Client::query`].
-    pub async fn get_with(
-        &self,
-        key: impl Into<Bytes>,
-        options: impl Into<ReadOptions>,
-    ) -> Result<Option<Versioned>, ClientError> {
-        let query = KvQuery::Get { key: key.into() };
-        let answer = self.query(query.encode(), options).await?;
-        match KvAnswer::decode(&answer.answer) {
-            Ok(KvAnswer::Value(value)) => Ok(value),
-            Ok(KvAnswer::Count(_) | KvAnswer::Page { .. } | KvAnswer::Malformed) | Err(_) => {
-                Err(ClientError::Rejected {
-                    reason: "the cluster's state machine is not the key-value machine".to_owned(),
-                })
-            }
-        }
-    }
-
-    async fn write(&self, command: KvCommand) -> Result<Committed, ClientError> {
-        let executed = self.submit(command.encode()).await?;
-        crate::handle::committed(&executed).map_err(|error| match error {
-            ProposeError::Unknown => ClientError::Unknown {
-                reason: "it was executed, but its reply is not the key-value machine's".to_owned(),
-            },
-            error => ClientError::Rejected {
-                reason: error.to_string(),
-            },
-        })
     }
 }
 

@@ -1,7 +1,8 @@
-//! `chil snapshot`: saves a running cluster's state into a file, and looks into such a file.
-//! Knows nothing about how nodes take snapshots of their own.
+//! `chil snapshot`: saves a running cluster's state into a file, looks into such a file, and makes a
+//! new cluster of it. Knows nothing about how nodes take snapshots of their own.
 
 mod inspect;
+mod restore;
 mod save;
 
 use std::fs::File;
@@ -16,7 +17,7 @@ use serde::Serialize;
 use super::failure::{Exit, Failure};
 use super::output::Format;
 
-/// Save the state of a cluster into a file, and look into one.
+/// Save the state of a cluster into a file, look into one, and restore one.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -29,6 +30,8 @@ enum Command {
     Save(save::Arguments),
     /// Check every byte of a snapshot, and say what it is.
     Inspect(inspect::Arguments),
+    /// Make the directory of a node of a new cluster that begins with a snapshot.
+    Restore(restore::Arguments),
 }
 
 /// Runs `chil snapshot`.
@@ -36,6 +39,7 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Fa
     match arguments.command {
         Command::Save(arguments) => save::run(arguments, format).await,
         Command::Inspect(arguments) => inspect::run(&arguments, format),
+        Command::Restore(arguments) => restore::run(&arguments, format),
     }
 }
 
