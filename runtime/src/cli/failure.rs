@@ -56,7 +56,7 @@ impl Failure {
     pub(crate) fn during(self, what: impl std::fmt::Display) -> Self {
         Self {
             exit: self.exit,
-            error: anyhow::anyhow!("{what}: {:#}", self.error),
+            error: anyhow::anyhow!("{what}: {self}"),
         }
     }
 
@@ -66,8 +66,20 @@ impl Failure {
 }
 
 impl std::fmt::Display for Failure {
+    /// The error with its causes, but for those that the text before has told already.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:#}", self.error)
+        let mut told = String::new();
+        for cause in self.error.chain() {
+            let text = cause.to_string();
+            if told.ends_with(&text) {
+                continue;
+            }
+            if !told.is_empty() {
+                told.push_str(": ");
+            }
+            told.push_str(&text);
+        }
+        f.write_str(&told)
     }
 }
 
@@ -94,4 +106,21 @@ pub(crate) fn report(failure: &Failure) -> ExitCode {
     // Nobody is left to tell if standard error is closed.
     let _ = writeln!(std::io::stderr(), "chil: {failure}");
     failure.exit.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let io = || std::io::Error::other("no room");
+        let failure = Failure::from(anyhow::Error::new(io()).context("cannot write"));
+        assert_eq!(failure.to_string(), "cannot write: no room");
+        let told = Err::<(), _>(io()).context("cannot write: no room");
+        let failure = Failure::from(told.unwrap_err()).during("saving");
+        assert_eq!(failure.to_string(), "saving: cannot write: no room");
+    }
 }

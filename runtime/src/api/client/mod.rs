@@ -64,7 +64,7 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(10),
-            exactly_once: false,
+            exactly_once: true,
             retry_unknown: false,
             attempt_timeout: Duration::from_secs(2),
             read_your_writes: false,
