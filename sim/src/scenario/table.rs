@@ -48,7 +48,9 @@ pub struct Table {
 /// What is fast enough, in thousandths of a round.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For the median.
+    /// For the median of the pauses.
+    pub pause: u64,
+    /// For the median of the recoveries.
     pub median: u64,
     /// For every seed.
     pub max: u64,
@@ -123,12 +125,17 @@ fn row(scenario: &'static Scenario, weights: &[u32], seeds: u64) -> Row {
     }
     (row.recovery_median, row.recovery_max) = middle_and_most(recoveries);
     (row.pause_median, row.pause_max) = middle_and_most(pauses);
-    if row.recovery_median > scenario.limits.median {
-        row.wrong.push(format!(
-            "a recovery takes {} rounds in the median, more than {}",
-            rounds(row.recovery_median),
-            rounds(scenario.limits.median)
-        ));
+    let limits = scenario.limits;
+    for (what, median, limit) in [
+        ("recovery", row.recovery_median, limits.median),
+        ("pause", row.pause_median, limits.pause),
+    ] {
+        if median > limit && seeds >= MEDIAN_OF {
+            let (median, limit) = (rounds(median), rounds(limit));
+            row.wrong.push(format!(
+                "the {what} takes {median} rounds in the median, more than {limit}"
+            ));
+        }
     }
     if row.seeds < seeds {
         row.wrong
@@ -143,11 +150,14 @@ impl Row {
         self.decided_min = self.decided_min.min(measured.decided);
         match measured.recovery {
             None => self.wrong.push(format!("seed {seed}: it does not recover")),
-            Some(length) if length > limits.max => self.wrong.push(format!(
-                "seed {seed}: it recovers after {} rounds, more than {}",
-                rounds(length),
-                rounds(limits.max)
-            )),
+            Some(length) if length > limits.max || measured.pause > limits.max => {
+                self.wrong.push(format!(
+                    "seed {seed}: it recovers after {} rounds, with a pause of {}: the limit is {}",
+                    rounds(length),
+                    rounds(measured.pause),
+                    rounds(limits.max)
+                ));
+            }
             Some(_) => {}
         }
         if measured.churn > 0 {
@@ -167,6 +177,9 @@ impl Row {
 /// Commands that must be decided in the hundred rounds after a recovery: all but a few of four a
 /// round.
 const DECIDED_MIN: u64 = QUIET_ROUNDS * 4 * 9 / 10;
+
+/// The middle of fewer seeds than these says nothing.
+const MEDIAN_OF: u64 = 8;
 
 fn middle_and_most(mut lengths: Vec<u64>) -> (u64, u64) {
     lengths.sort_unstable();
