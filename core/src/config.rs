@@ -11,7 +11,7 @@ use crate::types::NodeId;
 /// `value_bytes_max + overhead <= in_flight_bytes_max <= message_bytes_max - in_flight slack`,
 /// `batch_bytes_max <= peer_window_bytes_max`, `batch_bytes_max <= message_bytes_max`,
 /// `log_tail_bytes <= log_keep_bytes_max`,
-/// `heartbeat_interval <= resend_after <= disk_stall_limit`.
+/// `heartbeat_interval <= resend_after <= disk_stall_limit`, `disk_stall_min <= disk_stall_limit`.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// This node.
@@ -38,7 +38,11 @@ pub struct Config {
     pub resend_after: Span,
     /// A commit that no other message carried is told to the peers after so long.
     pub commit_news_after: Span,
-    /// A `Persist` that takes longer counts as a stalled disk: the node does not lead.
+    /// A `Persist` that takes longer than this, and much longer than the last ones, counts as a
+    /// stalled disk: the node does not lead.
+    pub disk_stall_min: Span,
+    /// A `Persist` that takes longer than this counts as a stalled disk, however slow the last
+    /// ones were.
     pub disk_stall_limit: Span,
     /// Largest payload of a command, in bytes.
     pub value_bytes_max: u64,
@@ -111,13 +115,14 @@ impl Config {
             seed,
             heartbeat_interval,
             prepare_rounds_max: 10,
-            probe_rounds_max: 3,
+            probe_rounds_max: 2,
             lag_limit: 10_000,
             phi_threshold: 8,
             phi_sigma_min: heartbeat_interval.divided(10),
             phi_pause: heartbeat_interval.divided(2),
             resend_after: heartbeat_interval.times(2),
             commit_news_after: heartbeat_interval.divided(10),
+            disk_stall_min: Span::from_millis(800),
             disk_stall_limit: Span::from_millis(2_000),
             value_bytes_max: 1 << 20,
             in_flight_entries_max: 16_384,
@@ -144,6 +149,7 @@ impl Config {
         self.phi_pause = interval.divided(2);
         self.resend_after = interval.times(2);
         self.commit_news_after = interval.divided(10);
+        self.disk_stall_min = interval.times(8);
         self.disk_stall_limit = interval.times(20);
         self
     }
@@ -191,7 +197,7 @@ impl Config {
     }
 
     /// What must not exceed what, with the values.
-    fn relations(&self) -> [(&'static str, u64, &'static str, u64); 9] {
+    fn relations(&self) -> [(&'static str, u64, &'static str, u64); 10] {
         let largest_entry = self.value_bytes_max.saturating_add(Entry::OVERHEAD as u64);
         // What a promise or a sync carries whole is undecided somewhere: at most one leader's
         // window and one command, since the window counts what was adopted, too.
@@ -248,6 +254,12 @@ impl Config {
             (
                 "resend_after",
                 self.resend_after.nanos(),
+                "disk_stall_limit",
+                self.disk_stall_limit.nanos(),
+            ),
+            (
+                "disk_stall_min",
+                self.disk_stall_min.nanos(),
                 "disk_stall_limit",
                 self.disk_stall_limit.nanos(),
             ),

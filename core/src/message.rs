@@ -90,8 +90,11 @@ impl Message {
     #[must_use]
     pub const fn lane(&self) -> Lane {
         match self {
-            Self::Heartbeat(_) | Self::HeartbeatReply(_) => Lane::Heartbeat,
-            Self::Prepare(_)
+            Self::Heartbeat(Heartbeat { data: false, .. })
+            | Self::HeartbeatReply(HeartbeatReply { data: false, .. }) => Lane::Heartbeat,
+            Self::Heartbeat(_)
+            | Self::HeartbeatReply(_)
+            | Self::Prepare(_)
             | Self::Promise(_)
             | Self::Accept(_)
             | Self::Accepted(_)
@@ -271,6 +274,11 @@ pub struct Fetch {
 pub struct Heartbeat {
     /// Number of the round; the high 32 bits are the boot count.
     pub round: u64,
+    /// Whether it travels on the quorum lane: an asker without a leader sends it on both, since
+    /// heartbeats alone would hide that nothing else gets through.
+    pub data: bool,
+    /// Whether the asker has a leader that works. Who thought otherwise asks anew at once.
+    pub happy: bool,
 }
 
 /// Answers a heartbeat (OmniPaxos, EuroSys '23, section 5: ballot leader election).
@@ -278,6 +286,8 @@ pub struct Heartbeat {
 pub struct HeartbeatReply {
     /// The round answered.
     pub round: u64,
+    /// Whether it was asked, and so travels, on the quorum lane.
+    pub data: bool,
     /// The replier's *own* ballot: the one that it prepares or leads, else `(epoch, 0, self)`.
     pub ballot: Ballot,
     /// The leader that the replier follows: used to compute happiness, never adopted.
@@ -399,9 +409,15 @@ impl fmt::Display for Message {
                 write!(f, " commit={}", m.commit)
             }
             Self::Fetch(m) => write!(f, " ({}, {}]", m.prev, m.to),
-            Self::Heartbeat(m) => write!(f, " round={}", m.round & 0xffff_ffff),
+            Self::Heartbeat(m) => {
+                write!(f, " round={}", m.round & 0xffff_ffff)?;
+                write!(f, "{}", if m.data { " data" } else { "" })?;
+                write!(f, "{}", if m.happy { "" } else { " unhappy" })
+            }
             Self::HeartbeatReply(m) => {
-                write!(f, " round={} own={}", m.round & 0xffff_ffff, m.ballot)?;
+                let lane = if m.data { " data" } else { "" };
+                write!(f, " round={}{lane}", m.round & 0xffff_ffff)?;
+                write!(f, " own={}", m.ballot)?;
                 write!(f, " leader={} commit={}", m.leader, m.commit)?;
                 write!(f, "{}", if m.happy { " happy" } else { " unhappy" })?;
                 if m.able { Ok(()) } else { write!(f, " unable") }

@@ -225,6 +225,8 @@ impl Encode for Fetch {
 impl Encode for Heartbeat {
     fn put<S: Sink>(&self, sink: &mut S) {
         sink.fixed(1, self.round);
+        sink.flag(2, self.data);
+        sink.flag(3, self.happy);
     }
 }
 
@@ -237,5 +239,6 @@ impl Encode for HeartbeatReply {
         sink.flag(5, self.able);
         sink.uint(6, self.commit.get());
         sink.uint(7, u64::from(self.priority));
+        sink.flag(8, self.data);
     }
 }

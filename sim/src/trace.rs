@@ -119,7 +119,10 @@ pub(crate) fn numbers(message: &Message) -> [u64; 2] {
             m.prev.get().rotate_left(32) ^ m.commit.get() ^ (6 << 60),
         ],
         Message::Fetch(m) => [m.prev.get(), m.to.get() ^ (7 << 60)],
-        Message::Heartbeat(m) => [m.round, 8 << 60],
+        Message::Heartbeat(m) => [
+            m.round,
+            u64::from(m.data) | u64::from(m.happy) << 1 | 8 << 60,
+        ],
         Message::Offer(m) => [id(&m.id), m.commit.get() ^ (10 << 60)],
         Message::FetchChunk(m) => [id(&m.id), m.offset.rotate_left(24) ^ m.len ^ (11 << 60)],
         Message::Chunk(m) => [id(&m.id), m.offset.rotate_left(24) ^ (12 << 60)],
@@ -131,7 +134,11 @@ pub(crate) fn numbers(message: &Message) -> [u64; 2] {
         Message::TransferNow(m) => [b(&m.ballot), m.last.get() ^ (15 << 60)],
         Message::HeartbeatReply(m) => [
             m.round ^ b(&m.ballot).rotate_left(1) ^ b(&m.leader).rotate_left(2),
-            m.commit.get() ^ (u64::from(m.happy) << 50) ^ (u64::from(m.able) << 51) ^ (9 << 60),
+            m.commit.get()
+                ^ (u64::from(m.happy) << 50)
+                ^ (u64::from(m.able) << 51)
+                ^ (u64::from(m.data) << 52)
+                ^ (9 << 60),
         ],
     }
 }

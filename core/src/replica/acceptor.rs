@@ -29,6 +29,7 @@ impl Replica {
         let before = (self.acc, self.log.last(), self.log.chain());
         if m.ballot > self.meta.promised {
             self.promise(m.ballot, StepDown::HigherBallot);
+            self.follow(m.ballot);
         }
         // It reports the log in memory, so it waits for all of that: an `Accepted` for a part of
         // it may still be on its way out.

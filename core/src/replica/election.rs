@@ -5,8 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
 use crate::config::Config;
-use crate::message::{Heartbeat, HeartbeatReply, Message};
-use crate::output::{IgnoreReason, Notice, StepDown};
+use crate::message::HeartbeatReply;
+use crate::output::{Notice, StepDown};
 use crate::quorum::Voters;
 use crate::record::Meta;
 use crate::time::{Span, Time};
@@ -14,25 +14,35 @@ use crate::types::{Ballot, NodeId, Slot};
 
 use super::{Replica, Role};
 
-/// A round waits for a peer that is silent but not given up at most this many intervals.
-const ROUND_STRETCH_MAX: u64 = 3;
+/// A write that takes so many times what the slowest of the last ones took is unusually slow.
+const UNUSUALLY_SLOW: u64 = 4;
 
 /// Everything that deciding who may try needs.
 #[derive(Clone, Debug)]
 pub(super) struct Election {
-    round: u64,
-    started: Time,
+    pub(super) round: u64,
+    pub(super) started: Time,
     /// When the round ends, unless a silent peer is worth waiting for.
-    ends: Time,
+    pub(super) ends: Time,
+    /// When whoever is silent is asked again.
+    pub(super) again_at: Option<Time>,
     /// Answers to this round, by position.
-    replies: Vec<Option<HeartbeatReply>>,
+    pub(super) replies: Vec<Option<HeartbeatReply>>,
+    /// Whoever answered this round on the quorum lane.
+    pub(super) echoes: Voters,
     /// The highest ballot that somebody owns or that was promised here.
     leader: Ballot,
+    /// The round in which it came to be that.
+    rose_in: u64,
     happy: bool,
     /// Highest ballot number ever seen.
     n_seen: u64,
     /// When to take over, and what was promised when that was planned.
     pub(super) takeover: Option<(Time, Ballot)>,
+    /// Whether this round is asked to confirm that a takeover is called for.
+    pub(super) confirming: bool,
+    /// Whoever could help a leader, as of the last round.
+    able: Voters,
     /// Attempts in a row that came to nothing, although enough nodes answered heartbeats.
     pub(super) failures: u32,
     /// Members whose promises contradicted the others'.
@@ -48,11 +58,16 @@ impl Election {
             round: meta.boot << 32,
             started: now,
             ends: now,
+            again_at: None,
             replies: vec![None; members],
+            echoes: Voters::NONE,
             leader: meta.promised,
+            rose_in: 0,
             happy: false,
             n_seen: meta.promised.n,
             takeover: None,
+            confirming: false,
+            able: Voters::NONE,
             failures: 0,
             distrusted: Vec::new(),
             commit_before: (Slot::ZERO, 0),
@@ -62,6 +77,10 @@ impl Election {
 
     pub(super) const fn is_happy(&self) -> bool {
         self.happy
+    }
+
+    pub(super) const fn leader(&self) -> Ballot {
+        self.leader
     }
 
     pub(super) const fn round(&self) -> u64 {
@@ -88,6 +107,7 @@ impl Election {
         self.leader = ballot;
         self.happy = true;
         self.takeover = None;
+        self.confirming = false;
     }
 
     /// This node no longer leads or tries.
@@ -131,8 +151,11 @@ impl Election {
 impl Replica {
     /// Does whatever is due; called after every input, so that it never depends on `Wake` alone.
     pub(super) fn on_time(&mut self) {
-        if self.disk_is_stalled() && !matches!(self.role, Role::Follower) {
+        if self.disk_disqualifies() && !matches!(self.role, Role::Follower) {
             self.step_down(StepDown::DiskStalled);
+        }
+        if self.election.again_at.is_some_and(|at| self.now >= at) {
+            self.ask_again();
         }
         if self.now >= self.round_deadline() {
             self.end_round();
@@ -142,11 +165,8 @@ impl Replica {
             && self.now >= at
         {
             self.election.takeover = None;
-            let unchanged = promised == self.meta.promised;
-            let may_try = self.is_able() && self.next_ballot().is_some();
-            if unchanged && matches!(self.role, Role::Follower) && may_try {
-                self.campaign();
-                self.try_adopt();
+            if promised == self.meta.promised && matches!(self.role, Role::Follower) {
+                self.confirm_takeover();
             }
         }
         self.tend_deferral();
@@ -156,6 +176,9 @@ impl Replica {
     /// The next instant at which something is due.
     pub(super) fn deadline(&self) -> Time {
         let mut deadline = self.round_deadline();
+        if let Some(at) = self.election.again_at {
+            deadline = deadline.min(at);
+        }
         if let Some((at, _)) = self.election.takeover {
             deadline = deadline.min(at);
         }
@@ -165,81 +188,17 @@ impl Replica {
         }
         if let Some(since) = self.outbox.oldest_in_flight()
             && !matches!(self.role, Role::Follower)
+            && !self.disk_is_stalled()
         {
-            deadline = deadline.min(since + self.config.disk_stall_limit + Span::from_nanos(1));
+            deadline = deadline.min(since + self.disk_patience() + Span::from_nanos(1));
         }
         deadline
-    }
-
-    /// When the round is over: at its end, or while somebody who is not given up yet is silent,
-    /// when the last of those is.
-    pub(super) fn round_deadline(&self) -> Time {
-        let ends = self.election.ends;
-        if self.now < ends {
-            return ends;
-        }
-        let silent = self.others().filter(|&p| self.reply(p).is_none());
-        let patience = silent
-            .filter_map(|p| self.peer(p).detector.suspect_at(&self.config))
-            .max();
-        let stretch = self.config.heartbeat_interval.times(ROUND_STRETCH_MAX);
-        let longest = self.election.started + stretch;
-        patience.map_or(ends, |at| at.min(longest).max(ends))
-    }
-
-    fn begin_round(&mut self) {
-        self.election.round += 1;
-        self.election.started = self.now;
-        self.election.ends = self.now + self.config.heartbeat_interval;
-        self.election.replies.fill(None);
-        let round = self.election.round;
-        for to in self.others() {
-            self.outbox
-                .send(to, Message::Heartbeat(Heartbeat { round }));
-        }
-    }
-
-    pub(super) fn on_heartbeat(&mut self, from: usize, m: &Heartbeat) {
-        let reply = HeartbeatReply {
-            round: m.round,
-            ballot: self.own_ballot(),
-            leader: self.election.leader,
-            happy: self.election.happy,
-            able: self.is_able(),
-            commit: self.commit,
-            priority: self.priority(),
-        };
-        self.outbox.send(from, Message::HeartbeatReply(reply));
-    }
-
-    pub(super) fn on_heartbeat_reply(&mut self, from: usize, m: HeartbeatReply) {
-        if m.round != self.election.round {
-            // Only the present round counts: a link that works one way is no link.
-            return self.ignore(from, "HeartbeatReply", IgnoreReason::Stale);
-        }
-        let own = m.ballot;
-        if !self.is_believable(own) || own.node != self.id(from) || own.epoch != self.epoch() {
-            return self.ignore(from, "HeartbeatReply", IgnoreReason::BadBallot);
-        }
-        self.election.saw(own);
-        let now = self.now;
-        let config = &self.config;
-        let peer = self
-            .peers
-            .get_mut(from)
-            .expect("positions come from the weights");
-        peer.detector.arrived(now, config);
-        peer.commit = m.commit;
-        (peer.is_able, peer.priority) = (m.able, m.priority);
-        peer.content_with = m.happy.then_some(m.leader.node);
-        if let Some(place) = self.election.replies.get_mut(from) {
-            *place = Some(m);
-        }
     }
 
     /// Draws the round's conclusions.
     fn end_round(&mut self) {
         self.report_peers();
+        self.note_able();
         let commit = self.commit;
         let (before, rounds) = self.election.commit_before;
         self.election.commit_before = (
@@ -251,7 +210,7 @@ impl Replica {
             },
         );
         let was_happy = self.election.happy;
-        let leader_is_new = self.raise_leader();
+        let leader_is_new = self.raise_leader() || self.leader_is_new();
         // A new leader has a round to show itself. Without it, whoever follows it looks unhappy
         // to the one it replaced; if those two cannot hear each other, they replace each other
         // for ever (the chained scenario).
@@ -261,8 +220,9 @@ impl Replica {
         if leader_is_new {
             // Answers to this round were given before it came: the next round judges it.
             self.election.takeover = None;
+            self.election.confirming = false;
         } else {
-            self.plan_takeover();
+            self.tend_takeover(true);
         }
         self.tend_campaign();
         self.tend_peers();
@@ -279,19 +239,7 @@ impl Replica {
     /// gossip is what lets a half-connected node chase leaders for ever. Returns whether the
     /// leader changed.
     fn raise_leader(&mut self) -> bool {
-        let owned = self
-            .election
-            .replies
-            .iter()
-            .flatten()
-            .map(|reply| reply.ballot)
-            .max();
-        // A ballot promised here counts, too: its owner may have died with it, and whoever needs
-        // this node's promise must find it unhappy.
-        let leader = owned
-            .unwrap_or_default()
-            .max(self.election.leader)
-            .max(self.meta.promised);
+        let leader = self.highest_owned();
         let changed = leader > self.election.leader;
         self.election.leader = leader;
         if changed && leader.n > 0 && leader.node != self.meta.node {
@@ -300,8 +248,52 @@ impl Replica {
         changed
     }
 
+    fn highest_owned(&self) -> Ballot {
+        let replies = self.election.replies.iter().flatten();
+        let owned = replies.map(|reply| reply.ballot).max();
+        // A ballot promised here counts, too: its owner may have died with it, and whoever needs
+        // this node's promise must find it unhappy.
+        owned
+            .unwrap_or_default()
+            .max(self.election.leader)
+            .max(self.meta.promised)
+    }
+
+    /// Follows a candidate that it has promised: whoever asks now hears that there may be a
+    /// leader soon, and does not try at the same time.
+    pub(super) fn follow(&mut self, ballot: Ballot) {
+        if ballot > self.election.leader {
+            self.election.leader = ballot;
+            self.election.rose_in = self.election.round;
+            self.election.happy = !self.disk_is_stalled();
+            self.outbox.notice(Notice::Following { ballot });
+        }
+    }
+
+    /// Whether answers to this round may have been given before the leader came.
+    const fn leader_is_new(&self) -> bool {
+        self.election.rose_in == self.election.round
+    }
+
+    /// Judges a follower as soon as everybody has answered who is not given up: the rest of the
+    /// round could bring nothing new, and a cluster without a leader waits for it. What else the
+    /// end of a round calls for stays with that.
+    pub(super) fn judge_early(&mut self) {
+        // A ballot that is new in this round is judged by the next one.
+        let is_new = self.leader_is_new() || self.highest_owned() > self.election.leader;
+        if !matches!(self.role, Role::Follower) || is_new || !self.is_answered() {
+            return;
+        }
+        if !self.election.happy {
+            self.tend_takeover(false);
+        } else if !self.judge_happiness() {
+            self.election.happy = false;
+            self.ask_all();
+        }
+    }
+
     fn judge_happiness(&self) -> bool {
-        if self.disk_is_stalled() {
+        if self.disk_disqualifies() {
             return false;
         }
         let leader = self.election.leader;
@@ -344,11 +336,26 @@ impl Replica {
         self.meta.damaged.is_none() && self.weights.weight(self.me) > 0 && !self.disk_is_stalled()
     }
 
-    /// Leadership needs a disk that moves: a leader whose disk hangs keeps everybody quiet and
-    /// decides nothing.
-    fn disk_is_stalled(&self) -> bool {
+    /// Leadership needs a disk that moves: a leader whose disk hangs decides nothing of its own, and
+    /// what it cannot write piles up. But where the others are no quorum without it, or wait for
+    /// their own disks, another leader would wait for the same disks, and an election on top.
+    fn disk_disqualifies(&self) -> bool {
+        let leads = matches!(self.role, Role::Leading(_));
+        let replaceable = self.weights.prepare_quorum(self.election.able).is_some();
+        self.disk_is_stalled() && (replaceable || !leads)
+    }
+
+    pub(super) fn disk_is_stalled(&self) -> bool {
         let since = self.outbox.oldest_in_flight();
-        since.is_some_and(|since| self.now.since(since) > self.config.disk_stall_limit)
+        since.is_some_and(|since| self.now.since(since) > self.disk_patience())
+    }
+
+    /// From when on a write counts as stalled: soon on a disk that is usually fast, so that another
+    /// leader takes over soon; later on one that is always slow, which is better than none.
+    fn disk_patience(&self) -> Span {
+        let unusual = self.outbox.slowest().times(UNUSUALLY_SLOW);
+        let (min, max) = (self.config.disk_stall_min, self.config.disk_stall_limit);
+        unusual.max(min).min(max)
     }
 
     fn report_peers(&mut self) {
@@ -366,6 +373,15 @@ impl Replica {
                 self.outbox.notice(notice);
             }
             debug_assert!(now >= self.election.started, "time went back");
+        }
+    }
+
+    fn note_able(&mut self) {
+        self.election.able = Voters::NONE;
+        for position in self.others() {
+            if self.reply(position).is_some_and(|reply| reply.able) {
+                self.election.able.insert(position);
+            }
         }
     }
 

@@ -120,7 +120,7 @@ impl Replica {
         if let Some(since) = self.outbox.oldest_in_flight() {
             let waiting = self.now.since(since);
             if waiting >= self.config.resend_after {
-                let stalled = waiting > self.config.disk_stall_limit;
+                let stalled = self.disk_is_stalled();
                 findings.push(Finding::DiskSlow { waiting, stalled });
             }
         }

@@ -292,9 +292,9 @@ impl Replica {
         let rounds = if leading.settled {
             u64::from(self.config.probe_rounds_max)
         } else {
-            self.election.patience(self.config.probe_rounds_max)
+            self.election.patience(2 * self.config.probe_rounds_max)
         };
-        let oldest = self.election.round().saturating_sub(rounds);
+        let oldest = (self.election.round() + 1).saturating_sub(rounds);
         let mut voters = crate::quorum::Voters::NONE;
         voters.insert(self.me);
         for position in self.others() {

@@ -18,6 +18,7 @@ mod priority;
 mod progress;
 mod reader;
 mod registers;
+mod rounds;
 mod sending;
 mod state_sync;
 mod takeover;
@@ -229,7 +230,7 @@ impl Replica {
             Input::Register { token, nonce } => self.on_register(token, nonce),
             Input::Read { token, via } => self.on_read(token, via),
             Input::Persisted { lsn } => {
-                self.outbox.persisted(lsn);
+                self.outbox.persisted(lsn, self.now);
                 self.on_durable();
             }
             Input::Applied { slot } => {

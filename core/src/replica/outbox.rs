@@ -14,8 +14,11 @@ use crate::log::Log;
 use crate::message::Message;
 use crate::output::{Notice, Output};
 use crate::record::{LogChange, Meta, Persist, Record};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::types::{Ballot, Lsn, Slot, Token};
+
+/// How slowly it is forgotten that a disk was slow: with each write by one part of so many.
+const SLOWEST_FADES: u64 = 8;
 
 /// The end of the log together with the ballot it was accepted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub(super) struct Outbox {
     /// Persists under way: their LSN, when they were handed out, and the log's end then.
     in_flight: VecDeque<(Lsn, Time, Mark)>,
     durable_mark: Mark,
+    /// How long the slowest of the last `Persist`s took.
+    slowest: Span,
     /// Messages to the member at a position that wait for an LSN; LSNs never decrease.
     held: VecDeque<(Lsn, usize, Message)>,
     messages: VecDeque<(usize, Message)>,
@@ -65,6 +70,7 @@ impl Outbox {
             booted: start.next(),
             in_flight: VecDeque::new(),
             durable_mark,
+            slowest: Span::ZERO,
             held: VecDeque::new(),
             messages: VecDeque::new(),
             effects: VecDeque::new(),
@@ -122,17 +128,24 @@ impl Outbox {
         self.in_flight.front().map(|(_, since, _)| *since)
     }
 
+    /// How long the slowest of the last `Persist`s took; it fades as others follow.
+    pub(super) const fn slowest(&self) -> Span {
+        self.slowest
+    }
+
     /// The driver says that everything up to `lsn` is on disk.
-    pub(super) fn persisted(&mut self, lsn: Lsn) {
+    pub(super) fn persisted(&mut self, lsn: Lsn, now: Time) {
         assert!(
             lsn <= self.submitted,
             "the driver confirms {lsn}, but only {} was handed out",
             self.submitted
         );
         self.durable = self.durable.max(lsn);
-        while let Some((oldest, _, mark)) = self.in_flight.front()
+        while let Some((oldest, since, mark)) = self.in_flight.front()
             && *oldest <= lsn
         {
+            let forgotten = self.slowest.divided(SLOWEST_FADES);
+            self.slowest = (self.slowest - forgotten).max(now.since(*since));
             self.durable_mark = *mark;
             self.in_flight.pop_front();
         }

@@ -16,32 +16,52 @@ const LAG_TURNS_MAX: u64 = 8;
 const OTHERS_FIRST: u64 = 4;
 
 impl Replica {
-    /// Takes over if nobody it hears has a leader that works, and enough of them could help.
-    pub(super) fn plan_takeover(&mut self) {
+    /// Takes over if that is called for: plans it, or does it when this round was asked for that.
+    /// Before the round is over, what is lacking may still come.
+    pub(super) fn tend_takeover(&mut self, is_over: bool) {
         let mut helpers = Voters::NONE;
         helpers.insert(self.me);
         let mut anybody_happy = self.election.is_happy();
         for position in self.others() {
             if let Some(reply) = self.reply(position) {
                 anybody_happy |= reply.happy;
-                if reply.able {
+                // Who does not answer on the quorum lane as well could not help.
+                if reply.able && self.election.echoes.contains(position) {
                     helpers.insert(position);
                 }
             }
         }
-        let connected = self.weights.prepare_quorum(helpers).is_some();
-        let follows = matches!(self.role, Role::Follower);
-        if anybody_happy || !connected || !follows || !self.is_able() || !self.outbox.is_booted() {
+        let helped = self.weights.prepare_quorum(helpers).is_some();
+        if anybody_happy || !self.may_lead() || (is_over && !helped) {
             self.election.takeover = None;
-        } else if self.election.takeover.is_none() {
+            self.election.confirming = false;
+        } else if helped && self.election.confirming {
+            self.campaign();
+            self.try_adopt();
+        } else if helped && self.election.takeover.is_none() {
             let at = self.now + self.takeover_delay();
             self.election.takeover = Some((at, self.meta.promised));
         }
     }
 
+    fn may_lead(&self) -> bool {
+        let follows = matches!(self.role, Role::Follower);
+        follows && self.is_able() && self.outbox.is_booted() && self.next_ballot().is_some()
+    }
+
+    /// It is this node's turn. What it was told is as old as its turn was long, and somebody may
+    /// have come to lead meanwhile that it does not hear itself: it asks once more, and tries at
+    /// once if nothing has changed.
+    pub(super) fn confirm_takeover(&mut self) {
+        self.election.confirming = true;
+        self.ask_all();
+        // Nobody to be asked is an answer, too.
+        self.judge_early();
+    }
+
     /// One step a rank, so that two nodes rarely collide: whoever is wanted more comes first. Later
-    /// for a node that lags behind, and random within the step. Whoever failed lets all others go first: a node that only
-    /// heartbeats reach would else, again and again, be the first to try what it cannot do.
+    /// for a node that lags behind, and random within the step. Whoever failed lets all others go
+    /// first: its attempt met something that nobody can see beforehand, such as a disk that hangs.
     fn takeover_delay(&mut self) -> Span {
         let step = self.config.heartbeat_interval.divided(4);
         let heard = self

@@ -51,7 +51,15 @@ fn two_nodes_that_know_only_each_others_earlier_life_hear_each_other_again() {
     let mut rig = Rig::new(3);
     rig.run_until_led();
     let late = |rig: &Rig, from, to| {
-        let mut envelope = rig.envelope(from, to, Message::Heartbeat(Heartbeat { round: 1 }));
+        let mut envelope = rig.envelope(
+            from,
+            to,
+            Message::Heartbeat(Heartbeat {
+                round: 1,
+                data: false,
+                happy: true,
+            }),
+        );
         envelope.to_boot = 0;
         envelope
     };

@@ -125,6 +125,11 @@ fn the_next_piece_is_asked_for_at_once_and_once() {
     }
     rig.inject(3, 2, prepare(led));
     rig.persist(2);
+    // The candidate has its time to come to lead; then it is no leader to be told anything.
+    for _ in 0..300 {
+        rig.now += Span::from_millis(1);
+        rig.wake(2);
+    }
     rig.sent(2, 3);
     let piece = |upto: usize| {
         let Message::Learn(learned) = learn(led, &all, upto) else {

@@ -44,7 +44,7 @@ fn waits(rig: &mut Rig, change: impl Fn(&mut HeartbeatReply)) -> Option<u64> {
         let wire = std::mem::take(&mut rig.wire);
         for envelope in wire.into_iter().filter(|e| e.from == id(1)) {
             if let Message::Heartbeat(question) = envelope.body {
-                answer(rig, 1, number(envelope.to), question.round, &change);
+                answer(rig, 1, number(envelope.to), &question, &change);
             }
         }
     }

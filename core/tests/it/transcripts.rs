@@ -26,9 +26,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use chil_core::{Envelope, Lane, Lease, ReadVia, Span};
+use chil_core::{Envelope, Lease, ReadVia, Span};
 
-use crate::rig::{Rig, id};
+use crate::rig::{Rig, id, is_heartbeat};
 
 #[test]
 fn stories_come_out_as_recorded() {
@@ -186,7 +186,7 @@ fn selection(words: &[&str]) -> Result<impl Fn(&Envelope) -> bool + use<>, Strin
     let (from, to) = (node()?, node()?);
     let kind = words.next().map(|word| (*word).to_owned());
     Ok(move |envelope: &Envelope| {
-        envelope.body.lane() != Lane::Heartbeat
+        !is_heartbeat(&envelope.body)
             && from.is_none_or(|from| envelope.from == id(from))
             && to.is_none_or(|to| envelope.to == id(to))
             && kind

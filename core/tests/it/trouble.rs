@@ -1,7 +1,7 @@
 //! Nodes that lost something, contradict themselves, or say what cannot be.
 //! Knows nothing about how a disk comes to lie: the rig rewrites what it holds.
 
-use chil_core::message::{HeartbeatReply, Nack, NackReason, Prepare, Promise};
+use chil_core::message::{Heartbeat, HeartbeatReply, Nack, NackReason, Prepare, Promise};
 use chil_core::output::{IgnoreReason, StepDown};
 use chil_core::{Ballot, Chain, Entry, Epoch, Message, Notice, Output, Role, Slot, Span};
 
@@ -205,30 +205,33 @@ pub(crate) fn reply_to(
     from: usize,
     change: impl Fn(&mut HeartbeatReply),
 ) {
-    let round = loop {
+    let question = loop {
         rig.now += Span::from_millis(1);
         rig.wake(to);
         let asked = rig.wire.iter().rev().find_map(|e| match &e.body {
-            Message::Heartbeat(question) if e.from == crate::rig::id(to) => Some(question.round),
+            Message::Heartbeat(question) if e.from == crate::rig::id(to) && !question.data => {
+                Some(question.clone())
+            }
             _ => None,
         });
-        if let Some(round) = asked {
-            break round;
+        if let Some(question) = asked {
+            break question;
         }
     };
-    answer(rig, to, from, round, change);
+    answer(rig, to, from, &question, change);
 }
 
-/// `from` answers this round of `to`, with an answer that `change` made up.
+/// `from` answers this question of `to`, with an answer that `change` made up.
 pub(crate) fn answer(
     rig: &mut Rig,
     to: usize,
     from: usize,
-    round: u64,
+    question: &Heartbeat,
     change: impl Fn(&mut HeartbeatReply),
 ) {
     let mut reply = HeartbeatReply {
-        round,
+        round: question.round,
+        data: question.data,
         ballot: ballot(0, from),
         leader: Ballot::bottom(Epoch::FIRST),
         happy: false,

@@ -128,6 +128,7 @@ fn a_heartbeat_of_a_foreign_ballot_unseats_nobody() {
     let foreign = Ballot::new(Epoch::new(9), 9, id(other));
     let reply = HeartbeatReply {
         round,
+        data: false,
         ballot: foreign,
         leader: foreign,
         happy: true,

@@ -229,18 +229,22 @@ fn fetch(mut reader: Reader<'_>) -> Result<Fetch, DecodeError> {
 }
 
 fn heartbeat(mut reader: Reader<'_>) -> Result<Heartbeat, DecodeError> {
-    let mut round = 0;
+    let (mut round, mut data, mut happy) = (0, false, false);
     while let Some((field, value)) = reader.next()? {
-        if field == 1 {
-            round = value.fixed("heartbeat.round")?;
+        match field {
+            1 => round = value.fixed("heartbeat.round")?,
+            2 => data = value.flag("heartbeat.data")?,
+            3 => happy = value.flag("heartbeat.happy")?,
+            _ => {}
         }
     }
-    Ok(Heartbeat { round })
+    Ok(Heartbeat { round, data, happy })
 }
 
 fn heartbeat_reply(mut reader: Reader<'_>) -> Result<HeartbeatReply, DecodeError> {
     let (mut own, mut leader) = (None, None);
     let (mut round, mut happy, mut able, mut commit, mut priority) = (0, false, false, 0, 0);
+    let mut data = false;
     while let Some((field, value)) = reader.next()? {
         match field {
             1 => round = value.fixed("heartbeat_reply.round")?,
@@ -250,11 +254,13 @@ fn heartbeat_reply(mut reader: Reader<'_>) -> Result<HeartbeatReply, DecodeError
             5 => able = value.flag("heartbeat_reply.able")?,
             6 => commit = value.count("heartbeat_reply.commit")?,
             7 => priority = value.uint32("heartbeat_reply.priority")?,
+            8 => data = value.flag("heartbeat_reply.data")?,
             _ => {}
         }
     }
     Ok(HeartbeatReply {
         round,
+        data,
         ballot: owned("heartbeat_reply.ballot", own)?,
         leader: leader.ok_or(missing("heartbeat_reply.leader"))?,
         happy,

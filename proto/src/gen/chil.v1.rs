@@ -287,6 +287,12 @@ pub struct Fetch {
 pub struct Heartbeat {
     #[prost(fixed64, tag = "1")]
     pub round: u64,
+    /// Whether it travels on the lane of the data, to see whether that works, too.
+    #[prost(bool, tag = "2")]
+    pub data: bool,
+    /// Whether the asker has a leader that works.
+    #[prost(bool, tag = "3")]
+    pub happy: bool,
 }
 /// Answers a heartbeat.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -312,6 +318,9 @@ pub struct HeartbeatReply {
     /// How much it is wanted as leader.
     #[prost(uint32, tag = "7")]
     pub priority: u32,
+    /// Whether it was asked, and so travels, on the lane of the data.
+    #[prost(bool, tag = "8")]
+    pub data: bool,
 }
 /// Names a snapshot: equal names, equal bytes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

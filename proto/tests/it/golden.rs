@@ -185,12 +185,38 @@ fn messages_of_catching_up_and_of_elections_are_pinned() {
     );
     check_message(
         "heartbeat",
-        Message::Heartbeat(Heartbeat { round: 3 << 32 | 9 }),
+        Message::Heartbeat(Heartbeat {
+            round: 3 << 32 | 9,
+            data: false,
+            happy: true,
+        }),
+    );
+    check_message(
+        "heartbeat_data",
+        Message::Heartbeat(Heartbeat {
+            round: 3 << 32 | 9,
+            data: true,
+            happy: false,
+        }),
+    );
+    check_message(
+        "heartbeat_reply_data",
+        Message::HeartbeatReply(HeartbeatReply {
+            round: 3 << 32 | 9,
+            data: true,
+            ballot: Ballot::new(Epoch::FIRST, 0, NodeId::new(0x4444)),
+            leader: ballot(6),
+            happy: false,
+            able: true,
+            commit: Slot::new(100),
+            priority: 7,
+        }),
     );
     check_message(
         "heartbeat_reply",
         Message::HeartbeatReply(HeartbeatReply {
             round: 3 << 32 | 9,
+            data: false,
             ballot: Ballot::new(Epoch::FIRST, 0, NodeId::new(0x4444)),
             leader: ballot(6),
             happy: true,

@@ -122,7 +122,9 @@ fn message() -> BoxedStrategy<Message> {
         nack().prop_map(Message::Nack),
         learn().prop_map(Message::Learn),
         fetch().prop_map(Message::Fetch),
-        any::<u64>().prop_map(|round| Message::Heartbeat(Heartbeat { round })),
+        (any::<u64>(), any::<bool>(), any::<bool>()).prop_map(|(round, data, happy)| {
+            Message::Heartbeat(Heartbeat { round, data, happy })
+        }),
         heartbeat_reply().prop_map(Message::HeartbeatReply),
         about_snapshots(),
         about_leaders(),
@@ -245,10 +247,12 @@ fn heartbeat_reply() -> BoxedStrategy<HeartbeatReply> {
         any::<bool>(),
         count(),
         any::<u32>(),
+        any::<bool>(),
     )
         .prop_map(
-            |(round, own, leader, happy, able, commit, priority)| HeartbeatReply {
+            |(round, own, leader, happy, able, commit, priority, data)| HeartbeatReply {
                 round,
+                data,
                 ballot: own,
                 leader,
                 happy,

@@ -185,12 +185,17 @@ mod tests {
     }
 
     fn heartbeat(round: u64) -> Frame {
-        frame(Message::Heartbeat(Heartbeat { round }))
+        frame(Message::Heartbeat(Heartbeat {
+            round,
+            data: false,
+            happy: true,
+        }))
     }
 
     fn reply(round: u64) -> Frame {
         frame(Message::HeartbeatReply(HeartbeatReply {
             round,
+            data: false,
             ballot: ballot(0),
             leader: ballot(1),
             happy: true,

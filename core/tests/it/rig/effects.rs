@@ -1,9 +1,9 @@
 //! What a node of the rig does after an input: its outputs are carried out or put aside.
 //! Knows nothing about the order in which things happen to nodes.
 
-use chil_core::{Input, Lane, Message, Output, Persist};
+use chil_core::{Input, Message, Output, Persist};
 
-use super::Rig;
+use super::{Rig, is_heartbeat};
 
 impl Rig {
     /// The first `records` of `persist` reach the disk.
@@ -34,7 +34,7 @@ impl Rig {
                     node.wake_at = *until;
                     break;
                 }
-                Output::Send(envelope) => envelope.body.lane() == Lane::Heartbeat,
+                Output::Send(envelope) => is_heartbeat(&envelope.body),
                 _ => false,
             };
             if !is_quiet {

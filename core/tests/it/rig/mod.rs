@@ -11,9 +11,8 @@ use std::fmt::Write as _;
 use chil_core::kv::KeyValue;
 use chil_core::message::HeartbeatReply;
 use chil_core::{
-    Applier, Ballot, ClusterId, Config, DiskId, Envelope, Epoch, Input, Lane, Lease, Member,
-    Membership, Message, Meta, NodeId, Output, Persist, Recovered, Replica, Role, Slot, Span,
-    Status, Time,
+    Applier, Ballot, ClusterId, Config, DiskId, Envelope, Epoch, Input, Lease, Member, Membership,
+    Message, Meta, NodeId, Output, Persist, Recovered, Replica, Role, Slot, Span, Status, Time,
 };
 
 use crate::ghost::Ghost;
@@ -271,7 +270,7 @@ impl Rig {
     /// Delivers and syncs until nothing moves any more. No time passes.
     pub(crate) fn settle(&mut self) {
         for _ in 0..1_000 {
-            let mut moved = self.deliver(|e| e.body.lane() != Lane::Heartbeat) > 0;
+            let mut moved = self.deliver(|e| !is_heartbeat(&e.body)) > 0;
             for number in self.numbers() {
                 moved |= self.persist(number);
             }
@@ -349,6 +348,7 @@ impl Rig {
                 };
                 let reply = HeartbeatReply {
                     round: question.round,
+                    data: question.data,
                     ballot: Ballot::new(Epoch::FIRST, 0, envelope.to),
                     leader: Ballot::bottom(Epoch::FIRST),
                     happy: false,
@@ -395,8 +395,7 @@ impl Rig {
 
     /// Takes what `from` sent to `to` off the wire, but heartbeats.
     pub(crate) fn sent(&mut self, from: usize, to: usize) -> Vec<Message> {
-        let matches =
-            |e: &Envelope| e.from == id(from) && e.to == id(to) && e.body.lane() != Lane::Heartbeat;
+        let matches = |e: &Envelope| e.from == id(from) && e.to == id(to) && !is_heartbeat(&e.body);
         self.take(matches).into_iter().map(|e| e.body).collect()
     }
 
@@ -483,4 +482,9 @@ pub(crate) fn id(number: usize) -> NodeId {
 
 pub(crate) fn number(id: NodeId) -> usize {
     usize::try_from(id.get()).expect("the rig's ids are small")
+}
+
+/// Whether a message belongs to the rounds of heartbeats, whatever lane it travels on.
+pub(crate) const fn is_heartbeat(message: &Message) -> bool {
+    matches!(message, Message::Heartbeat(_) | Message::HeartbeatReply(_))
 }
