@@ -19,6 +19,8 @@ pub enum Concern {
     Nodes,
     /// Drawing what the plan says of snapshots, sessions, leases and transfers.
     Features,
+    /// What the automatons of clients with sessions draw.
+    Callers,
     /// How long the work on snapshots and the execution of what is decided take.
     Work,
 }
@@ -40,6 +42,7 @@ impl Dice {
             Concern::Nodes => 5,
             Concern::Features => 6,
             Concern::Work => 7,
+            Concern::Callers => 8,
         });
         Self(rng)
     }

@@ -4,6 +4,7 @@
 use chil_core::{Ballot, Entry};
 
 use crate::check::Verdict;
+use crate::sessions::Waiter;
 use crate::trace::Mark;
 use crate::workload::State;
 use crate::world::{Event, World};
@@ -50,10 +51,18 @@ impl World {
         {
             let applied = self.nodes[node].applier.apply(&entry);
             let digest = self.nodes[node].applier.digest();
-            self.judge.executed(node, applied.slot, digest)?;
+            self.judge
+                .executed(node, applied.slot, &applied.outcome, digest)?;
             let waiter = self.nodes[node].placed.remove(&applied.slot);
-            if let Some((ballot, operation)) = waiter {
-                self.executed(node, operation, ballot, &entry)?;
+            match waiter {
+                Some((ballot, Waiter::Operation(operation))) => {
+                    self.executed(node, operation, ballot, &entry)?;
+                }
+                Some((ballot, Waiter::Attempt(number))) => {
+                    let ours = entry.origin() == ballot;
+                    self.attempt_executed(number, ours.then_some(&applied.outcome));
+                }
+                None => {}
             }
             if self.nodes[node].applier.snapshot_due() {
                 self.freeze(node);

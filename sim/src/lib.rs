@@ -22,6 +22,7 @@ mod reads;
 mod requests;
 pub mod run;
 pub mod scenario;
+mod sessions;
 mod snapshot_files;
 mod snapshots;
 pub mod stats;

@@ -13,6 +13,7 @@ use chil_core::{
 use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::plan::Plan;
+use crate::sessions::Waiter;
 use crate::snapshots::{Desk, blank};
 use crate::store::{NodeStore, StoreFailure};
 
@@ -45,8 +46,8 @@ pub(crate) struct Node {
     pub(crate) to_apply: VecDeque<Entry>,
     /// Whether the execution of these is scheduled.
     pub(crate) apply_due: bool,
-    /// Who waits for a slot: the ballot of the placement and the operation.
-    pub(crate) placed: BTreeMap<Slot, (Ballot, usize)>,
+    /// Who waits for a slot, and the ballot of the placement.
+    pub(crate) placed: BTreeMap<Slot, (Ballot, Waiter)>,
     /// Who waits for the state machine to reach a slot.
     pub(crate) reads: Vec<Waiting>,
 }

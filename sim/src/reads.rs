@@ -6,6 +6,7 @@ use chil_core::{Ballot, Input, ReadVia, Slot, Time, Token};
 
 use crate::check::{Verdict, Violation};
 use crate::node::Waiting;
+use crate::sessions::Waiter;
 use crate::trace::Mark;
 use crate::workload::{How, State, What};
 use crate::world::{Event, World};
@@ -39,7 +40,10 @@ impl World {
             });
         }
         let lease = until.map(|until| (until, self.judge.leads_in(node)));
-        self.wait_for(node, index, lease, crate::requests::index(token))
+        match Waiter::of(token) {
+            Waiter::Operation(operation) => self.wait_for(node, index, lease, operation),
+            Waiter::Attempt(_) => Ok(()),
+        }
     }
 
     /// A read waits until the state machine has executed `index`.
@@ -120,22 +124,15 @@ impl World {
         let operation = made.operation;
         let op = &self.clients.operations[operation];
         let (key, floor, applied) = (op.key.clone(), op.floor, made.applied);
-        let verdict = self
-            .judge
-            .reads
-            .check(floor, applied, &key, made.value.as_ref());
-        verdict.map_err(|what| Violation {
-            check: "read_is_fresh",
-            node: Some(node),
-            what,
-        })?;
-        match op.what {
+        let (client, what) = (op.client, op.what.clone());
+        let value = made.value.as_ref();
+        self.judge.answers_read(node, floor, applied, &key, value)?;
+        match what {
             What::Read(How::Leader) => self.judge.serves_as_leader(node),
             What::Read(How::Follower) => self.stats.follower_reads += 1,
             What::Read(How::Stale { .. }) => self.stats.stale_reads += 1,
             What::Read(How::Lease) | What::Write(_) => {}
         }
-        let client = op.client;
         self.clients.sees(client, applied);
         self.stats.reads += 1;
         let numbers = [operation as u64, applied.get(), 1, 0];

@@ -5,6 +5,7 @@ use chil_core::{Ballot, Command, Input, NodeId, ReadVia, Refusal, Slot, Token};
 
 use crate::check::{Verdict, answered, on};
 use crate::node::Waiting;
+use crate::sessions::Waiter;
 use crate::trace::Mark;
 use crate::workload::{How, State, What, node_of};
 use crate::world::{Event, World};
@@ -15,12 +16,23 @@ const HOPS_PER_SEARCH: u64 = 4;
 impl World {
     pub(crate) fn think(&mut self, client: usize) -> Verdict {
         if let Some(operation) = self.clients.begin(client, self.now) {
+            if self.has_session(operation) {
+                self.submit(operation)?;
+                self.think_later(client);
+                return Ok(());
+            }
             self.try_operation(operation, 0);
             let timeout = self.now + self.clients.timeout();
             self.schedule(timeout, Event::Timeout { operation });
             self.think_later(client);
         }
         Ok(())
+    }
+
+    /// Whether an operation goes through its client's session.
+    pub(crate) fn has_session(&self, operation: usize) -> bool {
+        let op = &self.clients.operations[operation];
+        op.client < self.callers.len() && !op.is_read()
     }
 
     fn think_later(&mut self, client: usize) {
@@ -118,12 +130,30 @@ impl World {
             return Ok(());
         }
         match op.state {
-            State::Trying => self.finish(operation, State::Dropped),
+            State::Trying => return self.give_up(operation),
             State::Given if op.is_read() => self.finish(operation, State::Dropped),
             State::Given => self.unknown(operation),
             State::Done | State::Unknown | State::Dropped => {}
         }
         Ok(())
+    }
+
+    /// A client stops trying something that no node has taken.
+    pub(crate) fn give_up(&mut self, operation: usize) -> Verdict {
+        let op = &self.clients.operations[operation];
+        if let (What::Write(payload), true) = (&op.what, op.is_unique) {
+            self.judge.denies(op.node, payload)?;
+        }
+        self.finish(operation, State::Dropped);
+        Ok(())
+    }
+
+    /// Nobody knows what comes of what was placed.
+    pub(crate) fn outcome_unknown(&mut self, waiter: Waiter) {
+        match waiter {
+            Waiter::Operation(operation) => self.unknown(operation),
+            Waiter::Attempt(number) => self.attempt_unknown(number),
+        }
     }
 
     pub(crate) fn unknown(&mut self, operation: usize) {
@@ -134,9 +164,15 @@ impl World {
     }
 
     pub(crate) fn refused(&mut self, node: usize, token: Token, reason: Refusal) -> Verdict {
-        let operation = index(token);
         self.trace
             .mix(Mark::Refused, self.now, node, [token.get(), 0, 0, 0]);
+        let operation = match Waiter::of(token) {
+            Waiter::Operation(operation) => operation,
+            Waiter::Attempt(number) => {
+                self.attempt_refused(number, reason);
+                return Ok(());
+            }
+        };
         if self.clients.operations[operation].state != State::Given {
             return Ok(());
         }
@@ -160,7 +196,7 @@ impl World {
             let numbers = [token.get(), slot.get(), ballot.n, 0];
             self.trace.mix(Mark::Placed, self.now, node, numbers);
             let waiters = &mut self.nodes[node].placed;
-            waiters.insert(slot, (ballot, index(*token)));
+            waiters.insert(slot, (ballot, Waiter::of(*token)));
             slot = slot.next();
         }
     }
@@ -171,16 +207,16 @@ impl World {
         let (gone, kept): (Vec<_>, Vec<_>) =
             placed.into_iter().partition(|(_, (b, _))| *b == ballot);
         self.nodes[node].placed = kept.into_iter().collect();
-        for (_, (_, operation)) in gone {
-            self.unknown(operation);
+        for (_, (_, waiter)) in gone {
+            self.outcome_unknown(waiter);
         }
     }
 
     /// A node died: nobody will answer those who waited there.
     pub(crate) fn orphaned(&mut self, node: usize) {
         let placed = std::mem::take(&mut self.nodes[node].placed);
-        for (_, (_, operation)) in placed {
-            self.unknown(operation);
+        for (_, (_, waiter)) in placed {
+            self.outcome_unknown(waiter);
         }
         let reads = std::mem::take(&mut self.nodes[node].reads);
         for Waiting { operation, .. } in reads {
@@ -189,9 +225,4 @@ impl World {
             }
         }
     }
-}
-
-/// The operation that a token stands for.
-pub(crate) fn index(token: Token) -> usize {
-    usize::try_from(token.get()).expect("tokens are indices of operations")
 }

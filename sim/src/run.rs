@@ -10,7 +10,7 @@ use crate::check::{
 use crate::plan::{CrashMode, Plan};
 use crate::stats::Stats;
 use crate::trace::{Mark, Sink};
-use crate::workload::State;
+use crate::workload::{Operation, State};
 use crate::world::{Event, World};
 
 /// Rounds after the healing within which one node leads and all others have caught up.
@@ -74,6 +74,7 @@ pub fn run(plan: &Plan, watch: Watch) -> Outcome {
         world.trace.tell(now, "--", || format!("VIOLATION {what}"));
     }
     world.stats.seeds = 1;
+    (world.stats.sessions, world.stats.repeated) = world.judge.sessions();
     world.stats.slots = world.judge.ghost.chosen.last().get();
     world.stats.simulated_ms = world.now / 1_000_000;
     Outcome {
@@ -111,6 +112,9 @@ impl World {
         let served = since + SERVE_ROUNDS * round;
         self.run_until(served)?;
         self.clients.close();
+        if self.is_crowded() {
+            self.hang_up()?;
+        }
         self.run_until(served + REST_ROUNDS * round)?;
         self.let_hand_over()?;
         self.audit(&before, since)
@@ -154,7 +158,9 @@ impl World {
             }
         }
         let span = (SETTLE_ROUNDS + SERVE_ROUNDS) * self.plan.cluster.heartbeat_us * 1_000;
-        self.clients.give_up();
+        for operation in self.clients.trying() {
+            self.give_up(operation)?;
+        }
         self.clients.refill(OPERATIONS_AFTER, span);
         self.wake_clients();
         Ok(())
@@ -229,15 +235,31 @@ impl World {
         Ok(())
     }
 
+    /// Whether there are fewer sessions than clients: then these throw each other out, for ever.
+    const fn is_crowded(&self) -> bool {
+        self.plan.cluster.sessions_max < self.callers.len() as u64
+    }
+
     /// Operations that began after `since` have their answers. Returns whether any wrote.
     fn audit_operations(&self, since: u64) -> Result<bool, Violation> {
         let all = self.clients.operations.iter().enumerate();
         let late: Vec<_> = all.filter(|(_, op)| op.began >= since).collect();
-        let found = answered::check(late.iter().map(|(number, op)| {
+        let crowded = self.is_crowded();
+        let due = late
+            .iter()
+            .filter(|(number, _)| !(crowded && self.has_session(*number)));
+        let found = answered::check(due.map(|(number, op)| {
             let what = format!("operation {number} ({:?} at node {})", op.state, op.node);
-            (op.state == State::Done, what)
+            let is_over = match op.state {
+                State::Done => true,
+                // The answer that says so is one: a session may expire when all is well.
+                State::Unknown => self.has_session(*number),
+                State::Trying | State::Given | State::Dropped => false,
+            };
+            (is_over, what)
         }));
         everywhere("answered", found)?;
-        Ok(late.iter().any(|(_, op)| !op.is_read()))
+        let wrote = |op: &Operation| !op.is_read() && op.state == State::Done;
+        Ok(late.iter().any(|(_, op)| wrote(op)))
     }
 }

@@ -202,8 +202,8 @@ impl World {
         // Whoever waited for one of its slots will not hear what came of it.
         let later = self.nodes[node].placed.split_off(&id.slot.next());
         let gone = std::mem::replace(&mut self.nodes[node].placed, later);
-        for (_, (_, operation)) in gone {
-            self.unknown(operation);
+        for (_, (_, waiter)) in gone {
+            self.outcome_unknown(waiter);
         }
         self.execute(node)
     }

@@ -35,6 +35,14 @@ pub struct Stats {
     pub restarts: u64,
     /// Faults that struck, in the order of `FaultKind::NAMES`.
     pub faults: [u64; FaultKind::NAMES.len()],
+    /// Attempts of clients with sessions.
+    pub attempts: u64,
+    /// Sessions that were opened.
+    pub sessions: u64,
+    /// Requests that came again and were answered without being executed.
+    pub repeated: u64,
+    /// Requests whose session was forgotten.
+    pub expired: u64,
     /// Snapshots taken.
     pub snapshots_taken: u64,
     /// Snapshots received whole.
@@ -88,6 +96,10 @@ impl Stats {
         self.ballots += other.ballots;
         self.leaders += other.leaders;
         self.restarts += other.restarts;
+        self.attempts += other.attempts;
+        self.sessions += other.sessions;
+        self.repeated += other.repeated;
+        self.expired += other.expired;
         self.snapshots_taken += other.snapshots_taken;
         self.snapshots_received += other.snapshots_received;
         self.snapshots_installed += other.snapshots_installed;

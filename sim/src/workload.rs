@@ -28,6 +28,8 @@ pub(crate) struct Clients {
     /// How many operations may begin; raised for the healing phase.
     budget: u64,
     closed: bool,
+    /// Whether what was drawn last is unlike anything else.
+    unique: bool,
 }
 
 /// One thing that a client wants.
@@ -36,6 +38,8 @@ pub(crate) struct Operation {
     pub(crate) client: usize,
     pub(crate) key: Bytes,
     pub(crate) what: What,
+    /// Whether nobody else ever asks for the same.
+    pub(crate) is_unique: bool,
     pub(crate) began: u64,
     /// Where it is being tried.
     pub(crate) node: usize,
@@ -104,6 +108,7 @@ impl Clients {
             operations: Vec::new(),
             budget: plan.workload.operations_max,
             closed: false,
+            unique: false,
             nodes: plan.nodes(),
             plan: plan.workload.clone(),
             dice,
@@ -141,6 +146,7 @@ impl Clients {
         self.operations.push(Operation {
             client,
             key,
+            is_unique: self.unique,
             what,
             began: now,
             node,
@@ -163,6 +169,7 @@ impl Clients {
             client: 0,
             key,
             what: What::Write(command.encode()),
+            is_unique: true,
             began: now,
             node,
             hops: 0,
@@ -184,6 +191,7 @@ impl Clients {
     }
 
     fn draw(&mut self, client: usize, number: usize, key: &Bytes) -> What {
+        self.unique = false;
         if self.dice.chance(self.plan.read_ppm) {
             return What::Read(self.how(client));
         }
@@ -191,6 +199,7 @@ impl Clients {
         if self.dice.chance(self.plan.delete_ppm) {
             return What::Write(KvCommand::delete(key).encode());
         }
+        self.unique = true;
         // Every value is written once, so that a read names the write that it saw.
         let mut value = (number as u64).to_le_bytes().to_vec();
         let more = self.dice.below(self.plan.value_bytes_max.max(1));
@@ -268,13 +277,16 @@ impl Clients {
         self.plan.think_max_us = pace.max(1);
     }
 
-    /// Clients drop what no node has taken so far.
-    pub(crate) fn give_up(&mut self) {
-        for operation in 0..self.operations.len() {
-            if self.operations[operation].state == State::Trying {
-                self.end(operation, State::Dropped);
-            }
-        }
+    /// What no node has taken so far.
+    pub(crate) fn trying(&self) -> Vec<usize> {
+        let operations = self.operations.iter().enumerate();
+        let trying = operations.filter(|(_, op)| op.state == State::Trying);
+        trying.map(|(number, _)| number).collect()
+    }
+
+    /// Whether something befalls a client's message.
+    pub(crate) fn chance(&mut self, per_million: u32) -> bool {
+        self.dice.chance(per_million)
     }
 
     /// No operation begins any more.

@@ -6,7 +6,8 @@ use std::collections::BinaryHeap;
 
 use bytes::Bytes;
 use chil_core::forming::FormingInput;
-use chil_core::{DiskId, Input, Lane, NodeId, Record, Recovered, Replica, Time};
+use chil_core::retry::Answer;
+use chil_core::{DiskId, Input, Lane, NodeId, Record, Recovered, Refusal, Replica, Time};
 use chil_proto::{Frame, decode};
 
 use crate::check::{Judge, Verdict, Violation, everywhere, no_churn};
@@ -15,6 +16,7 @@ use crate::network::Network;
 use crate::node::{self, Node};
 use crate::plan::{CrashMode, Plan};
 use crate::reads::Made;
+use crate::sessions::{Attempt, Caller, callers};
 use crate::stats::Stats;
 use crate::store::{Start, StoreFailure};
 use crate::trace::{self, Mark, Sink, Trace};
@@ -36,6 +38,10 @@ pub(crate) struct World {
     pub(crate) disk_dice: Dice,
     pub(crate) node_dice: Dice,
     pub(crate) work_dice: Dice,
+    /// The clients that have sessions: the first ones.
+    pub(crate) callers: Vec<Caller>,
+    /// Their attempts, by number.
+    pub(crate) attempts: Vec<Attempt>,
     /// When a leader last began to hand over.
     pub(crate) handed_over_at: u64,
     /// Reads made from leases, by number.
@@ -79,6 +85,15 @@ pub(crate) enum Event {
     Apply { node: usize, life: u64 },
     /// A node looks at its clock and answers a read that it has made from its lease.
     Answer { node: usize, life: u64, read: usize },
+    /// The time comes that the automaton of a client waits for.
+    Call { client: usize },
+    /// An attempt of a client reaches its node.
+    Attempt { number: usize },
+    /// An answer reaches a client.
+    Answered {
+        number: usize,
+        answer: Answer<usize, Refusal>,
+    },
     /// A fault of the plan begins or ends.
     Fault { index: usize, begins: bool },
     /// A moment that the run waits for.
@@ -133,7 +148,12 @@ impl World {
         let mut world = Self {
             network: Network::new(plan.seed, &plan.network, plan.nodes()),
             clients: Clients::new(plan),
-            judge: Judge::new(ids.clone(), &plan.cluster.weights, &metas),
+            judge: Judge::new(
+                ids.clone(),
+                &plan.cluster.weights,
+                &metas,
+                plan.cluster.sessions_max,
+            ),
             trace: Trace::new(sink),
             stats: Stats::default(),
             disk_dice: Dice::new(plan.seed, Concern::Disk),
@@ -141,6 +161,8 @@ impl World {
             work_dice: Dice::new(plan.seed, Concern::Work),
             made: Vec::new(),
             handed_over_at: 0,
+            callers: callers(plan, &mut Dice::new(plan.seed, Concern::Callers)),
+            attempts: Vec::new(),
             hit: vec![None; plan.faults.len()],
             healing: false,
             queue: BinaryHeap::new(),
@@ -203,7 +225,10 @@ impl World {
             | Event::Apply { node, .. }
             | Event::Answer { node, .. } => Some(*node),
             Event::Request { operation } => Some(self.clients.operations[*operation].node),
-            Event::Start { .. }
+            Event::Attempt { number } => Some(self.attempts[*number].node),
+            Event::Call { .. }
+            | Event::Answered { .. }
+            | Event::Start { .. }
             | Event::Think { .. }
             | Event::Timeout { .. }
             | Event::Fault { .. }
@@ -240,6 +265,9 @@ impl World {
             Event::Answer { node, life, read } => self.answer(node, life, read),
             Event::Start { node, life } => self.start(node, life),
             Event::Think { client } => self.think(client),
+            Event::Call { client } => self.wake_caller(client),
+            Event::Attempt { number } => self.attempt_arrives(number),
+            Event::Answered { number, answer } => self.attempt_answered(number, answer),
             Event::Request { operation } => self.request(operation),
             Event::Timeout { operation } => self.timeout(operation),
             Event::Fault { index, begins } => self.fault(index, begins),

@@ -21,6 +21,8 @@
 //! | `apply_in_order` | I17: executed once and in order |
 //! | `state_determinism` | I18: same slot, same state |
 //! | `acked_stays` | I19: acknowledged writes stay |
+//! | `exactly_once` | I20: one effect a request, and the answers that follow from the sequence |
+//! | `unknown_is_honest` | what was denied to a client is never executed |
 //! | `read_is_fresh` | I21: reads see what was acknowledged before |
 //! | `lease_is_exclusive` | I22: nobody else decides or answers while a lease serves |
 //! | `recovery_is_a_prefix` | I24: a disk gives back a prefix of what was written |
@@ -39,11 +41,13 @@ pub(crate) mod bounds;
 pub(crate) mod caught_up;
 pub(crate) mod decided_is_chosen;
 pub(crate) mod decided_stays;
+pub(crate) mod exactly_once;
 pub mod ghost;
 pub(crate) mod leader_completeness;
 pub(crate) mod lease_is_exclusive;
 pub(crate) mod local_is_chosen;
 pub(crate) mod match_is_true;
+pub(crate) mod model;
 pub(crate) mod monotone;
 pub(crate) mod no_churn;
 pub(crate) mod one_leader;
@@ -58,18 +62,23 @@ pub(crate) mod state_determinism;
 pub(crate) mod sync_is_atomic;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod unknown_is_honest;
 pub(crate) mod voters_advance;
 
+use bytes::Bytes;
 use chil_core::{
-    Ballot, Entry, EntryKind, Envelope, LogChange, Message, Meta, NodeId, Record, Role, Slot,
+    Ballot, Entry, Envelope, LogChange, Message, Meta, NodeId, Outcome, Record, Role, Slot,
     SnapshotId, SnapshotMark, Status,
 };
 
+use exactly_once::Once;
 use ghost::Ghost;
 use lease_is_exclusive::Leases;
+use model::Model;
 use read_is_fresh::Reads;
 use snapshot_is_chosen::Snapshots;
 use state_determinism::Digests;
+use unknown_is_honest::Denied;
 
 /// A property that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,13 +131,16 @@ pub struct Judge {
     digests: Digests,
     snapshots: Snapshots,
     leases: Leases,
+    model: Model,
+    once: Once,
+    denied: Denied,
     ids: Vec<NodeId>,
 }
 
 impl Judge {
     /// A judge for a cluster of these nodes, whose directories were just formatted.
     #[must_use]
-    pub fn new(ids: Vec<NodeId>, weights: &[u32], metas: &[Meta]) -> Self {
+    pub fn new(ids: Vec<NodeId>, weights: &[u32], metas: &[Meta], sessions_max: u64) -> Self {
         let mut ghost = Ghost::new(weights);
         for (state, meta) in ghost.nodes.iter_mut().zip(metas) {
             let bottom = Ballot::bottom(meta.membership.epoch);
@@ -141,6 +153,9 @@ impl Judge {
             digests: Digests::default(),
             snapshots: Snapshots::default(),
             leases: Leases::new(metas.len()),
+            model: Model::new(sessions_max),
+            once: Once::default(),
+            denied: Denied::default(),
             ids,
         }
     }
@@ -434,19 +449,72 @@ impl Judge {
         self.ghost.nodes[node].decided = slot;
         self.leases.states(node, slot);
         on("snapshot_is_chosen", node, self.snapshots.note(entry))?;
-        let EntryKind::Command(command) = entry.kind() else {
+        if !self.model.take(entry) {
+            return Ok(());
+        }
+        let Some(payload) = self.model.executed(slot) else {
             return Ok(());
         };
-        self.reads.note_chosen(slot, &command.payload);
-        Ok(())
+        let found = self.once.executes(slot, payload);
+        on("exactly_once", node, found)?;
+        let found = self.denied.executes(slot, payload);
+        on("unknown_is_honest", node, found)
     }
 
-    /// A node has executed a slot, and its state has this digest.
-    pub(crate) fn executed(&mut self, node: usize, slot: Slot, digest: u128) -> Verdict {
+    /// How many sessions were opened, and how many requests came again in vain.
+    pub(crate) const fn sessions(&self) -> (u64, u64) {
+        (self.model.opened, self.model.repeated)
+    }
+
+    /// A client with a session wants this executed; nobody else ever sends the same.
+    pub(crate) fn wants_once(&mut self, payload: &Bytes) {
+        self.once.wants(payload);
+    }
+
+    /// A client is told that its request was executed in `slot`.
+    pub(crate) fn told(&self, payload: &Bytes, slot: Slot, reply: &Bytes) -> Result<(), String> {
+        self.once.check_told(&self.model, payload, slot, reply)
+    }
+
+    /// A client knows that something took effect in `slot`.
+    pub(crate) fn told_done(&mut self, node: usize, slot: Slot) -> Verdict {
+        self.reads.note_ack(slot);
+        let found = decided_is_chosen::check(&self.ghost, slot, "a client's answer");
+        on("decided_is_chosen", node, found)
+    }
+
+    /// A client is told that this was not executed and never will be.
+    pub(crate) fn denies(&mut self, node: usize, payload: &Bytes) -> Verdict {
+        on("unknown_is_honest", node, self.denied.deny(payload))
+    }
+
+    /// A read of `key` that had to see `floor` is answered from a state that executed `applied`.
+    pub(crate) fn answers_read(
+        &mut self,
+        node: usize,
+        floor: Slot,
+        applied: Slot,
+        key: &Bytes,
+        value: Option<&Bytes>,
+    ) -> Verdict {
+        let found = self.reads.check(&self.model, floor, applied, key, value);
+        on("read_is_fresh", node, found)
+    }
+
+    /// A node has executed a slot with this outcome, and its state has this digest.
+    pub(crate) fn executed(
+        &mut self,
+        node: usize,
+        slot: Slot,
+        outcome: &Outcome,
+        digest: u128,
+    ) -> Verdict {
         let state = &mut self.ghost.nodes[node];
         let found = apply_in_order::check(state.applied, slot);
         on("apply_in_order", node, found)?;
         state.applied = slot;
+        let found = exactly_once::check(&self.model, slot, outcome);
+        on("exactly_once", node, found)?;
         let found = self.digests.check(slot, digest);
         on("state_determinism", node, found)
     }

@@ -4,25 +4,16 @@
 //!
 //! Herlihy, Wing, "Linearizability" (1990): the real-time order of operations is kept.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use chil_core::Slot;
-use chil_core::kv::KvCommand;
 
-/// What was acknowledged and read so far, and every version of every key.
+use super::model::Model;
+
+/// What was acknowledged and read so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reads {
     acked: Slot,
     returned: Slot,
-    modelled: Slot,
-    versions: BTreeMap<Bytes, Vec<Version>>,
-}
-
-#[derive(Clone, Debug)]
-struct Version {
-    slot: Slot,
-    value: Option<Bytes>,
 }
 
 impl Reads {
@@ -41,25 +32,10 @@ impl Reads {
         self.acked.max(self.returned)
     }
 
-    /// The command chosen in `slot`, told in the order of slots; repetitions are ignored.
-    pub(crate) fn note_chosen(&mut self, slot: Slot, payload: &Bytes) {
-        if slot != self.modelled.next() {
-            return;
-        }
-        self.modelled = slot;
-        let (key, value) = match KvCommand::decode(payload) {
-            Ok(KvCommand::Put { key, value, .. }) => (key, Some(value)),
-            Ok(KvCommand::Delete { key, .. }) => (key, None),
-            // The workload has no transactions, and its writes no conditions.
-            Ok(KvCommand::Txn(_)) | Err(_) => return,
-        };
-        let versions = self.versions.entry(key).or_default();
-        versions.push(Version { slot, value });
-    }
-
     /// A read of `key` that had to see `floor` is served by a node that executed `applied`.
     pub(crate) fn check(
         &mut self,
+        model: &Model,
         floor: Slot,
         applied: Slot,
         key: &Bytes,
@@ -67,17 +43,14 @@ impl Reads {
     ) -> Result<(), String> {
         if applied < floor {
             return Err(format!(
-                "serves a read at slot {applied}, but slot {floor} was acknowledged or read \
-                 before it began"
+                "serves a read at slot {applied}, but slot {floor} was acknowledged, read, or \
+                 asked for before it began"
             ));
         }
-        let versions = self.versions.get(key).map_or(&[][..], Vec::as_slice);
-        let behind = versions.partition_point(|version| version.slot <= applied);
-        let last = behind.checked_sub(1).and_then(|at| versions.get(at));
-        if last.and_then(|version| version.value.as_ref()) != value {
+        let (slot, right) = model.value(key, applied);
+        if right != value {
             return Err(format!(
-                "a read at slot {applied} returns another value than slot {} wrote",
-                last.map_or(Slot::ZERO, |version| version.slot)
+                "a read at slot {applied} returns another value than slot {slot} wrote"
             ));
         }
         self.returned = self.returned.max(applied);
@@ -87,27 +60,33 @@ impl Reads {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::ballot;
     use super::*;
+    use chil_core::kv::KvCommand;
+    use chil_core::{Chain, Command, Entry, EntryKind};
 
-    fn put(value: &'static [u8]) -> Bytes {
+    fn put(slot: u64, value: &'static [u8]) -> Entry {
         let (key, value) = (Bytes::from_static(b"k"), Bytes::from_static(value));
-        KvCommand::put(key, value).encode()
+        let payload = KvCommand::Put { key, value }.encode();
+        let kind = EntryKind::Command(Command::sessionless(payload));
+        Entry::new(Chain::EMPTY, Slot::new(slot), ballot(1, 0), kind)
     }
 
     #[test]
     fn a_stale_read_and_a_wrong_value_are_found() {
-        let mut reads = Reads::default();
-        reads.note_chosen(Slot::new(1), &put(b"a"));
-        reads.note_chosen(Slot::new(2), &put(b"b"));
-        reads.note_chosen(Slot::new(1), &put(b"repeated by another node"));
+        let (mut model, mut reads) = (Model::new(1), Reads::default());
+        model.take(&put(1, b"a"));
+        model.take(&put(2, b"b"));
         reads.note_ack(Slot::new(1));
         let key = Bytes::from_static(b"k");
         let (a, b) = (Bytes::from_static(b"a"), Bytes::from_static(b"b"));
         let floor = reads.floor();
-        assert!(reads.check(floor, Slot::ZERO, &key, None).is_err());
-        assert_eq!(reads.check(floor, Slot::new(1), &key, Some(&a)), Ok(()));
-        assert!(reads.check(floor, Slot::new(1), &key, Some(&b)).is_err());
-        assert_eq!(reads.check(floor, Slot::new(2), &key, Some(&b)), Ok(()));
+        let mut check =
+            |applied: u64, value| reads.check(&model, floor, Slot::new(applied), &key, value);
+        assert!(check(0, None).is_err());
+        assert_eq!(check(1, Some(&a)), Ok(()));
+        assert!(check(1, Some(&b)).is_err());
+        assert_eq!(check(2, Some(&b)), Ok(()));
         assert_eq!(reads.floor(), Slot::new(2), "a later read must not go back");
     }
 }

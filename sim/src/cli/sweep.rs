@@ -227,6 +227,13 @@ fn features(stats: &Stats, row: &mut impl FnMut(&str, String)) {
         )
     });
     row(
+        "sessions",
+        format!(
+            "{} opened, {} attempts, {} repeated and not executed again, {} expired",
+            stats.sessions, stats.attempts, stats.repeated, stats.expired
+        ),
+    );
+    row(
         "snapshots",
         format!(
             "{} taken, {} received, {} installed, {} transfers found interrupted",

@@ -78,8 +78,10 @@ pub(super) fn cluster(dice: &mut Dice, cluster: &mut ClusterPlan, clocks: &[Cloc
         cluster.sessions_max = dice.magnitude(1, 16);
     }
     if dice.chance(300_000) {
-        cluster.registers_per_second_max =
-            u32::try_from(dice.magnitude(1, 20)).expect("at most 20");
+        // Enough for what begins when all is well.
+        let least = 2_000_000 / heartbeat_us;
+        let rate = dice.magnitude(1, 20).max(least);
+        cluster.registers_per_second_max = u32::try_from(rate).expect("at most 200");
     }
     if dice.coin() {
         cluster.apply_us = dice.magnitude(10, heartbeat_us / 2);
