@@ -1,7 +1,7 @@
 //! Reads in the world: from the word that one may be served to the answer, of all kinds.
 //! Knows nothing about how a replica proves that nothing newer was acknowledged.
 
-use bytes::Bytes;
+use chil_core::kv::KvAnswer;
 use chil_core::{Ballot, Input, ReadVia, Slot, Time, Token};
 
 use crate::check::{Verdict, Violation};
@@ -16,7 +16,7 @@ use crate::world::{Event, World};
 pub(crate) struct Made {
     operation: usize,
     applied: Slot,
-    value: Option<Bytes>,
+    answer: KvAnswer,
     until: Time,
     ballot: Option<Ballot>,
 }
@@ -77,11 +77,11 @@ impl World {
             if op.state != State::Given {
                 continue;
             }
-            let found = self.nodes[node].applier.machine().get(&op.key);
+            let answer = self.nodes[node].applier.machine().answer(&op.query);
             let made = Made {
                 operation: read.operation,
                 applied,
-                value: found.map(|found| found.value),
+                answer,
                 until: read.lease.map_or(Time::MAX, |(until, _)| until),
                 ballot: read.lease.and_then(|(_, ballot)| ballot),
             };
@@ -123,10 +123,11 @@ impl World {
     fn answered(&mut self, node: usize, made: &Made) -> Verdict {
         let operation = made.operation;
         let op = &self.clients.operations[operation];
-        let (key, floor, applied) = (op.key.clone(), op.floor, made.applied);
+        let (query, floor, applied) = (op.query.clone(), op.floor, made.applied);
         let (client, what) = (op.client, op.what.clone());
-        let value = made.value.as_ref();
-        self.judge.answers_read(node, floor, applied, &key, value)?;
+        self.judge
+            .answers_read(node, floor, applied, &query, &made.answer)?;
+        self.clients.learns(&query, &made.answer);
         match what {
             What::Read(How::Leader) => self.judge.serves_as_leader(node),
             What::Read(How::Follower) => self.stats.follower_reads += 1,
@@ -138,10 +139,7 @@ impl World {
         let numbers = [operation as u64, applied.get(), 1, 0];
         self.trace.mix(Mark::Outcome, self.now, node, numbers);
         self.tell(node, || {
-            format!(
-                "client: operation {operation} reads {} at slot {applied}",
-                String::from_utf8_lossy(&key)
-            )
+            format!("client: operation {operation} has {query:?} at slot {applied}")
         });
         self.finish(operation, State::Done);
         Ok(())

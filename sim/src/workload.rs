@@ -1,8 +1,10 @@
 //! Clients: what they ask for, whom they ask, and what became of it.
 //! Knows nothing about consensus; an operation ends as done, unknown, or never taken.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use chil_core::kv::KvCommand;
+use chil_core::kv::{Check, Cond, KvAnswer, KvCommand, KvQuery, Txn, Versioned, Write};
 use chil_core::{NodeId, Slot};
 
 use crate::dice::{Concern, Dice};
@@ -30,13 +32,17 @@ pub(crate) struct Clients {
     closed: bool,
     /// Whether what was drawn last is unlike anything else.
     unique: bool,
+    /// What was read last, by key.
+    known: BTreeMap<Bytes, Versioned>,
+    payload_bytes_max: u64,
 }
 
 /// One thing that a client wants.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
     pub(crate) client: usize,
-    pub(crate) key: Bytes,
+    /// What a read asks.
+    pub(crate) query: KvQuery,
     pub(crate) what: What,
     /// Whether nobody else ever asks for the same.
     pub(crate) is_unique: bool,
@@ -109,6 +115,8 @@ impl Clients {
             budget: plan.workload.operations_max,
             closed: false,
             unique: false,
+            known: BTreeMap::new(),
+            payload_bytes_max: plan.cluster.value_bytes_max,
             nodes: plan.nodes(),
             plan: plan.workload.clone(),
             dice,
@@ -129,7 +137,8 @@ impl Clients {
         self.budget -= 1;
         self.in_flight[client] += 1;
         let number = self.operations.len();
-        let key = Bytes::from(format!("k{}", self.dice.below(self.plan.keys)));
+        let key = self.key();
+        let query = self.query(&key);
         let what = self.draw(client, number, &key);
         // Some readers ask whoever they like: a node that only believes that it leads must not
         // answer them. Whoever need not be the leader is asked by all.
@@ -145,7 +154,7 @@ impl Clients {
         };
         self.operations.push(Operation {
             client,
-            key,
+            query,
             is_unique: self.unique,
             what,
             began: now,
@@ -167,7 +176,7 @@ impl Clients {
         }
         self.operations.push(Operation {
             client: 0,
-            key,
+            query: KvQuery::Get { key },
             what: What::Write(command.encode()),
             is_unique: true,
             began: now,
@@ -195,17 +204,92 @@ impl Clients {
         if self.dice.chance(self.plan.read_ppm) {
             return What::Read(self.how(client));
         }
+        let mut value = (number as u64).to_le_bytes().to_vec();
+        if self.dice.chance(self.plan.conditional_ppm) {
+            let command = self.conditional(key.clone(), Bytes::from(value.clone()));
+            let payload = command.encode();
+            if payload.len() as u64 <= self.payload_bytes_max {
+                self.unique = !matches!(command, KvCommand::Delete { .. });
+                return What::Write(payload);
+            }
+        }
         let key = key.clone();
         if self.dice.chance(self.plan.delete_ppm) {
             return What::Write(KvCommand::delete(key).encode());
         }
         self.unique = true;
         // Every value is written once, so that a read names the write that it saw.
-        let mut value = (number as u64).to_le_bytes().to_vec();
         let more = self.dice.below(self.plan.value_bytes_max.max(1));
         value.resize(8 + usize::try_from(more).unwrap_or(0), b'.');
-        let value = Bytes::from(value);
-        What::Write(KvCommand::put(key, value).encode())
+        What::Write(KvCommand::put(key, Bytes::from(value)).encode())
+    }
+
+    /// A write that depends on what is there; sometimes on exactly what somebody has read.
+    fn conditional(&mut self, key: Bytes, value: Bytes) -> KvCommand {
+        let cond = self.cond(&key);
+        match self.dice.below(6) {
+            0 => KvCommand::Delete { key, cond },
+            1 | 2 => {
+                let other = self.key();
+                let checks = vec![
+                    Check {
+                        cond: self.cond(&other),
+                        key: other.clone(),
+                    },
+                    Check {
+                        key: key.clone(),
+                        cond,
+                    },
+                ];
+                let put = Write::Put {
+                    key,
+                    value: value.clone(),
+                };
+                let then = vec![put.clone(), Write::Delete { key: other }, put];
+                let key = self.key();
+                let otherwise = vec![Write::Put { key, value }];
+                KvCommand::Txn(Txn {
+                    checks,
+                    then,
+                    otherwise,
+                })
+            }
+            _ => KvCommand::Put { key, value, cond },
+        }
+    }
+
+    fn cond(&mut self, key: &Bytes) -> Cond {
+        let known = self.known.get(key).cloned();
+        match (self.dice.below(6), known) {
+            (0, _) => Cond::Absent,
+            (1, _) | (_, None) => Cond::Exists,
+            (2, Some(found)) => Cond::CreatedEq(found.created),
+            (3, Some(found)) if found.value.len() == 8 => Cond::ValueEq(found.value),
+            (_, Some(found)) => Cond::VersionEq(found.version),
+        }
+    }
+
+    /// What a read asks: mostly one key.
+    fn query(&mut self, key: &Bytes) -> KvQuery {
+        if self.dice.below(8) != 0 {
+            return KvQuery::Get { key: key.clone() };
+        }
+        KvQuery::Scan {
+            prefix: Bytes::from_static(b"k"),
+            after: self.dice.coin().then(|| key.clone()),
+            limit: self.dice.range(1, self.plan.keys + 1),
+        }
+    }
+
+    fn key(&mut self) -> Bytes {
+        Bytes::from(format!("k{}", self.dice.below(self.plan.keys)))
+    }
+
+    /// Clients know what was read last.
+    pub(crate) fn learns(&mut self, query: &KvQuery, answer: &KvAnswer) {
+        if let (KvQuery::Get { key }, KvAnswer::Value(Some(found))) = (query, answer) {
+            self.known.insert(key.clone(), found.clone());
+        }
     }
 
     fn how(&mut self, client: usize) -> How {

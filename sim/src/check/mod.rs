@@ -66,6 +66,7 @@ pub(crate) mod unknown_is_honest;
 pub(crate) mod voters_advance;
 
 use bytes::Bytes;
+use chil_core::kv::{KvAnswer, KvQuery};
 use chil_core::{
     Ballot, Entry, Envelope, LogChange, Message, Meta, NodeId, Outcome, Record, Role, Slot,
     SnapshotId, SnapshotMark, Status,
@@ -488,16 +489,16 @@ impl Judge {
         on("unknown_is_honest", node, self.denied.deny(payload))
     }
 
-    /// A read of `key` that had to see `floor` is answered from a state that executed `applied`.
+    /// A query that had to see `floor` is answered from a state that executed `applied`.
     pub(crate) fn answers_read(
         &mut self,
         node: usize,
         floor: Slot,
         applied: Slot,
-        key: &Bytes,
-        value: Option<&Bytes>,
+        query: &KvQuery,
+        answer: &KvAnswer,
     ) -> Verdict {
-        let found = self.reads.check(&self.model, floor, applied, key, value);
+        let found = self.reads.check(&self.model, floor, applied, query, answer);
         on("read_is_fresh", node, found)
     }
 

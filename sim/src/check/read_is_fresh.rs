@@ -4,8 +4,8 @@
 //!
 //! Herlihy, Wing, "Linearizability" (1990): the real-time order of operations is kept.
 
-use bytes::Bytes;
 use chil_core::Slot;
+use chil_core::kv::{KvAnswer, KvQuery};
 
 use super::model::Model;
 
@@ -32,14 +32,14 @@ impl Reads {
         self.acked.max(self.returned)
     }
 
-    /// A read of `key` that had to see `floor` is served by a node that executed `applied`.
+    /// A query that had to see `floor` is answered by a node that executed `applied`.
     pub(crate) fn check(
         &mut self,
         model: &Model,
         floor: Slot,
         applied: Slot,
-        key: &Bytes,
-        value: Option<&Bytes>,
+        query: &KvQuery,
+        answer: &KvAnswer,
     ) -> Result<(), String> {
         if applied < floor {
             return Err(format!(
@@ -47,10 +47,10 @@ impl Reads {
                  asked for before it began"
             ));
         }
-        let (slot, right) = model.value(key, applied);
-        if right != value {
+        let right = model.answer(query, applied);
+        if right != *answer {
             return Err(format!(
-                "a read at slot {applied} returns another value than slot {slot} wrote"
+                "answers {query:?} at slot {applied} with {answer:?} instead of {right:?}"
             ));
         }
         self.returned = self.returned.max(applied);
@@ -62,12 +62,13 @@ impl Reads {
 mod tests {
     use super::super::testing::ballot;
     use super::*;
-    use chil_core::kv::KvCommand;
+    use bytes::Bytes;
+    use chil_core::kv::{KvCommand, Versioned};
     use chil_core::{Chain, Command, Entry, EntryKind};
 
     fn put(slot: u64, value: &'static [u8]) -> Entry {
         let (key, value) = (Bytes::from_static(b"k"), Bytes::from_static(value));
-        let payload = KvCommand::Put { key, value }.encode();
+        let payload = KvCommand::put(key, value).encode();
         let kind = EntryKind::Command(Command::sessionless(payload));
         Entry::new(Chain::EMPTY, Slot::new(slot), ballot(1, 0), kind)
     }
@@ -79,14 +80,21 @@ mod tests {
         model.take(&put(2, b"b"));
         reads.note_ack(Slot::new(1));
         let key = Bytes::from_static(b"k");
-        let (a, b) = (Bytes::from_static(b"a"), Bytes::from_static(b"b"));
+        let get = KvQuery::Get { key };
+        let found = |value: &'static [u8], version| {
+            KvAnswer::Value(Some(Versioned {
+                value: Bytes::from_static(value),
+                version,
+                created: 1,
+            }))
+        };
         let floor = reads.floor();
         let mut check =
-            |applied: u64, value| reads.check(&model, floor, Slot::new(applied), &key, value);
-        assert!(check(0, None).is_err());
-        assert_eq!(check(1, Some(&a)), Ok(()));
-        assert!(check(1, Some(&b)).is_err());
-        assert_eq!(check(2, Some(&b)), Ok(()));
+            |applied, answer| reads.check(&model, floor, Slot::new(applied), &get, &answer);
+        assert!(check(0, KvAnswer::Value(None)).is_err());
+        assert_eq!(check(1, found(b"a", 1)), Ok(()));
+        assert!(check(1, found(b"b", 2)).is_err());
+        assert_eq!(check(2, found(b"b", 2)), Ok(()));
         assert_eq!(reads.floor(), Slot::new(2), "a later read must not go back");
     }
 }
