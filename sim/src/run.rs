@@ -1,7 +1,7 @@
 //! One run from its plan to its verdict: the faults, the healing, the audit.
 //! Knows nothing about other runs.
 
-use chil_core::{Ballot, Role, Slot, Status};
+use chil_core::{Ballot, NodeId, Role, Slot, Status};
 
 use crate::check::{
     Verdict, Violation, acked_stays, answered, caught_up, everywhere, no_churn, on, one_leader,
@@ -53,6 +53,8 @@ pub struct Outcome {
     pub stats: Stats,
     /// What was violated, if anything; the run ended there.
     pub violation: Option<Violation>,
+    /// What then stood in the way of each node that was up, as it says itself: a line a finding.
+    pub explained: Vec<String>,
 }
 
 /// Executes a plan. A panic of the code under test is passed on: see [`crate::sweep::guarded`].
@@ -65,11 +67,14 @@ pub fn run(plan: &Plan, watch: Watch) -> Outcome {
                 hash: 0,
                 stats: Stats::default(),
                 violation: Some(violation),
+                explained: Vec::new(),
             };
         }
     };
     let violation = world.live().err();
+    let mut explained = Vec::new();
     if let Some(violation) = &violation {
+        explained = world.explained();
         let (now, what) = (world.now, violation.to_string());
         world.trace.tell(now, "--", || format!("VIOLATION {what}"));
     }
@@ -81,10 +86,33 @@ pub fn run(plan: &Plan, watch: Watch) -> Outcome {
         hash: world.trace.hash(),
         stats: world.stats,
         violation,
+        explained,
     }
 }
 
 impl World {
+    /// What every node that is up says about itself.
+    pub(crate) fn explained(&self) -> Vec<String> {
+        let called = |id: NodeId| {
+            let of = self.nodes.iter().find(|node| node.id == id);
+            of.map_or_else(|| id.to_string(), |node| node.name.clone())
+        };
+        let mut lines = Vec::new();
+        for node in &self.nodes {
+            let Some(replica) = &node.replica else {
+                continue;
+            };
+            let findings = replica.explain().findings;
+            if findings.is_empty() {
+                lines.push(format!("{}: nothing stands in the way", node.name));
+            }
+            for finding in findings {
+                lines.push(format!("{}: {}", node.name, finding.text(&called)));
+            }
+        }
+        lines
+    }
+
     fn live(&mut self) -> Verdict {
         self.run_until(self.plan.heal_at_us * 1_000)?;
         self.heal_and_audit()

@@ -31,6 +31,7 @@ pub fn guarded(plan: &Plan, watch: Watch) -> Outcome {
             ..Stats::default()
         },
         violation: Some(violation),
+        explained: Vec::new(),
     });
     if let Some(violation) = &mut outcome.violation {
         violation.what = Names::new(plan.nodes()).put_into(&violation.what);
@@ -98,6 +99,8 @@ pub struct Failure {
     pub seed: u64,
     /// What it violated.
     pub violation: Violation,
+    /// See [`Outcome::explained`].
+    pub explained: Vec<String>,
     /// Whether a second run of it was the same, event by event.
     pub repeats: bool,
 }
@@ -165,6 +168,7 @@ fn one(seed: u64, what: Sweep) -> (Stats, Option<Failure>) {
     let failure = outcome.violation.as_ref().map(|violation| Failure {
         seed,
         violation: violation.clone(),
+        explained: outcome.explained.clone(),
         repeats: guarded(&plan, watch()) == outcome,
     });
     (outcome.stats, failure)

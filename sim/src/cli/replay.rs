@@ -45,6 +45,9 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         Some(violation) => format!("VIOLATED {violation}"),
         None => "nothing was violated".to_owned(),
     };
+    for line in &outcome.explained {
+        let _ = writeln!(out, "{line}");
+    }
     let summary = format!(
         "seed {}: {} events, {} slots, {} faults, {} ms simulated; {verdict}\ntrace hash {:016x}",
         plan.seed,

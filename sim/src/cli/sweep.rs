@@ -202,6 +202,9 @@ fn text(report: &Report, seconds: f64) -> String {
             out,
             "\nVIOLATED in seed {seed}: {what}{again}\nSee it: {command}"
         );
+        for line in &failure.explained {
+            let _ = writeln!(out, "  {line}");
+        }
     }
     if report.failures.is_empty() {
         let _ = write!(out, "nothing was violated");
@@ -261,6 +264,7 @@ fn json(report: &Report, seconds: f64) -> anyhow::Result<String> {
                 "check": failure.violation.check,
                 "node": failure.violation.node,
                 "what": failure.violation.what,
+                "explained": failure.explained,
                 "repeats": failure.repeats,
                 "replay": replay_command(failure),
             })

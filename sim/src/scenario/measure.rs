@@ -63,6 +63,9 @@ pub fn measure(
     if let Err(violation) = &measured {
         let (now, what) = (world.now, violation.to_string());
         world.trace.tell(now, "--", || format!("VIOLATION {what}"));
+        for line in world.explained() {
+            world.trace.tell(now, "--", || line);
+        }
     }
     measured
 }
