@@ -7,37 +7,22 @@ use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
+use super::pace::Pace;
 use super::session::{Flight, Session, Tries};
 use super::{Answer, Ask, AttemptId, Completion, RetryConfig, RetryInput, RetryOutput};
 use crate::command::Command;
 use crate::session::SessionLimits;
-use crate::time::{Span, Time};
+use crate::time::Time;
 use crate::types::Token;
 
 /// One client: a queue of requests, the session that takes them, and earlier sessions that still
 /// have some under way.
-///
-/// Attempts are made in rounds. The first failure of a round ends it: the next one begins after a
-/// pause, elsewhere, and with a single attempt, until something succeeds. So a burst of failures
-/// counts as one, and a node in trouble is not hit by everything at once.
 #[derive(Debug)]
 pub struct RetryClient<T, R> {
     config: RetryConfig,
     rng: ChaCha8Rng,
     now: Time,
-    targets: Vec<T>,
-    /// Index of the target that is asked while nobody is known to lead.
-    cursor: usize,
-    leader: Option<T>,
-    /// Leaders named by others since the last success or pause.
-    hops: u32,
-    round: u64,
-    /// Attempts of this round that are waited for.
-    round_flights: u64,
-    failures: u32,
-    paused_until: Time,
-    /// A pause that a node asked for: no success elsewhere ends it.
-    overloaded_until: Time,
+    pace: Pace<T>,
     requests: BTreeMap<Token, Request>,
     /// Requests without a number, in order; those that are over are left in, and skipped.
     queue: VecDeque<Token>,
@@ -79,28 +64,20 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
     /// [`SessionLimits::WINDOW`].
     #[must_use]
     pub fn new(config: RetryConfig, seed: [u8; 32], targets: Vec<T>) -> Self {
-        assert!(!targets.is_empty(), "a client needs somebody to ask");
         assert!(
             (1..=SessionLimits::WINDOW).contains(&config.window),
             "a window of {} is not within 1 and {}",
             config.window,
             SessionLimits::WINDOW
         );
-        let mut rng = ChaCha8Rng::from_seed(seed);
-        let cursor = rng.next_u32() as usize % targets.len();
+        let rng = ChaCha8Rng::from_seed(seed);
+        let mut jitter = rng.clone();
+        jitter.set_stream(1);
         Self {
             config,
             rng,
             now: Time::ZERO,
-            targets,
-            cursor,
-            leader: None,
-            hops: 0,
-            round: 0,
-            round_flights: 0,
-            failures: 0,
-            paused_until: Time::ZERO,
-            overloaded_until: Time::ZERO,
+            pace: Pace::new(config, jitter, targets),
             requests: BTreeMap::new(),
             queue: VecDeque::new(),
             deadlines: BTreeSet::new(),
@@ -141,7 +118,7 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
         if let Some((token, result)) = self.completed.pop_front() {
             return RetryOutput::Completed { token, result };
         }
-        if self.may_send()
+        if self.pace.may_send(self.now)
             && let Some(send) = self.next_send()
         {
             return send;
@@ -227,7 +204,7 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
         match answer {
             // Also when it comes late: the number was executed once, by whichever attempt.
             Answer::Executed { slot, reply } => {
-                self.succeeded(flight);
+                self.pace.succeeded(self.now, flight);
                 self.end(id, seq);
                 self.complete(token, Completion::Executed { slot, reply });
             }
@@ -236,18 +213,18 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
                 if self.live == Some(id) {
                     self.live = None;
                 }
-                self.succeeded(flight);
+                self.pace.succeeded(self.now, flight);
                 self.settle_expired(id);
             }
             // A late answer beside an attempt under way: that one's answer says more.
             _ if flight.is_none() => {}
             Answer::Rejected(reason) if !pending.ambiguous => {
-                self.succeeded(flight);
+                self.pace.succeeded(self.now, flight);
                 self.end(id, seq);
                 self.complete(token, Completion::Rejected(reason));
             }
             Answer::Rejected(_) | Answer::StaleSeq => {
-                self.succeeded(flight);
+                self.pace.succeeded(self.now, flight);
                 self.unknown(id, seq);
             }
             failure @ (Answer::NotLeader { .. }
@@ -261,7 +238,9 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
                 );
                 pending.ambiguous |= !surely_nothing;
                 self.unsent.insert((id, seq));
-                self.failed(flight, failure);
+                if let Some(flight) = flight {
+                    self.pace.failed(self.now, flight, failure);
+                }
                 self.settle_expired(id);
             }
         }
@@ -281,18 +260,22 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
                 self.opening = None;
                 self.sessions.insert(attempt.session, Session::new(client));
                 self.live = Some(attempt.session);
-                self.succeeded(flight);
+                self.pace.succeeded(self.now, flight);
             }
             _ if flight.is_none() => {}
             Answer::Rejected(reason) => {
                 // What nobody may have a session for, nobody may ask for either.
                 self.opening = None;
-                self.succeeded(flight);
+                self.pace.succeeded(self.now, flight);
                 for token in std::mem::take(&mut self.queue) {
                     self.complete(token, Completion::Rejected(reason.clone()));
                 }
             }
-            failure => self.failed(flight, failure),
+            failure => {
+                if let Some(flight) = flight {
+                    self.pace.failed(self.now, flight, failure);
+                }
+            }
         }
     }
 
@@ -365,9 +348,7 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
         let tries = self.tries_mut(attempt.session, attempt.seq)?;
         let flight = tries.flight.take_if(|_| tries.count == attempt.n)?;
         self.timeouts.remove(&(flight.timeout, attempt));
-        if flight.round == self.round {
-            self.round_flights -= 1;
-        }
+        self.pace.landed(&flight);
         Some(flight)
     }
 
@@ -391,69 +372,6 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
             self.deadlines.remove(&(request.deadline, token));
             self.completed.push_back((token, result));
         }
-    }
-
-    /// A node answered as one that leads does.
-    fn succeeded(&mut self, flight: Option<Flight<T>>) {
-        if let Some(flight) = flight {
-            self.leader = Some(flight.to);
-        }
-        self.hops = 0;
-        self.failures = 0;
-        self.paused_until = self.now;
-    }
-
-    /// An attempt did not lead to anything.
-    fn failed(&mut self, flight: Option<Flight<T>>, answer: Answer<T, R>) {
-        let Some(flight) = flight else {
-            return;
-        };
-        match answer {
-            Answer::NotLeader { hint: Some(hint) } if hint != flight.to => {
-                // Followed at once, unless they go on sending us from one to the next.
-                if self.leader.as_ref() == Some(&hint) {
-                    return;
-                }
-                self.leader = Some(hint);
-                self.hops += 1;
-                if self.hops <= HOPS_MAX {
-                    return;
-                }
-            }
-            Answer::Overloaded { retry_after } => {
-                self.overloaded_until = self.overloaded_until.max(self.now + retry_after);
-            }
-            _ => {
-                if self.leader.as_ref() == Some(&flight.to) {
-                    self.leader = None;
-                }
-            }
-        }
-        if flight.round == self.round {
-            self.end_round();
-        }
-    }
-
-    fn end_round(&mut self) {
-        self.round += 1;
-        self.round_flights = 0;
-        self.hops = 0;
-        self.cursor = (self.cursor + 1) % self.targets.len();
-        let doubled = self.config.backoff_min.times(1 << self.failures.min(20));
-        // Between half of it and all of it, so that clients do not come back together.
-        let half = doubled.min(self.config.backoff_max).divided(2);
-        let jitter = Span::from_nanos(self.rng.next_u64() % half.nanos().max(1));
-        self.paused_until = self.now + half + jitter;
-        self.failures += 1;
-    }
-
-    fn resumes_at(&self) -> Time {
-        self.paused_until.max(self.overloaded_until)
-    }
-
-    /// While nothing succeeds, one attempt a round.
-    fn may_send(&self) -> bool {
-        self.resumes_at() <= self.now && (self.failures == 0 || self.round_flights == 0)
     }
 
     fn next_send(&mut self) -> Option<RetryOutput<T, R>> {
@@ -507,27 +425,15 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
     }
 
     fn send(&mut self, session: u64, seq: u64, ask: Ask) -> Option<RetryOutput<T, R>> {
-        let to = self.target();
-        let flight = Flight {
-            to: to.clone(),
-            round: self.round,
-            timeout: self.now + self.config.attempt_timeout,
-        };
-        let timeout = flight.timeout;
+        let flight = self.pace.take_off(self.now);
+        let (to, timeout) = (flight.to.clone(), flight.timeout);
         let tries = self.tries_mut(session, seq)?;
         tries.count += 1;
         tries.flight = Some(flight);
         let n = tries.count;
         let attempt = AttemptId { session, seq, n };
         self.timeouts.insert((timeout, attempt));
-        self.round_flights += 1;
         Some(RetryOutput::Send { attempt, to, ask })
-    }
-
-    fn target(&self) -> T {
-        let listed = || self.targets.get(self.cursor).cloned();
-        let target = self.leader.clone().or_else(listed);
-        target.expect("there is a target, and the cursor is one of theirs")
     }
 
     fn next_wake(&self) -> Time {
@@ -536,8 +442,9 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
         if let Some((at, _)) = self.timeouts.first() {
             wake = wake.min(*at);
         }
-        if self.now < self.resumes_at() && self.wants_to_send() {
-            wake = wake.min(self.resumes_at());
+        let resumes_at = self.pace.resumes_at();
+        if self.now < resumes_at && self.wants_to_send() {
+            wake = wake.min(resumes_at);
         }
         wake
     }
@@ -554,6 +461,3 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
         !self.unsent.is_empty() || !self.queue.is_empty() && is_free()
     }
 }
-
-/// How often a client goes at once where it is sent, before it takes a pause.
-const HOPS_MAX: u32 = 3;

@@ -16,6 +16,7 @@
 //!   unknown. Only what surely did not is tried again, in a new session.
 
 mod client;
+mod pace;
 mod session;
 #[cfg(test)]
 mod tests;
