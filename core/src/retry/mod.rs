@@ -6,7 +6,8 @@
 //! library (a target is an address) and in the simulator (a target is a node's number).
 //!
 //! A request keeps its number, the pair of session and `seq`, through all attempts, whichever node
-//! they go to: so however often it is sent, it takes effect once (PROTOCOL.md "Exactly once"). What that rests on:
+//! they go to: so however often it is sent, it takes effect once (PROTOCOL.md "Exactly once").
+//! What that rests on:
 //! - The driver delivers an attempt at most once. It may never arrive, and its answer may be lost,
 //!   late or repeated.
 //! - An outcome that is not known stays so for ever: the request's number is given to nothing

@@ -3,8 +3,8 @@
 //!
 //! A session is opened by a `Register` in the log, and its id is the slot of that. A client
 //! numbers its commands; one that comes a second time is answered with the stored reply instead
-//! of being executed again (PROTOCOL.md "Exactly once"). All of it is part of the
-//! replicated state: decided by the log alone, in every snapshot and in the digest of the state.
+//! of being executed again (PROTOCOL.md "Exactly once"). All of it is part of the replicated
+//! state: decided by the log alone, in every snapshot and in the digest of the state.
 
 mod codec;
 mod entry;
