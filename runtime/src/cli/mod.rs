@@ -159,6 +159,61 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// The words of each `chil` command in `text`, as a shell would hand them over.
+    fn commands(text: &str) -> Vec<Vec<String>> {
+        let joined = text.replace("\\\n", " ");
+        let lines = joined.lines().map(str::trim);
+        let lines = lines.filter(|line| line.starts_with("chil "));
+        lines.map(words).collect()
+    }
+
+    fn words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        let (mut word, mut quoted) = (None, false);
+        for c in line.chars() {
+            match c {
+                '\'' => {
+                    quoted = !quoted;
+                    word.get_or_insert_with(String::new);
+                }
+                ' ' if !quoted => words.extend(word.take()),
+                c => word.get_or_insert_with(String::new).push(c),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    fn assert_understood(commands: &[Vec<String>], origin: &str) {
+        for command in commands {
+            let parsed = Arguments::try_parse_from(command);
+            let error = parsed.err().map(|error| error.to_string());
+            assert_eq!(error, None, "{origin}: {command:?}");
+        }
+    }
+
+    #[test]
+    fn every_command_that_the_readme_shows_is_understood() {
+        let readme = include_str!("../../../README.md");
+        let mut blocks = readme.split("```sh\n").skip(1);
+        let blocks = blocks.by_ref().filter_map(|rest| rest.split("```").next());
+        let shown: Vec<_> = blocks.flat_map(commands).collect();
+        assert!(shown.len() > 15, "only {} found", shown.len());
+        assert_understood(&shown, "README.md");
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_understood() {
+        fn check(command: &clap::Command) -> usize {
+            let help = command.get_after_help().map(ToString::to_string);
+            let examples = commands(&help.unwrap_or_default());
+            assert_understood(&examples, command.get_name());
+            examples.len() + command.get_subcommands().map(check).sum::<usize>()
+        }
+        let found = check(&Arguments::command());
+        assert!(found > 30, "only {found} found");
+    }
+
     #[test]
     fn output_may_stand_behind_the_command() {
         let arguments = Arguments::parse_from(["chil", "get", "-p", "h:1", "key", "-o", "json"]);

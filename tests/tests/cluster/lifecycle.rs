@@ -81,8 +81,23 @@ fn commands_say_in_their_exit_code_how_they_ended() {
     assert_eq!(run(chil(&["get", "a"])).code, 2);
     assert_eq!(run(chil(&["frobnicate"])).code, 2);
     assert_eq!(run(chil(&["--help"])).code, 0);
+    assert_eq!(
+        node.client(&["put", "a", "2", "--if-version", "99"]).code,
+        5
+    );
+    assert_eq!(node.client(&["put", "a", "2", "--if-value", "1"]).code, 0);
+    assert_eq!(node.client(&["delete", "a", "--if-absent"]).code, 5);
     let nobody = free_address();
-    for command in [&["get", "a"][..], &["propose", "a", "1"], &["status"]] {
+    for command in [
+        &["get", "a"][..],
+        &["propose", "a", "1"],
+        &["put", "a", "1"],
+        &["scan", "a"],
+        &["watch"],
+        &["status"],
+        &["explain"],
+        &["move-leader"],
+    ] {
         let (name, rest) = command.split_first().unwrap();
         let mut command = chil(&[name, "-p", &nobody, "--timeout", "0.5"]);
         command.args(rest);
@@ -111,9 +126,13 @@ fn a_proposal_that_may_still_be_decided_is_reported_as_unknown() {
         }
     }
     // The leader takes it into its log before it notices that nobody is left to accept it.
-    let outcome = cluster.nodes[leader].client(&["propose", "maybe", "1", "--timeout", "5"]);
+    let propose = ["propose", "maybe", "1", "--timeout", "5", "--no-sessions"];
+    let outcome = cluster.nodes[leader].client(&propose);
     assert_eq!(outcome.code, 4, "{outcome:?}");
     assert!(outcome.stderr.contains("unknown"), "{outcome:?}");
+    // With a session it is known: the session was never opened, so nothing was sent.
+    let outcome = cluster.nodes[leader].client(&["put", "maybe", "1", "--timeout", "1"]);
+    assert_eq!(outcome.code, 3, "{outcome:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod error;
 mod kv;
 mod links;
 mod operate;
+mod outcomes;
 mod plain;
 mod read;
 mod targets;

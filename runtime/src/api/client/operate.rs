@@ -40,7 +40,7 @@ impl Client {
     }
 
     /// Has the leader hand its leadership over to the member called `to`, or without a name to
-    /// whoever suits best. Returns who leads then.
+    /// whoever suits best. Returns who leads then. Asked for the leader itself, it does nothing.
     ///
     /// # Errors
     /// [`ClientError::Rejected`] when the leader says that it cannot, [`ClientError::Unavailable`]
@@ -58,8 +58,7 @@ impl Client {
                     return Ok(leader);
                 }
                 Ok(Ok(Some(Outcome::Failed(failed)))) => {
-                    let reason = failed.reason;
-                    return Err(ClientError::Rejected { reason });
+                    return self.refused(&address, to, failed).await;
                 }
                 Ok(Ok(Some(Outcome::NotLeader(leader)))) if !leader.address.is_empty() => {
                     self.targets.busy(&address, "does not lead");
@@ -85,6 +84,23 @@ impl Client {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// The leader at `address` cannot hand over: which is well if it is the one that was wanted.
+    async fn refused(
+        &self,
+        address: &str,
+        to: Option<&str>,
+        failed: v1::MoveFailed,
+    ) -> Result<v1::MemberStatus, ClientError> {
+        if failed.failure() == v1::MoveFailure::BadTarget
+            && let Ok(status) = self.status_of(address).await
+            && let Some(leader) = status.leader.filter(|leader| Some(&*leader.name) == to)
+        {
+            return Ok(leader);
+        }
+        let reason = failed.reason;
+        Err(ClientError::Rejected { reason })
     }
 
     async fn move_leader_at(&self, address: &str, to: &str) -> Result<Option<Outcome>, Refusal> {
