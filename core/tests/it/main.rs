@@ -2,6 +2,7 @@
 //! Knows nothing about storage or networks: `rig` stands for both, one step at a time.
 
 mod explaining;
+mod fetching;
 mod ghost;
 mod identity;
 mod leases;

@@ -1,0 +1,166 @@
+//! A snapshot that travels in parts: lost, late and wrong ones, sources that go, full disks.
+//! Knows nothing about what is in it, nor about what installing it does.
+
+use chil_core::message::{Chunk, Offer};
+use chil_core::{Message, NodeId, Role, SnapshotId, Span};
+
+use crate::rig::snapshots::PART;
+use crate::snapshots::{decide, installed, offer, one_is_behind};
+
+const ROUND: Span = Span::from_millis(100);
+
+/// What is fetched is fetched once: after a crash of the receiver, and from another node when
+/// the first one is gone.
+#[test]
+fn a_transfer_goes_on_from_its_last_part_and_from_another_node() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    while rig.partial(3).is_none_or(|partial| partial.have < 2 * PART) {
+        rig.run(Span::from_millis(1));
+    }
+    let have = rig.partial(3).expect("begun").have;
+    assert!(have < id.bytes, "not at once");
+    rig.crash(3, usize::MAX);
+    rig.start(3);
+    rig.isolate(1);
+    rig.trace.clear();
+    for _ in 0..60 {
+        rig.run(ROUND);
+        if rig.status(3).snapshot == Some(id) {
+            break;
+        }
+    }
+    assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
+    let again = rig
+        .trace
+        .iter()
+        .any(|line| line.contains("n3 send") && line.contains("FetchChunk 0+"));
+    assert!(!again, "the first part was asked for again");
+}
+
+#[test]
+fn a_source_that_falls_silent_is_replaced() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    while rig.status(3).fetching.is_none() {
+        rig.run(Span::from_millis(1));
+    }
+    // It still leads, but sends no parts any more.
+    let mute =
+        |e: &chil_core::Envelope| e.from == NodeId::new(1) && matches!(e.body, Message::Chunk(_));
+    rig.run_losing(ROUND.times(20), mute);
+    assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
+}
+
+/// Wrong bytes are found by the digest, thrown away, and fetched again.
+#[test]
+fn a_snapshot_with_a_wrong_byte_is_never_installed() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    while rig.partial(3).is_none() {
+        rig.run(Span::from_millis(1));
+    }
+    rig.spoil(3);
+    let before = rig.partial(3).expect("begun").have;
+    rig.run(Span::from_millis(50));
+    assert_eq!(rig.partial(3), None, "thrown away, had {before}");
+    assert_eq!(installed(&mut rig, 3), []);
+    rig.run(ROUND.times(30));
+    assert_eq!(installed(&mut rig, 3), [id]);
+}
+
+#[test]
+fn a_full_disk_holds_a_transfer_up_and_no_more() {
+    let (mut rig, id) = one_is_behind();
+    rig.fill_disk(3, true);
+    rig.start(3);
+    rig.run(ROUND.times(30));
+    assert_eq!(rig.status(3).snapshot, None);
+    assert_eq!(rig.status(1).role, Role::Leading);
+    rig.fill_disk(3, false);
+    rig.run(ROUND.times(80));
+    assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
+}
+
+/// Who keeps something newer by now says so, and that is fetched instead.
+#[test]
+fn a_snapshot_that_is_gone_is_replaced_by_a_newer_one() {
+    let (mut rig, old) = one_is_behind();
+    rig.start(3);
+    while rig.partial(3).is_none() {
+        rig.run(Span::from_millis(1));
+    }
+    for number in [1, 2] {
+        rig.forget(number, old);
+    }
+    decide(&mut rig, 1, 3);
+    rig.run(ROUND);
+    for number in [1, 2] {
+        rig.snapshot(number);
+    }
+    assert_eq!(rig.status(3).snapshot, None);
+    rig.run(ROUND.times(30));
+    let newer = rig.status(1).snapshot.expect("made");
+    assert!(newer.slot > old.slot);
+    assert_eq!(rig.status(3).snapshot, Some(newer), "{}", rig.show());
+    assert_eq!(rig.state(3), rig.state(1));
+}
+
+/// Under load there is always a newer one: what is on its way is finished all the same.
+#[test]
+fn a_newer_snapshot_does_not_end_a_transfer_that_gets_on() {
+    let (mut rig, old) = one_is_behind();
+    rig.cut(2, 3);
+    rig.cut(3, 2);
+    rig.start(3);
+    let mut round = 0;
+    while rig.status(3).snapshot.is_none() && round < 60 {
+        // A part a round at most, and a new snapshot in each.
+        let parts = std::cell::Cell::new(0);
+        rig.run_losing(ROUND, |e| {
+            let is_part = matches!(e.body, Message::Chunk(_));
+            parts.set(parts.get() + u64::from(is_part));
+            is_part && parts.get() > 1
+        });
+        round += 1;
+        rig.propose(1, &format!("r{round}"));
+        rig.run_losing(Span::from_millis(5), |e| {
+            matches!(e.body, Message::Chunk(_))
+        });
+        rig.snapshot(1);
+    }
+    assert!(round > 5, "it took {round} rounds only");
+    assert_eq!(installed(&mut rig, 3).first(), Some(&old), "{}", rig.show());
+}
+
+/// What is said about snapshots is believed only as far as it makes sense.
+#[test]
+fn senseless_messages_about_snapshots_change_nothing() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    rig.persist(3);
+    rig.wire.clear();
+    let led = rig.status(1).ballot;
+    let empty = SnapshotId { bytes: 0, ..id };
+    let ahead = Message::Offer(Offer {
+        id,
+        decided_in: led,
+        commit: id.slot.prev(),
+    });
+    let unasked = Message::Chunk(Chunk {
+        id,
+        offset: 0,
+        bytes: vec![1].into(),
+    });
+    for message in [offer(empty, led), ahead, unasked] {
+        rig.inject(1, 3, message);
+        assert_eq!(rig.status(3).fetching, None);
+    }
+    // A leader holds everything that was decided below its ballot.
+    let newer = SnapshotId {
+        slot: rig.status(1).last.next(),
+        ..id
+    };
+    rig.inject(2, 1, offer(newer, led));
+    assert_eq!(rig.status(1).fetching, None);
+}
