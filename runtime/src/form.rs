@@ -45,6 +45,7 @@ pub(crate) fn automaton(
         peers: others.iter().map(peer).collect(),
         single_node: node.single_node,
         lease: node.lease,
+        sessions: node.sessions,
         interval: config.heartbeat_interval,
         seed: config.run,
     };

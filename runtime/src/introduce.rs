@@ -293,6 +293,7 @@ mod tests {
         forming.state = HelloState::Forming {
             list: Vec::new(),
             lease: None,
+            sessions: chil_core::SessionLimits::default(),
         };
         assert_eq!(introduction.answered(&forming), Ok(None));
     }

@@ -33,7 +33,8 @@ impl World {
                 })
                 .collect(),
             single_node: self.plan.nodes() == 1,
-            lease: None,
+            lease: node::lease(&self.plan),
+            sessions: crate::snapshots::session_limits(&self.plan),
             interval: Span::from_micros(self.plan.cluster.heartbeat_us),
             seed: self.node_dice.word(),
         };

@@ -149,10 +149,7 @@ pub(crate) fn metas(plan: &Plan, dice: &mut Dice) -> Vec<Meta> {
         epoch: Epoch::FIRST,
         members,
         protocol: Membership::PROTOCOL,
-        lease: plan.cluster.lease.map(|lease| Lease {
-            duration_us: lease.duration_us,
-            drift_ppm: lease.drift_ppm,
-        }),
+        lease: lease(plan),
     };
     let cluster: ClusterId = membership.cluster_id();
     (0..plan.nodes())
@@ -161,6 +158,14 @@ pub(crate) fn metas(plan: &Plan, dice: &mut Dice) -> Vec<Meta> {
             Meta::format(cluster, id(index), disk, membership.clone())
         })
         .collect()
+}
+
+/// What the plan says about leases.
+pub(crate) fn lease(plan: &Plan) -> Option<Lease> {
+    plan.cluster.lease.map(|lease| Lease {
+        duration_us: lease.duration_us,
+        drift_ppm: lease.drift_ppm,
+    })
 }
 
 /// The configuration of one life of a node.

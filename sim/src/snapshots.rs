@@ -59,11 +59,15 @@ pub(crate) fn blank(plan: &Plan) -> Applier<KeyValue> {
         slots: plan.snapshots.slots,
         bytes: plan.snapshots.bytes,
     };
-    let limits = SessionLimits {
+    Applier::with_limits(KeyValue::default(), policy, session_limits(plan))
+}
+
+/// What the plan says about sessions.
+pub(crate) fn session_limits(plan: &Plan) -> SessionLimits {
+    SessionLimits {
         sessions_max: plan.cluster.sessions_max,
         ..SessionLimits::default()
-    };
-    Applier::with_limits(KeyValue::default(), policy, limits)
+    }
 }
 
 impl World {

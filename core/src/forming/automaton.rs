@@ -71,6 +71,7 @@ impl Forming {
             addr: config.advertise_addr,
             weight,
             lease: config.lease,
+            sessions: config.sessions,
         };
         let mut forming = Self {
             id,
@@ -224,6 +225,7 @@ impl Forming {
             state: HelloState::Forming {
                 list: self.roster.list(),
                 lease: own.lease,
+                sessions: own.sessions,
             },
         };
         self.outputs.push_back(FormingOutput::Send {

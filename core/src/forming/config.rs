@@ -3,6 +3,7 @@
 
 use super::message::{ADDR_BYTES_MAX, NAME_BYTES_MAX};
 use crate::membership::{Lease, Membership};
+use crate::session::SessionLimits;
 use crate::time::Span;
 use crate::types::{DiskId, NodeId};
 
@@ -35,6 +36,9 @@ pub struct FormingConfig {
     /// Whether leaders may serve reads from a lease: the same on all nodes, and for as long as
     /// the cluster lives.
     pub lease: Option<Lease>,
+    /// What is kept for sessions: the same on all nodes, since it decides who is evicted from a
+    /// state that all must share, and for as long as the cluster lives.
+    pub sessions: SessionLimits,
     /// Every question is asked again after this long.
     pub interval: Span,
     /// Drawn at random for this process: answers to another process must not count.

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::membership::{Lease, Membership};
+use crate::session::SessionLimits;
 use crate::types::{ClusterId, DiskId};
 
 /// Longest name of a node, in bytes.
@@ -98,6 +99,8 @@ pub enum HelloState {
         list: Vec<Listed>,
         /// What it was told about reads from a lease.
         lease: Option<Lease>,
+        /// What it was told about sessions.
+        sessions: SessionLimits,
     },
     /// Yes, and that is durable.
     Formed {

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::membership::{Lease, MembershipError};
+use crate::session::SessionLimits;
 use crate::types::{ClusterId, DiskId};
 
 /// One reason why a node still waits. All of them can go away without this node's doing.
@@ -61,6 +62,15 @@ pub enum Obstacle {
         there: Option<Lease>,
         /// What this node was told.
         here: Option<Lease>,
+    },
+    /// A peer was told something else about sessions than this node.
+    OtherSessions {
+        /// The peer.
+        peer: String,
+        /// What it was told.
+        there: SessionLimits,
+        /// What this node was told.
+        here: SessionLimits,
     },
     /// The nodes that answered cannot be one cluster.
     Invalid(MembershipError),
@@ -123,6 +133,12 @@ impl fmt::Display for Obstacle {
                 "'{peer}' was told to use {} for reads, but this node {}: tell all nodes the same",
                 lease_text(*there),
                 lease_text(*here)
+            ),
+            Self::OtherSessions { peer, there, here } => write!(
+                f,
+                "'{peer}' was told to keep {} sessions with {} bytes of replies, but this node {} \
+                 with {}: tell all nodes the same",
+                there.sessions_max, there.reply_bytes_max, here.sessions_max, here.reply_bytes_max
             ),
             Self::Invalid(error) => error.fmt(f),
             Self::Unconfirmed { peer } => write!(f, "'{peer}' has not confirmed the members yet"),

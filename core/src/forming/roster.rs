@@ -8,6 +8,7 @@ use super::config::FormingPeer;
 use super::message::{HelloReply, HelloState, Listed};
 use super::obstacle::{Obstacle, lease_text};
 use crate::membership::{Lease, Member, Membership};
+use crate::session::SessionLimits;
 use crate::types::{ClusterId, DiskId, Epoch, NodeId};
 
 /// The node itself.
@@ -19,6 +20,7 @@ pub(super) struct Own {
     /// As configured; an entry of the list that leads back here overrules it.
     pub(super) weight: u32,
     pub(super) lease: Option<Lease>,
+    pub(super) sessions: SessionLimits,
 }
 
 /// One address of the list, and who was last heard from there.
@@ -253,22 +255,15 @@ impl Roster {
         };
         let mut obstacles = Vec::new();
         for (_, reply) in self.nodes() {
-            let (theirs, lease) = match &reply.state {
-                HelloState::Forming { list, lease } => (roll(list), *lease),
+            let peer = reply.name.clone();
+            let theirs = match &reply.state {
+                HelloState::Forming { list, .. } => roll(list),
                 HelloState::Formed { membership, .. } => {
                     let members = membership.members.values();
-                    let roll = members.map(|m| (m.name.clone(), m.weight)).collect();
-                    (Some(roll), membership.lease)
+                    Some(members.map(|m| (m.name.clone(), m.weight)).collect())
                 }
             };
-            let peer = reply.name.clone();
-            if lease != self.own.lease {
-                obstacles.push(Obstacle::OtherLease {
-                    peer: peer.clone(),
-                    there: lease,
-                    here: self.own.lease,
-                });
-            }
+            obstacles.extend(self.terms_obstacles(reply));
             match theirs {
                 None => obstacles.push(Obstacle::Unresolved { peer }),
                 Some(theirs) if theirs != mine => obstacles.push(Obstacle::OtherList {
@@ -279,6 +274,34 @@ impl Roster {
                 }),
                 Some(_) => {}
             }
+        }
+        obstacles
+    }
+
+    /// What a peer was told otherwise about what all must do alike.
+    fn terms_obstacles(&self, reply: &HelloReply) -> Vec<Obstacle> {
+        let (own, peer) = (&self.own, &reply.name);
+        let (lease, sessions) = match &reply.state {
+            HelloState::Forming {
+                lease, sessions, ..
+            } => (*lease, *sessions),
+            // What it keeps for sessions shows in its snapshots.
+            HelloState::Formed { membership, .. } => (membership.lease, own.sessions),
+        };
+        let mut obstacles = Vec::new();
+        if lease != own.lease {
+            obstacles.push(Obstacle::OtherLease {
+                peer: peer.clone(),
+                there: lease,
+                here: own.lease,
+            });
+        }
+        if sessions != own.sessions {
+            obstacles.push(Obstacle::OtherSessions {
+                peer: peer.clone(),
+                there: sessions,
+                here: own.sessions,
+            });
         }
         obstacles
     }

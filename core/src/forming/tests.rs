@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
 use crate::membership::Lease;
+use crate::session::SessionLimits;
 use crate::time::Span;
 use crate::types::DiskId;
 
@@ -36,6 +37,7 @@ pub(super) fn config(name: &str, disk: u128, peers: &[&str]) -> FormingConfig {
             .collect(),
         single_node: false,
         lease: None,
+        sessions: SessionLimits::default(),
         interval: INTERVAL,
         seed: 1,
     }
@@ -245,6 +247,21 @@ fn leases_that_differ_are_reported_and_equal_ones_are_part_of_the_cluster() {
     world.run(2);
     let refusal = world.refusal("b:7000");
     assert!(refusal.contains("uses a lease of 500000 us"), "{refusal}");
+}
+
+#[test]
+fn limits_of_sessions_that_differ_are_reported() {
+    let mut world = World::default();
+    world.start(config("a", 1, &["b"]));
+    let mut b = config("b", 2, &["a"]);
+    b.sessions.sessions_max = 7;
+    world.start(b);
+    world.run(5);
+    let waits = world.waits_for("a:7000");
+    assert!(
+        waits[0].starts_with("'b' was told to keep 7 sessions with"),
+        "{waits:?}"
+    );
 }
 
 #[test]
@@ -469,6 +486,7 @@ fn what_was_confirmed_for_an_earlier_candidate_does_not_count() {
             state: HelloState::Forming {
                 list: vec![listed("a"), listed("b")],
                 lease: None,
+                sessions: SessionLimits::default(),
             },
         }))
     };

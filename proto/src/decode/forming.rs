@@ -4,7 +4,7 @@
 use chil_core::forming::{
     ADDR_BYTES_MAX, Confirm, Confirmed, Hello, HelloReply, HelloState, Listed, NAME_BYTES_MAX,
 };
-use chil_core::{ClusterId, DiskId, Epoch, Lease, Member, Membership};
+use chil_core::{ClusterId, DiskId, Epoch, Lease, Member, Membership, SessionLimits};
 
 use super::{Choice, DecodeError, missing, not_zero};
 use crate::wire::{Reader, Value};
@@ -103,16 +103,35 @@ pub(super) fn confirmed(mut reader: Reader<'_>) -> Result<Confirmed, DecodeError
 }
 
 fn peer_list(mut reader: Reader<'_>) -> Result<HelloState, DecodeError> {
-    let (mut list, mut agreed) = (Vec::new(), None);
+    let (mut list, mut agreed, mut kept) = (Vec::new(), None, None);
     while let Some((field, value)) = reader.next()? {
         match field {
             1 => push("peer_list.list", &mut list, listed(value)?)?,
             2 => agreed = Some(lease(value.message("peer_list.lease")?)?),
+            3 => kept = Some(session_limits(value.message("peer_list.sessions")?)?),
             _ => {}
         }
     }
-    let lease = agreed;
-    Ok(HelloState::Forming { list, lease })
+    Ok(HelloState::Forming {
+        list,
+        lease: agreed,
+        sessions: kept.ok_or(missing("peer_list.sessions"))?,
+    })
+}
+
+fn session_limits(mut reader: Reader<'_>) -> Result<SessionLimits, DecodeError> {
+    let (mut sessions_max, mut reply_bytes_max) = (0, 0);
+    while let Some((field, value)) = reader.next()? {
+        match field {
+            1 => sessions_max = value.uint("session_limits.sessions_max")?,
+            2 => reply_bytes_max = value.uint("session_limits.reply_bytes_max")?,
+            _ => {}
+        }
+    }
+    Ok(SessionLimits {
+        sessions_max: not_zero("session_limits.sessions_max", sessions_max)?,
+        reply_bytes_max,
+    })
 }
 
 fn listed(value: Value<'_>) -> Result<Listed, DecodeError> {

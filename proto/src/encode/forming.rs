@@ -5,7 +5,7 @@ use bytes::Bytes;
 use chil_core::forming::{
     Confirm, Confirmed, FormingMessage, Hello, HelloReply, HelloState, Listed,
 };
-use chil_core::{ClusterId, Lease, Member, Membership};
+use chil_core::{ClusterId, Lease, Member, Membership, SessionLimits};
 
 use super::into_bytes;
 use crate::wire::{Encode, Sink};
@@ -47,8 +47,12 @@ impl Encode for HelloReply {
         sink.fixed(4, self.nonce);
         sink.uint(5, self.round);
         match &self.state {
-            HelloState::Forming { list, lease } => {
-                sink.message(6, &PeerList(list, lease.as_ref()));
+            HelloState::Forming {
+                list,
+                lease,
+                sessions,
+            } => {
+                sink.message(6, &PeerList(list, lease.as_ref(), sessions));
             }
             HelloState::Formed {
                 cluster,
@@ -60,7 +64,7 @@ impl Encode for HelloReply {
     }
 }
 
-struct PeerList<'a>(&'a [Listed], Option<&'a Lease>);
+struct PeerList<'a>(&'a [Listed], Option<&'a Lease>, &'a SessionLimits);
 
 impl Encode for PeerList<'_> {
     fn put<S: Sink>(&self, sink: &mut S) {
@@ -70,6 +74,14 @@ impl Encode for PeerList<'_> {
         if let Some(lease) = self.1 {
             sink.message(2, lease);
         }
+        sink.message(3, self.2);
+    }
+}
+
+impl Encode for SessionLimits {
+    fn put<S: Sink>(&self, sink: &mut S) {
+        sink.uint(1, self.sessions_max);
+        sink.uint(2, self.reply_bytes_max);
     }
 }
 

@@ -463,6 +463,9 @@ pub struct PeerList {
     /// What it was told about reads from a lease; absent without one.
     #[prost(message, optional, tag = "2")]
     pub lease: ::core::option::Option<Lease>,
+    /// What it was told about sessions.
+    #[prost(message, optional, tag = "3")]
+    pub sessions: ::core::option::Option<SessionLimits>,
 }
 /// The cluster that a node belongs to.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -486,6 +489,15 @@ pub struct Membership {
     /// Absent when leaders serve no reads from a lease.
     #[prost(message, optional, tag = "4")]
     pub lease: ::core::option::Option<Lease>,
+}
+/// How much is kept for sessions of clients. All members keep the same.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionLimits {
+    /// Not 0.
+    #[prost(uint64, tag = "1")]
+    pub sessions_max: u64,
+    #[prost(uint64, tag = "2")]
+    pub reply_bytes_max: u64,
 }
 /// How long a leader may trust the answers of a quorum without asking again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -16,7 +16,7 @@ use chil_core::message::{
 };
 use chil_core::{
     Ballot, Chain, ClientId, ClusterId, DiskId, Entry, EntryKind, Envelope, Epoch, Lease, Member,
-    Membership, Message, NodeId, Slot, SnapshotId,
+    Membership, Message, NodeId, SessionLimits, Slot, SnapshotId,
 };
 use chil_proto::{Frame, decode, encode};
 
@@ -359,6 +359,10 @@ fn introductions_are_pinned() {
     let state = HelloState::Forming {
         list,
         lease: Some(lease),
+        sessions: SessionLimits {
+            sessions_max: 65_536,
+            reply_bytes_max: 1 << 28,
+        },
     };
     forming("hello_reply_forming", reply(state));
     let members = ["node-1", "node-2"]

@@ -268,6 +268,7 @@ fn lists_and_names_of_forming_are_bounded() {
         state: Some(v1::hello_reply::State::Forming(v1::PeerList {
             list: vec![listed; 65],
             lease: None,
+            sessions: None,
         })),
     };
     let kind = Some(v1::frame::Kind::HelloReply(reply));

@@ -14,7 +14,7 @@ use chil_core::message::{
 };
 use chil_core::{
     Ballot, Chain, ClientId, ClusterId, DiskId, Entry, EntryKind, Envelope, Epoch, Lease, Member,
-    Membership, Message, NodeId, Slot, SnapshotId,
+    Membership, Message, NodeId, SessionLimits, Slot, SnapshotId,
 };
 use chil_proto::Frame;
 use proptest::collection::vec;
@@ -391,7 +391,16 @@ fn list() -> BoxedStrategy<Vec<Listed>> {
 
 fn state() -> BoxedStrategy<HelloState> {
     prop_oneof![
-        (list(), option::of(lease())).prop_map(|(list, lease)| HelloState::Forming { list, lease }),
+        (list(), option::of(lease()), 1..u64::MAX / 2, number()).prop_map(
+            |(list, lease, sessions_max, reply_bytes_max)| HelloState::Forming {
+                list,
+                lease,
+                sessions: SessionLimits {
+                    sessions_max,
+                    reply_bytes_max,
+                },
+            }
+        ),
         (any::<u128>(), membership()).prop_map(|(cluster, membership)| HelloState::Formed {
             cluster: ClusterId::new(cluster),
             membership,
