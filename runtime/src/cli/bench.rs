@@ -11,6 +11,7 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::absence::{self, Absence};
 use super::failure::{Exit, Failure};
 use super::get::Level;
 use super::local::LocalCluster;
@@ -26,7 +27,8 @@ Examples:
   chil bench
   chil bench --clients 1,16,256 --seconds 10 --dir ./bench --json
   chil bench --no-sessions
-  chil bench --read-consistency linearizable")]
+  chil bench --read-consistency linearizable
+  chil bench --away 1000000 --clients 64")]
 pub(crate) struct Arguments {
     /// How many clients, one measurement each.
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,64,256",
@@ -45,6 +47,13 @@ pub(crate) struct Arguments {
     /// Measure reads of this consistency instead of writes.
     #[arg(long, value_enum, value_name = "LEVEL")]
     read_consistency: Option<Level>,
+    /// Measure how a node catches up that was away while so many slots were decided, under the
+    /// load of the last number of clients, and how long a restart takes then.
+    #[arg(long, value_name = "SLOTS", conflicts_with_all = ["read_consistency", "no_sessions"])]
+    away: Option<u64>,
+    /// With --away: how many keys are written in all.
+    #[arg(long, value_name = "N", default_value_t = 10_000, requires = "away")]
+    keys: u64,
     /// Over how many connections the clients are spread.
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=1_000))]
@@ -85,8 +94,12 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Fa
             interrupted?;
             Err(anyhow::anyhow!("interrupted").into())
         }
-        measured = bench(&arguments) => {
+        measured = bench(&arguments), if arguments.away.is_none() => {
             format.print(&measured?, |measured| shown(measured))?;
+            Ok(Exit::Ok)
+        }
+        measured = absence(&arguments), if arguments.away.is_some() => {
+            format.print(&measured?, |measured| measured.shown())?;
             Ok(Exit::Ok)
         }
     }
@@ -95,6 +108,21 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Fa
 async fn bench(arguments: &Arguments) -> anyhow::Result<Vec<Measured>> {
     let cluster = LocalCluster::start(NODES, arguments.dir.as_deref(), false).await?;
     match measure_all(arguments, &cluster).await {
+        Ok(measured) => Ok(measured),
+        Err(error) => Err(cluster.explain(error)),
+    }
+}
+
+async fn absence(arguments: &Arguments) -> anyhow::Result<absence::Measured> {
+    let absence = Absence {
+        slots: arguments.away.unwrap_or_default(),
+        clients: arguments.clients.last().copied().unwrap_or(1),
+        keys: arguments.keys,
+        value_bytes: arguments.value_bytes,
+        seconds: arguments.seconds,
+    };
+    let mut cluster = LocalCluster::start(NODES, arguments.dir.as_deref(), false).await?;
+    match absence.measure(&mut cluster).await {
         Ok(measured) => Ok(measured),
         Err(error) => Err(cluster.explain(error)),
     }

@@ -1,6 +1,7 @@
 //! The command line: its grammar, and which module runs which command.
 //! Knows nothing about consensus; the commands are ordinary users of the library.
 
+mod absence;
 mod bench;
 mod claims;
 mod connect;
