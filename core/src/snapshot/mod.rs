@@ -24,7 +24,7 @@ pub use frozen::FrozenSnapshot;
 pub use header::SnapshotHeader;
 pub use id::{PartialSnapshot, SnapshotId, SnapshotMark};
 pub(crate) use reader::SnapshotReader;
-pub use reader::{good_prefix, verify};
+pub use reader::{good_prefix, inspect, verify};
 pub use restored::RestoredMember;
 
 /// Where in the log snapshots are taken: behind every so many slots or bytes since the last such

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use super::block::BlockReader;
 use super::{SnapshotError, SnapshotHeader, SnapshotId};
-use crate::canonical::read_end;
+use crate::canonical::{read_end, read_u64};
 use crate::session::Sessions;
 
 /// A snapshot's contents in their order: header, sessions, then as a stream the machine.
@@ -57,11 +57,21 @@ impl Read for SnapshotReader<'_> {
 /// If it is no snapshot, cut off, or damaged. That its sessions and its machine can be restored
 /// is not checked.
 pub fn verify(from: &mut dyn Read) -> Result<(SnapshotHeader, SnapshotId), SnapshotError> {
+    inspect(from).map(|(header, id, _)| (header, id))
+}
+
+/// As [`verify`], and says how many sessions it holds.
+///
+/// # Errors
+/// As [`verify`].
+pub fn inspect(from: &mut dyn Read) -> Result<(SnapshotHeader, SnapshotId, u64), SnapshotError> {
     let mut reader = SnapshotReader::new(from);
     let header = reader.header()?;
+    // What the sessions begin with.
+    let sessions = read_u64(&mut reader.0)?;
     while reader.0.next_block()? {}
     let id = reader.id(&header)?;
-    Ok((header, id))
+    Ok((header, id, sessions))
 }
 
 /// How many bytes from the beginning are whole, sound blocks: what of an interrupted transfer

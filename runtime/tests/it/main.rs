@@ -1,6 +1,7 @@
 //! Nodes over real sockets and files, several in one process: what a host of the library sees.
 //! Knows nothing about processes and signals, which `tests/cluster` is for.
 
+mod client;
 mod cluster;
 mod failover;
 mod reads;

@@ -139,9 +139,10 @@ async fn a_saved_cluster_lives_on_as_another_one() {
     assert_eq!(files, 1, "something was left beside the file");
 
     let inspected = json(&run(chil(&["snapshot", "inspect", &path, "--json"])));
-    for field in ["slot", "bytes", "digest", "state_hash"] {
+    for field in ["slot", "bytes", "digest", "state_hash", "sessions"] {
         assert_eq!(inspected[field], saved[field], "{field}");
     }
+    assert!(inspected["sessions"].as_u64() >= Some(1), "{inspected}");
     assert_eq!(inspected["members"][2]["name"], "node-3");
 
     // On three machines that do not talk to each other.

@@ -104,8 +104,7 @@ impl Client {
     }
 
     async fn move_leader_at(&self, address: &str, to: &str) -> Result<Option<Outcome>, Refusal> {
-        // For its check alone: moving the leader of another cluster would be a mistake, too.
-        self.targets.cluster(address).await?;
+        self.targets.verify(address).await?;
         let mut admin = self.targets.admin(address).map_err(Refusal::Failed)?;
         let request = v1::MoveLeaderRequest { to: to.to_owned() };
         match admin.move_leader(request).await {
@@ -118,12 +117,19 @@ impl Client {
     /// `stored` the newest one on its disk.
     ///
     /// # Errors
-    /// [`ClientError::Unavailable`] when it does not answer in time.
+    /// [`ClientError::Unavailable`] when it does not answer in time,
+    /// [`ClientError::OtherCluster`] when it belongs to another cluster than this client.
     pub async fn save_snapshot(
         &self,
         address: &str,
         stored: bool,
     ) -> Result<SnapshotDownload, ClientError> {
+        match timeout(self.one_attempt(), self.targets.verify(address)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(Refusal::OtherCluster(error))) => return Err(error),
+            Ok(Err(Refusal::Failed(reason))) => return Err(unavailable(address)(reason)),
+            Err(_) => return Err(unavailable(address)("does not answer".to_owned())),
+        }
         let mut admin = self.targets.admin(address).map_err(unavailable(address))?;
         let request = v1::SaveSnapshotRequest { stored };
         let answer = timeout(self.options.timeout, admin.save_snapshot(request)).await;

@@ -144,14 +144,17 @@ impl Targets {
     pub(super) async fn cluster(&self, address: &str) -> Result<Bytes, Refusal> {
         let cluster = match self.pinned.get() {
             Some(pinned) => pinned.cluster,
-            None => {
-                let mut admin = self.admin(address).map_err(Refusal::Failed)?;
-                let status = admin.status(v1::StatusRequest {}).await;
-                let status = status.map_err(|status| Refusal::Failed(status_text(&status)))?;
-                self.seen(address, &status.into_inner().cluster)?
-            }
+            None => self.verify(address).await?,
         };
         Ok(Bytes::copy_from_slice(&cluster.get().to_be_bytes()))
+    }
+
+    /// Asks a node which cluster it belongs to: for requests that cannot name theirs.
+    pub(super) async fn verify(&self, address: &str) -> Result<ClusterId, Refusal> {
+        let mut admin = self.admin(address).map_err(Refusal::Failed)?;
+        let status = admin.status(v1::StatusRequest {}).await;
+        let status = status.map_err(|status| Refusal::Failed(status_text(&status)))?;
+        self.seen(address, &status.into_inner().cluster)
     }
 
     /// Takes note that the node at `address` belongs to `cluster`.

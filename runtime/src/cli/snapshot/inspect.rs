@@ -52,11 +52,12 @@ struct LeaseView {
 
 /// Runs `chil snapshot inspect`.
 pub(super) fn run(arguments: &Arguments, format: Format) -> Result<Exit, Failure> {
-    let (header, id) = check(&arguments.file)?;
+    let checked = check(&arguments.file)?;
+    let header = &checked.0;
     let inspected = Inspected {
-        snapshot: Described::new(&arguments.file, &header, &id),
+        snapshot: Described::new(&arguments.file, &checked),
         epoch: header.membership.epoch.get(),
-        members: members(&header),
+        members: members(header),
         sessions_max: header.limits.sessions_max,
         session_reply_bytes_max: header.limits.reply_bytes_max,
         lease: header.membership.lease.map(|lease| LeaseView {

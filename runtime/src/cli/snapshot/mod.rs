@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use chil_core::snapshot::{SnapshotError, verify};
+use chil_core::snapshot::{self, SnapshotError};
 use chil_core::{SnapshotHeader, SnapshotId};
 use clap::Subcommand;
 use serde::Serialize;
@@ -52,10 +52,11 @@ struct Described {
     digest: String,
     chain: String,
     state_hash: String,
+    sessions: u64,
 }
 
 impl Described {
-    fn new(file: &Path, header: &SnapshotHeader, id: &SnapshotId) -> Self {
+    fn new(file: &Path, (header, id, sessions): &(SnapshotHeader, SnapshotId, u64)) -> Self {
         Self {
             file: file.display().to_string(),
             slot: id.slot.get(),
@@ -63,6 +64,7 @@ impl Described {
             digest: format!("{:032x}", id.digest),
             chain: format!("{:032x}", id.chain.get()),
             state_hash: format!("{:032x}", header.state_digest),
+            sessions: *sessions,
         }
     }
 
@@ -74,16 +76,17 @@ impl Described {
             row("bytes", self.bytes.to_string()),
             row("digest", self.digest.clone()),
             row("state hash", self.state_hash.clone()),
+            row("sessions", self.sessions.to_string()),
         ]
     }
 }
 
-/// Reads a whole snapshot and checks every byte of it.
-fn check(path: &Path) -> Result<(SnapshotHeader, SnapshotId), Failure> {
+/// Reads a whole snapshot and checks every byte of it. Gives the number of its sessions, too.
+fn check(path: &Path) -> Result<(SnapshotHeader, SnapshotId, u64), Failure> {
     let shown = path.display();
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     let mut reader = BufReader::with_capacity(READ_BYTES, file);
-    verify(&mut reader as &mut dyn Read).map_err(|error| match error {
+    snapshot::inspect(&mut reader as &mut dyn Read).map_err(|error| match error {
         SnapshotError::Io(error) => unreadable(path, &error),
         error @ SnapshotError::Damaged { .. } => {
             let advice = "take another copy of it, or save it anew";

@@ -72,9 +72,9 @@ pub(super) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Fa
         };
         let temporary = temporary(file)?;
         match fetch(&client, &address, &arguments, temporary).await? {
-            Ok((header, id)) => {
+            Ok(checked) => {
                 let saved = Saved {
-                    snapshot: Described::new(file, &header, &id),
+                    snapshot: Described::new(file, &checked),
                     node: status.name,
                     age_ms: status.age_ms,
                 };
@@ -114,7 +114,7 @@ async fn fetch(
     address: &str,
     arguments: &Arguments,
     mut temporary: NamedTempFile,
-) -> Result<Result<(SnapshotHeader, SnapshotId), ClientError>, Failure> {
+) -> Result<Result<(SnapshotHeader, SnapshotId, u64), ClientError>, Failure> {
     let mut download = match client.save_snapshot(address, arguments.stored).await {
         Ok(download) => download,
         Err(error) => return Ok(Err(error)),
@@ -129,9 +129,9 @@ async fn fetch(
     };
     temporary.as_file().sync_all().with_context(place)?;
     // What is on disk, not what came: the disk may have a mind of its own.
-    let (header, id) = check(temporary.path())
+    let checked = check(temporary.path())
         .map_err(|failure| failure.during(format!("the snapshot of {address} did not arrive")))?;
-    if Some(id) != sent {
+    if Some(checked.1) != sent {
         let error = anyhow::anyhow!("{address} sent another snapshot than it says: try again");
         return Err(Failure::new(Exit::Damaged, error));
     }
@@ -144,7 +144,7 @@ async fn fetch(
     // Without this, a power failure may leave the directory without the name.
     let folder = std::fs::File::open(folder(&arguments.file)).with_context(place)?;
     folder.sync_all().with_context(place)?;
-    Ok(Ok((header, id)))
+    Ok(Ok(checked))
 }
 
 fn reason(error: ClientError) -> String {
