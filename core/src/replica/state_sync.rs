@@ -72,6 +72,13 @@ impl Incoming {
         self.stalls = 0;
     }
 
+    /// Everything up to here is there already, wherever it came from.
+    fn skip_to(&mut self, have: u64) {
+        self.received = have;
+        self.asked = self.asked.max(have);
+        self.early = self.early.split_off(&have);
+    }
+
     /// Asks again for everything behind what came.
     fn start_over(&mut self) {
         self.asked = self.received;
@@ -291,11 +298,11 @@ impl Replica {
         let Some(incoming) = self.incoming.as_mut().filter(|i| i.id == id) else {
             return;
         };
-        assert!(
-            have <= incoming.received,
-            "{have} bytes of {id} are written, but only {} came",
-            incoming.received
-        );
+        let have = have.min(id.bytes);
+        if have > incoming.received {
+            // It was begun before, given up here, and kept there: its file is further.
+            incoming.skip_to(have);
+        }
         if have <= incoming.have {
             // It could not be written. Not at once again: the disk may be full.
             incoming.have = have;

@@ -106,6 +106,41 @@ fn a_snapshot_that_is_gone_is_replaced_by_a_newer_one() {
     assert_eq!(rig.state(3), rig.state(1));
 }
 
+/// The driver keeps what this node has given up for another one: when that comes again, its file
+/// is further than the node remembers.
+#[test]
+fn a_transfer_that_was_left_for_another_goes_on_where_its_file_is() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    while rig.partial(3).is_none_or(|partial| partial.have < 3 * PART) {
+        rig.run(Span::from_millis(1));
+    }
+    let have = rig.partial(3).expect("begun").have;
+    rig.crash(3, usize::MAX);
+    rig.start(3);
+    rig.persist(3);
+    rig.isolate(3);
+    // Something newer is offered first, by somebody who is gone before the first part.
+    let newer = SnapshotId {
+        slot: id.slot.next(),
+        digest: 1,
+        ..id
+    };
+    let led = rig.status(1).ballot;
+    rig.inject(2, 3, offer(newer, led));
+    assert_eq!(rig.status(3).fetching, Some((newer, 0)));
+    rig.run(ROUND.times(200));
+    assert_eq!(rig.status(3).fetching, None, "given up");
+    rig.heal();
+    rig.run(ROUND.times(30));
+    assert_eq!(
+        rig.status(3).snapshot,
+        Some(id),
+        "had {have}: {}",
+        rig.show()
+    );
+}
+
 /// Under load there is always a newer one: what is on its way is finished all the same.
 #[test]
 fn a_newer_snapshot_does_not_end_a_transfer_that_gets_on() {

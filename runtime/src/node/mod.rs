@@ -119,13 +119,14 @@ where
     C: Clock,
 {
     pub(crate) fn new(parts: Parts<S, D, P, N, C>) -> Self {
+        let last_snapshot = parts.replica.snapshot().map_or(0, |id| id.bytes);
         Self {
             about: parts.about,
             meta: parts.meta,
             replica: parts.replica,
             apply: parts.apply,
             storage: parts.storage,
-            keeper: Keeper::new(parts.snapshots),
+            keeper: Keeper::new(parts.snapshots, last_snapshot),
             links: parts.links,
             clock: parts.clock,
             inbox: parts.inbox,

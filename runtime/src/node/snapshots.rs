@@ -27,7 +27,7 @@ pub(super) struct Keeper<S, P> {
     port: P,
     /// A snapshot of this node's own state is being written.
     taking: bool,
-    /// Length of the last one that was.
+    /// Length of the last one that was written, fetched, or found at the start.
     last_bytes: u64,
     /// Snapshots named by metadata that is not durable yet.
     named: VecDeque<(Lsn, SnapshotId)>,
@@ -41,11 +41,12 @@ pub(super) struct Keeper<S, P> {
 }
 
 impl<S: StateMachine, P: SnapshotStorage<S>> Keeper<S, P> {
-    pub(super) const fn new(port: P) -> Self {
+    /// The last snapshot, which the node begins with, had so many bytes.
+    pub(super) const fn new(port: P, last_bytes: u64) -> Self {
         Self {
             port,
             taking: false,
-            last_bytes: 0,
+            last_bytes,
             named: VecDeque::new(),
             newest: Slot::ZERO,
             next: None,
@@ -183,6 +184,7 @@ where
                     reason: error.to_string(),
                 })?;
                 tracing::info!(node, %slot, bytes = id.bytes, "restored a snapshot");
+                self.keeper.last_bytes = id.bytes;
                 self.restored(now, *applier);
                 return Ok(());
             }

@@ -68,9 +68,9 @@ impl Client {
         let deadline = Instant::now() + self.options.timeout;
         let mut pause = PAUSE_MIN;
         loop {
-            let address = match options.consistency {
-                Consistency::Linearizable | Consistency::Lease => self.targets.current(),
-                Consistency::Follower | Consistency::Stale => self.targets.any(),
+            let address = match asks_anybody(options.consistency) {
+                false => self.targets.current(),
+                true => self.targets.any(),
             };
             let until = deadline.min(Instant::now() + self.options.attempt_timeout);
             let attempt = attempt(&self.targets, &address, query.clone(), options);
@@ -97,6 +97,14 @@ impl Client {
     }
 }
 
+/// Whether any node may answer such a read, not the leader alone.
+const fn asks_anybody(consistency: Consistency) -> bool {
+    match consistency {
+        Consistency::Linearizable | Consistency::Lease => false,
+        Consistency::Follower | Consistency::Stale => true,
+    }
+}
+
 /// Asks one node once, and takes note of what that says about it.
 async fn attempt(targets: &Targets, address: &str, query: Bytes, options: ReadOptions) -> Attempt {
     let outcome = match ask(targets, address, query, options).await {
@@ -120,7 +128,11 @@ async fn attempt(targets: &Targets, address: &str, query: Bytes, options: ReadOp
         }
         Outcome::NotLeader(leader) => {
             targets.follow(&leader.address);
-            return Attempt::Followed;
+            if !asks_anybody(options.consistency) {
+                return Attempt::Followed;
+            }
+            // It could have answered, and cannot reach whom it takes for the leader.
+            targets.failed(address, "cannot reach the leader");
         }
         Outcome::Overloaded(overloaded) => {
             // The others would only send it here again, or be overloaded by it next.
