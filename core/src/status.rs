@@ -73,6 +73,8 @@ pub struct PeerStatus {
     pub node: NodeId,
     /// Its weight.
     pub weight: u32,
+    /// How much it is wanted as leader, as it last said.
+    pub priority: u32,
     /// Whether it answers heartbeats.
     pub up: bool,
     /// What it last said to be decided there.

@@ -151,6 +151,7 @@ impl<N: Network, C: Clock> Driver<'_, N, C> {
             address: self.about.address.clone(),
             version: env!("CARGO_PKG_VERSION"),
             started: self.about.started,
+            priority: self.about.priority,
             phase: Phase::Forming { waiting },
             replica: None,
             members: Vec::new(),

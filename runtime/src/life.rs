@@ -76,6 +76,7 @@ impl<S: StateMachine> NodeReady<S> {
             disk: disk_of(&opened),
             address,
             started: SystemTime::now(),
+            priority: config.priority,
         };
         let home = match opened {
             Opened::Formed(store, recovered) => {

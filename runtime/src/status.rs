@@ -20,6 +20,8 @@ pub struct NodeStatus {
     pub address: String,
     /// The version of chil that it runs.
     pub version: &'static str,
+    /// How much it is wanted as leader.
+    pub priority: u32,
     /// When this process started it.
     pub started: SystemTime,
     /// Whether it is member of a cluster yet.

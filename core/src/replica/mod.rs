@@ -388,6 +388,7 @@ impl Replica {
             .map(|position| PeerStatus {
                 node: self.id(position),
                 weight: u32::try_from(self.weights.weight(position)).unwrap_or(u32::MAX),
+                priority: self.peer(position).priority,
                 up: self.peer(position).is_up(self.now, &self.config),
                 commit: self.peer(position).commit,
                 matched: matched(position),

@@ -75,6 +75,7 @@ fn response(status: &NodeStatus) -> v1::StatusResponse {
         address: status.address.clone(),
         disk: big_endian(status.disk.get()),
         applied: status.applied.get(),
+        priority: status.priority,
         digest: status.digest.map(big_endian).unwrap_or_default(),
         sessions: status.sessions.unwrap_or_default(),
         age_ms: status.age.map(millis),
@@ -139,7 +140,7 @@ fn peer_status(status: &NodeStatus, peer: &chil_core::PeerStatus) -> v1::PeerSta
         up: peer.up,
         commit: peer.commit.get(),
         matched: peer.matched.map(chil_core::Slot::get),
-        priority: 0,
+        priority: peer.priority,
     }
 }
 

@@ -44,6 +44,7 @@ pub(crate) struct About {
     pub(crate) disk: DiskId,
     pub(crate) address: String,
     pub(crate) started: std::time::SystemTime,
+    pub(crate) priority: u32,
 }
 
 /// What the loop is given.

@@ -114,6 +114,7 @@ where
             address: self.about.address.clone(),
             version: env!("CARGO_PKG_VERSION"),
             started: self.about.started,
+            priority: self.about.priority,
             phase: Phase::Member,
             replica: Some(self.replica.status()),
             members: self.book.members(),

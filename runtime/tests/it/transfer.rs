@@ -94,4 +94,8 @@ async fn leadership_goes_to_whom_is_wanted_more() {
         }
     };
     tokio::time::timeout(PATIENCE, preferred).await.unwrap();
+    let status = cluster.node(2).status().await.unwrap();
+    assert_eq!(status.priority, 9);
+    let peers = status.replica.unwrap().peers;
+    assert!(peers.iter().all(|peer| peer.priority == 1), "{peers:?}");
 }
