@@ -130,6 +130,15 @@ pub(crate) fn id(index: usize) -> NodeId {
     NodeId::from_name(&name(index)).expect("these names have hashes other than zero")
 }
 
+/// The lease that the cluster agrees on.
+pub(crate) fn lease(plan: &Plan) -> Option<Lease> {
+    let lease = plan.cluster.lease?;
+    Some(Lease {
+        duration_us: lease.duration_us,
+        drift_ppm: lease.drift_ppm,
+    })
+}
+
 /// The metadata of every node's fresh directory.
 pub(crate) fn metas(plan: &Plan, dice: &mut Dice) -> Vec<Meta> {
     let mut members = BTreeMap::new();

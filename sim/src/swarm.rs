@@ -23,7 +23,7 @@ pub fn plan(seed: u64) -> Plan {
     let network = network(&mut dice, heartbeat_us);
     let disk = disk(&mut dice, heartbeat_us);
     let nodes = cluster.weights.len();
-    let clocks = clocks(&mut dice, nodes);
+    let mut clocks = clocks(&mut dice, nodes);
     let mut workload = workload(&mut dice, heartbeat_us, rounds, cluster.value_bytes_max);
     let mut faults = faults(&mut dice, nodes, heartbeat_us, heal_at_us, disk.files);
     let gone = gone(&mut dice, &cluster.weights);
@@ -34,7 +34,7 @@ pub fn plan(seed: u64) -> Plan {
         Vec::new()
     };
     let mut features = Dice::new(seed, Concern::Features);
-    features::cluster(&mut features, &mut cluster, &clocks);
+    features::cluster(&mut features, &mut cluster, &mut clocks);
     features::workload(&mut features, &mut workload);
     let snapshots = features::snapshots(&mut features, &workload, heartbeat_us);
     features::faults(&mut features, &cluster, heal_at_us, &mut faults);

@@ -6,11 +6,14 @@ use std::collections::BinaryHeap;
 
 use bytes::Bytes;
 use chil_core::forming::FormingInput;
+use chil_core::message::TransferNow;
 use chil_core::retry::Answer;
-use chil_core::{DiskId, Input, Lane, NodeId, Record, Recovered, Refusal, Replica, Time};
+use chil_core::{
+    DiskId, Envelope, Input, Lane, Message, NodeId, Record, Recovered, Refusal, Replica, Time,
+};
 use chil_proto::{Frame, decode};
 
-use crate::check::{Judge, Verdict, Violation, everywhere, no_churn};
+use crate::check::{Judge, Verdict, Violation, everywhere, no_churn, on, transfer_is_fresh};
 use crate::dice::{Concern, Dice};
 use crate::network::Network;
 use crate::node::{self, Node};
@@ -298,7 +301,27 @@ impl World {
             let sender = self.nodes[from].name.clone();
             self.tell(to, || format!("<- {sender}  {}", envelope.body));
         }
-        self.give(to, Input::Received(envelope))
+        let word = match &envelope.body {
+            Message::TransferNow(word) if self.plan.cluster.gather_us == 0 => word.clone(),
+            _ => return self.give(to, Input::Received(envelope)),
+        };
+        self.arrive_word(to, &word, envelope)
+    }
+
+    /// The word to take over arrives at a node: what does it make of it?
+    fn arrive_word(&mut self, to: usize, word: &TransferNow, envelope: Box<Envelope>) -> Verdict {
+        let state = &self.nodes[to];
+        let in_time = state.clock.read(self.now) < state.deadline;
+        let before = state.replica.as_ref().map(Replica::status);
+        let ballots = self.stats.ballots;
+        self.give(to, Input::Received(envelope))?;
+        // What a node does because its time has come is not for this to judge.
+        let Some(before) = before.filter(|_| in_time) else {
+            return Ok(());
+        };
+        let campaigned = ballots < self.stats.ballots;
+        let found = transfer_is_fresh::check(&before, word, campaigned);
+        on("transfer_is_fresh", to, found)
     }
 
     fn wake(&mut self, node: usize, life: u64) -> Verdict {

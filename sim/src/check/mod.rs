@@ -25,6 +25,7 @@
 //! | `unknown_is_honest` | what was denied to a client is never executed |
 //! | `read_is_fresh` | I21: reads see what was acknowledged before |
 //! | `lease_is_exclusive` | I22: nobody else decides or answers while a lease serves |
+//! | `transfer_is_fresh` | a word to take over is honoured only by whom it was meant for, and in time |
 //! | `recovery_is_a_prefix` | I24: a disk gives back a prefix of what was written |
 //! | `one_leader` | V1: after the faults exactly one node leads, and hears a quorum |
 //! | `voters_advance` | V2: after the faults all voters know the same slots, and more than before |
@@ -62,6 +63,7 @@ pub(crate) mod state_determinism;
 pub(crate) mod sync_is_atomic;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod transfer_is_fresh;
 pub(crate) mod unknown_is_honest;
 pub(crate) mod voters_advance;
 

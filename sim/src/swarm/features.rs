@@ -52,9 +52,17 @@ pub(super) fn snapshots(
 
 /// Leases with clocks that keep within their bound, priorities, sessions that run out, and the
 /// pace at which what is decided is executed.
-pub(super) fn cluster(dice: &mut Dice, cluster: &mut ClusterPlan, clocks: &[ClockPlan]) {
+pub(super) fn cluster(dice: &mut Dice, cluster: &mut ClusterPlan, clocks: &mut [ClockPlan]) {
     let heartbeat_us = cluster.heartbeat_us;
-    if dice.chance(400_000) && !cluster.forms {
+    if dice.chance(400_000) {
+        if dice.coin() {
+            // Clocks so bad that a margin which is not kept shows within a few rounds.
+            let most = dice.magnitude(20_000, 300_000);
+            for clock in &mut *clocks {
+                let drift = i32::try_from(dice.below(2 * most)).expect("below a million");
+                clock.drift_ppm = drift - i32::try_from(most).expect("below a million");
+            }
+        }
         let drift = |clock: &ClockPlan| clock.drift_ppm.unsigned_abs();
         let worst = clocks.iter().map(drift).max().unwrap_or(0);
         // Often exactly the bound: a margin that is not kept shows.
@@ -117,8 +125,20 @@ pub(super) fn faults(
 ) {
     let quiet = faults.is_empty();
     let nodes = cluster.weights.len();
-    if cluster.lease.is_some() {
+    if let Some(lease) = &cluster.lease {
         faults.retain(|fault| !matches!(fault.kind, FaultKind::ClockJump { .. }));
+        if dice.coin() && !quiet {
+            // A leader that sleeps until about the end of its lease.
+            for _ in 0..dice.range(1, 8) {
+                faults.push(Fault {
+                    at_us: dice.below(heal_at_us),
+                    for_us: dice.range(lease.duration_us / 2, lease.duration_us * 2),
+                    kind: FaultKind::Pause {
+                        node: Target::Leader,
+                    },
+                });
+            }
+        }
     }
     if dice.chance(400_000) && !quiet {
         for _ in 0..dice.range(1, 3) {
