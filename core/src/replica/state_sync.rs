@@ -143,8 +143,8 @@ impl Replica {
             }
             // What still comes is not given up for something newer: under load there is always
             // something newer, and a transfer that begins anew each time never ends.
-            Some(incoming)
-                if incoming.finishing || m.id.slot < incoming.id.slot || incoming.gets_on() => {}
+            Some(incoming) if incoming.finishing || incoming.gets_on() => {}
+            // Nor is what does not come waited for: an older one that somebody has is better.
             Some(_) | None => self.begin_fetching(from, m),
         }
     }

@@ -274,6 +274,25 @@ fn a_synced_peer_whose_next_entries_were_trimmed_gets_a_snapshot() {
     assert!(rig.has(3, "more"), "{}", rig.show());
 }
 
+/// Whoever had the rest of a snapshot may be gone, and those that are left may have an older one:
+/// what does not get on is given up for that, long before hope is lost.
+#[test]
+fn an_older_snapshot_is_better_than_one_that_nobody_sends() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    rig.isolate(2);
+    let later = SnapshotId {
+        slot: slot(id.slot.get() + 2),
+        ..id
+    };
+    let led = rig.status(1).ballot;
+    rig.settle();
+    rig.inject(2, 3, offer(later, led));
+    assert_eq!(rig.status(3).fetching.map(|(id, _)| id), Some(later));
+    rig.run(ROUND.times(20));
+    assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
+}
+
 /// While an installation is on its way to the disk, the durable log is still the old one: an offer
 /// that comes again must not be answered with it, or offer and answer would go back and forth as
 /// fast as the network carries them.
