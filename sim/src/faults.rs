@@ -6,7 +6,8 @@ use chil_core::{Input, Lane, Role, Token};
 use crate::check::Verdict;
 use crate::plan::{CrashMode, FaultKind, LaneName, Target};
 use crate::trace::Mark;
-use crate::world::{Event, World};
+use crate::store::StoreFailure;
+use crate::world::{Event, World, store_violation};
 
 impl World {
     /// A fault of the plan begins or ends.
@@ -206,4 +207,15 @@ impl World {
 
 fn lanes_of(names: &[LaneName]) -> Vec<Lane> {
     names.iter().map(|name| Lane::from(*name)).collect()
+
+    /// A disk gives an error: at a power failure, or for no reason that the plan explains.
+    pub(crate) fn store_failed(&mut self, node: usize, failure: StoreFailure) -> Verdict {
+        match failure {
+            StoreFailure::Power => {
+                let down = self.plan.cluster.heartbeat_us * 1_000;
+                self.crash(node, CrashMode::Power, down)
+            }
+            StoreFailure::Wrong(_) => Err(store_violation(node, failure)),
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! by the checks in [`check`]. Many seeds at once are [`sweep`]'s. [`scenario`] measures how long
 //! named faults of connectivity and disks keep a cluster from working.
 
+mod arrivals;
 pub mod check;
 pub mod cli;
 mod clock;

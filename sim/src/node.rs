@@ -169,14 +169,6 @@ pub(crate) fn metas(plan: &Plan, dice: &mut Dice) -> Vec<Meta> {
         .collect()
 }
 
-/// What the plan says about leases.
-pub(crate) fn lease(plan: &Plan) -> Option<Lease> {
-    plan.cluster.lease.map(|lease| Lease {
-        duration_us: lease.duration_us,
-        drift_ppm: lease.drift_ppm,
-    })
-}
-
 /// The configuration of one life of a node.
 pub(crate) fn config(plan: &Plan, node: usize, dice: &mut Dice) -> Config {
     let (snapshots, plan) = (&plan.snapshots, &plan.cluster);

@@ -6,14 +6,11 @@ use std::collections::BinaryHeap;
 
 use bytes::Bytes;
 use chil_core::forming::FormingInput;
-use chil_core::message::TransferNow;
 use chil_core::retry::Answer;
-use chil_core::{
-    DiskId, Envelope, Input, Lane, Message, NodeId, Record, Recovered, Refusal, Replica, Time,
-};
-use chil_proto::{Frame, decode};
+use chil_core::{DiskId, Input, Lane, NodeId, Record, Recovered, Refusal, Replica, Time};
+use chil_proto::Frame;
 
-use crate::check::{Judge, Verdict, Violation, everywhere, no_churn, on, transfer_is_fresh};
+use crate::check::{Judge, Verdict, Violation, everywhere, no_churn};
 use crate::dice::{Concern, Dice};
 use crate::network::Network;
 use crate::node::{self, Node};
@@ -22,7 +19,7 @@ use crate::reads::Made;
 use crate::sessions::{Attempt, Caller, callers};
 use crate::stats::Stats;
 use crate::store::{Start, StoreFailure};
-use crate::trace::{self, Mark, Sink, Trace};
+use crate::trace::{Mark, Sink, Trace};
 use crate::workload::Clients;
 
 /// A cluster, its clients and its network, at one simulated instant.
@@ -278,52 +275,6 @@ impl World {
         }
     }
 
-    fn arrive(&mut self, from: usize, to: usize, lane: Lane, hop: Hop) -> Verdict {
-        let state = &self.nodes[to];
-        let is_down = state.replica.is_none() && state.forming.is_none();
-        if is_down || self.network.is_cut(from, to, lane) {
-            self.stats.lost += 1;
-            return Ok(());
-        }
-        let frame = match hop {
-            Hop::Whole(frame) => *frame,
-            Hop::Encoded(bytes) => decoded(from, bytes)?,
-        };
-        self.stats.events += 1;
-        let envelope = match frame {
-            Frame::Envelope(envelope) => envelope,
-            Frame::Forming(message) => return self.arrive_forming(from, to, message),
-        };
-        let [a, b] = trace::numbers(&envelope.body);
-        self.trace
-            .mix(Mark::Received, self.now, to, [from as u64, a, b, 0]);
-        if self.trace.is_told() {
-            let sender = self.nodes[from].name.clone();
-            self.tell(to, || format!("<- {sender}  {}", envelope.body));
-        }
-        let word = match &envelope.body {
-            Message::TransferNow(word) if self.plan.cluster.gather_us == 0 => word.clone(),
-            _ => return self.give(to, Input::Received(envelope)),
-        };
-        self.arrive_word(to, &word, envelope)
-    }
-
-    /// The word to take over arrives at a node: what does it make of it?
-    fn arrive_word(&mut self, to: usize, word: &TransferNow, envelope: Box<Envelope>) -> Verdict {
-        let state = &self.nodes[to];
-        let in_time = state.clock.read(self.now) < state.deadline;
-        let before = state.replica.as_ref().map(Replica::status);
-        let ballots = self.stats.ballots;
-        self.give(to, Input::Received(envelope))?;
-        // What a node does because its time has come is not for this to judge.
-        let Some(before) = before.filter(|_| in_time) else {
-            return Ok(());
-        };
-        let campaigned = ballots < self.stats.ballots;
-        let found = transfer_is_fresh::check(&before, word, campaigned);
-        on("transfer_is_fresh", to, found)
-    }
-
     fn wake(&mut self, node: usize, life: u64) -> Verdict {
         let state = &mut self.nodes[node];
         let is_down = state.replica.is_none() && state.forming.is_none();
@@ -480,16 +431,6 @@ impl World {
         self.give(node, Input::Persisted { lsn })
     }
 
-    pub(crate) fn store_failed(&mut self, node: usize, failure: StoreFailure) -> Verdict {
-        match failure {
-            StoreFailure::Power => {
-                let down = self.plan.cluster.heartbeat_us * 1_000;
-                self.crash(node, CrashMode::Power, down)
-            }
-            StoreFailure::Wrong(_) => Err(store_violation(node, failure)),
-        }
-    }
-
     /// Adds a line to the timeline.
     pub(crate) fn tell(&mut self, node: usize, what: impl FnOnce() -> String) {
         if self.trace.is_told() {
@@ -499,16 +440,7 @@ impl World {
     }
 }
 
-/// What a node encoded is what any other decodes.
-fn decoded(from: usize, bytes: Bytes) -> Result<Frame, Violation> {
-    decode::frame(bytes).map_err(|error| Violation {
-        check: "codec",
-        node: Some(from),
-        what: format!("sends a message that cannot be decoded: {error}"),
-    })
-}
-
-fn store_violation(node: usize, failure: StoreFailure) -> Violation {
+pub(crate) fn store_violation(node: usize, failure: StoreFailure) -> Violation {
     let what = match failure {
         StoreFailure::Power => "its disk fails without a fault".to_owned(),
         StoreFailure::Wrong(what) => what,

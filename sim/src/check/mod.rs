@@ -40,10 +40,12 @@ pub(crate) mod answered;
 pub(crate) mod apply_in_order;
 pub(crate) mod bounds;
 pub(crate) mod caught_up;
+mod clients;
 pub(crate) mod decided_is_chosen;
 pub(crate) mod decided_stays;
 pub(crate) mod exactly_once;
 pub mod ghost;
+mod installs;
 pub(crate) mod leader_completeness;
 pub(crate) mod lease_is_exclusive;
 pub(crate) mod local_is_chosen;
@@ -67,8 +69,6 @@ pub(crate) mod transfer_is_fresh;
 pub(crate) mod unknown_is_honest;
 pub(crate) mod voters_advance;
 
-use bytes::Bytes;
-use chil_core::kv::{KvAnswer, KvQuery};
 use chil_core::{
     Ballot, Entry, Envelope, LogChange, Message, Meta, NodeId, Outcome, Record, Role, Slot,
     SnapshotId, SnapshotMark, Status,
@@ -210,43 +210,6 @@ impl Judge {
         Ok(())
     }
 
-    /// A snapshot is on a node's disk under its own name: taken there, or received.
-    pub(crate) fn keeps(&mut self, node: usize, id: SnapshotId) -> Verdict {
-        on("snapshot_is_chosen", node, self.snapshots.check(&id))?;
-        self.ghost.nodes[node].snapshots.insert(id);
-        Ok(())
-    }
-
-    /// A node's disk holds these snapshots now, and no others.
-    pub(crate) fn holds(&mut self, node: usize, ids: impl IntoIterator<Item = SnapshotId>) {
-        self.ghost.nodes[node].snapshots = ids.into_iter().collect();
-    }
-
-    /// A replica wants the snapshot `id` to be the state, and goes on behind it.
-    pub(crate) fn replaces(&mut self, node: usize, id: &SnapshotId) -> Verdict {
-        let state = &mut self.ghost.nodes[node];
-        let found = apply_in_order::check_install(state.applied, id.slot);
-        on("apply_in_order", node, found)?;
-        state.decided = id.slot;
-        on("snapshot_is_chosen", node, self.snapshots.check(id))
-    }
-
-    /// A node's state becomes that of the snapshot `id`, and has this digest then: in the middle
-    /// of a life, or at its beginning.
-    pub(crate) fn installs(&mut self, node: usize, id: &SnapshotId, digest: u128) -> Verdict {
-        let state = &mut self.ghost.nodes[node];
-        let found = apply_in_order::check_install(state.applied, id.slot);
-        on("apply_in_order", node, found)?;
-        state.decided = state.decided.max(id.slot);
-        state.applied = id.slot;
-        on("snapshot_is_chosen", node, self.snapshots.check(id))?;
-        on(
-            "state_determinism",
-            node,
-            self.digests.check(id.slot, digest),
-        )
-    }
-
     /// A record became durable on a node.
     pub(crate) fn durable(&mut self, node: usize, record: &Record) -> Verdict {
         match record {
@@ -380,27 +343,6 @@ impl Judge {
         Ok(())
     }
 
-    /// A node leads no more.
-    pub(crate) fn deposed(&mut self, node: usize) {
-        self.leases.ends(node);
-    }
-
-    /// A node has answered a read as leader.
-    pub(crate) fn serves_as_leader(&mut self, node: usize) {
-        self.leases.answers(node, "a read was answered");
-    }
-
-    /// The ballot that a node leads.
-    pub(crate) fn leads_in(&self, node: usize) -> Option<Ballot> {
-        self.leases.ballot(node)
-    }
-
-    /// A node is about to answer a read from the lease that it had in `ballot`.
-    pub(crate) fn serves_from_lease(&self, node: usize, ballot: Option<Ballot>) -> Verdict {
-        let found = ballot.map_or(Ok(()), |ballot| self.leases.check(ballot));
-        on("lease_is_exclusive", node, found)
-    }
-
     /// A message leaves a node.
     pub(crate) fn sends(&mut self, node: usize, envelope: &Envelope) -> Verdict {
         let found = ack_is_durable::check(&self.ghost, node, envelope);
@@ -464,46 +406,6 @@ impl Judge {
         on("unknown_is_honest", node, found)
     }
 
-    /// How many sessions were opened, and how many requests came again in vain.
-    pub(crate) const fn sessions(&self) -> (u64, u64) {
-        (self.model.opened, self.model.repeated)
-    }
-
-    /// A client with a session wants this executed; nobody else ever sends the same.
-    pub(crate) fn wants_once(&mut self, payload: &Bytes) {
-        self.once.wants(payload);
-    }
-
-    /// A client is told that its request was executed in `slot`.
-    pub(crate) fn told(&self, payload: &Bytes, slot: Slot, reply: &Bytes) -> Result<(), String> {
-        self.once.check_told(&self.model, payload, slot, reply)
-    }
-
-    /// A client knows that something took effect in `slot`.
-    pub(crate) fn told_done(&mut self, node: usize, slot: Slot) -> Verdict {
-        self.reads.note_ack(slot);
-        let found = decided_is_chosen::check(&self.ghost, slot, "a client's answer");
-        on("decided_is_chosen", node, found)
-    }
-
-    /// A client is told that this was not executed and never will be.
-    pub(crate) fn denies(&mut self, node: usize, payload: &Bytes) -> Verdict {
-        on("unknown_is_honest", node, self.denied.deny(payload))
-    }
-
-    /// A query that had to see `floor` is answered from a state that executed `applied`.
-    pub(crate) fn answers_read(
-        &mut self,
-        node: usize,
-        floor: Slot,
-        applied: Slot,
-        query: &KvQuery,
-        answer: &KvAnswer,
-    ) -> Verdict {
-        let found = self.reads.check(&self.model, floor, applied, query, answer);
-        on("read_is_fresh", node, found)
-    }
-
     /// A node has executed a slot with this outcome, and its state has this digest.
     pub(crate) fn executed(
         &mut self,
@@ -556,12 +458,5 @@ impl Judge {
         state.applied = Slot::ZERO;
         state.shown_commit = Slot::ZERO;
         state.shown_promised = state.promised;
-    }
-
-    /// A client is told that its command is done.
-    pub(crate) fn acks(&mut self, node: usize, slot: Slot, origin: Ballot) -> Verdict {
-        let found = acked_stays::check_ack(&self.ghost, slot, origin);
-        self.reads.note_ack(slot);
-        on("acked_stays", node, found)
     }
 }

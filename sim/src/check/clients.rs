@@ -1,0 +1,78 @@
+//! What the judges hear of clients: what they ask for, are told, and read.
+//! Knows nothing about nodes but who leads.
+
+use bytes::Bytes;
+use chil_core::kv::{KvAnswer, KvQuery};
+use chil_core::{Ballot, Slot};
+
+use super::{Judge, Verdict, acked_stays, decided_is_chosen, on};
+
+impl Judge {
+    /// How many sessions were opened, and how many requests came again in vain.
+    pub(crate) const fn sessions(&self) -> (u64, u64) {
+        (self.model.opened, self.model.repeated)
+    }
+
+    /// A client with a session wants this executed; nobody else ever sends the same.
+    pub(crate) fn wants_once(&mut self, payload: &Bytes) {
+        self.once.wants(payload);
+    }
+
+    /// A client is told that its request was executed in `slot`.
+    pub(crate) fn told(&self, payload: &Bytes, slot: Slot, reply: &Bytes) -> Result<(), String> {
+        self.once.check_told(&self.model, payload, slot, reply)
+    }
+
+    /// A client knows that something took effect in `slot`.
+    pub(crate) fn told_done(&mut self, node: usize, slot: Slot) -> Verdict {
+        self.reads.note_ack(slot);
+        let found = decided_is_chosen::check(&self.ghost, slot, "a client's answer");
+        on("decided_is_chosen", node, found)
+    }
+
+    /// A client is told that this was not executed and never will be.
+    pub(crate) fn denies(&mut self, node: usize, payload: &Bytes) -> Verdict {
+        on("unknown_is_honest", node, self.denied.deny(payload))
+    }
+
+    /// A query that had to see `floor` is answered from a state that executed `applied`.
+    pub(crate) fn answers_read(
+        &mut self,
+        node: usize,
+        floor: Slot,
+        applied: Slot,
+        query: &KvQuery,
+        answer: &KvAnswer,
+    ) -> Verdict {
+        let found = self.reads.check(&self.model, floor, applied, query, answer);
+        on("read_is_fresh", node, found)
+    }
+
+    /// A node leads no more.
+    pub(crate) fn deposed(&mut self, node: usize) {
+        self.leases.ends(node);
+    }
+
+    /// A node has answered a read as leader.
+    pub(crate) fn serves_as_leader(&mut self, node: usize) {
+        self.leases.answers(node, "a read was answered");
+    }
+
+    /// The ballot that a node leads.
+    pub(crate) fn leads_in(&self, node: usize) -> Option<Ballot> {
+        self.leases.ballot(node)
+    }
+
+    /// A node is about to answer a read from the lease that it had in `ballot`.
+    pub(crate) fn serves_from_lease(&self, node: usize, ballot: Option<Ballot>) -> Verdict {
+        let found = ballot.map_or(Ok(()), |ballot| self.leases.check(ballot));
+        on("lease_is_exclusive", node, found)
+    }
+
+    /// A client is told that its command is done.
+    pub(crate) fn acks(&mut self, node: usize, slot: Slot, origin: Ballot) -> Verdict {
+        let found = acked_stays::check_ack(&self.ghost, slot, origin);
+        self.reads.note_ack(slot);
+        on("acked_stays", node, found)
+    }
+}

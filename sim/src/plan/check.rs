@@ -1,0 +1,98 @@
+//! Whether a plan makes sense: plans are also written by people.
+//! Knows nothing about what a plan does.
+
+use super::{ClockPlan, Fault, FaultKind, Plan, PlanError};
+
+impl Plan {
+    /// Checks that every index and range makes sense: plans are also written by people.
+    ///
+    /// # Errors
+    /// The first thing that does not.
+    pub fn check(&self) -> Result<(), PlanError> {
+        let nodes = self.nodes();
+        let fail = |what: String| Err(PlanError(what));
+        if !(1..=16).contains(&nodes) {
+            return fail(format!("cluster.weights names {nodes} nodes, not 1 to 16"));
+        }
+        let known = |node: &usize| *node < nodes;
+        let scarred = self.scars.iter().all(|(a, b)| known(a) && known(b));
+        if !scarred || !self.gone.iter().all(known) {
+            return fail("`scars` or `gone` names no node".to_owned());
+        }
+        if self.clocks.len() != nodes {
+            return fail(format!("{} clocks for {nodes} nodes", self.clocks.len()));
+        }
+        if let Some(clock) = self.clocks.iter().find(|c| c.drift_ppm.abs() > 500_000) {
+            return fail(format!("a drift of {} ppm is too much", clock.drift_ppm));
+        }
+        let voters: u64 = self.cluster.weights.iter().map(|w| u64::from(*w)).sum();
+        let present: u64 = (0..nodes)
+            .filter(|i| !self.gone.contains(i))
+            .filter_map(|i| self.cluster.weights.get(i))
+            .map(|w| u64::from(*w))
+            .sum();
+        if self.cluster.forms && !(self.gone.is_empty() && self.scars.is_empty()) {
+            return fail("a cluster forms only when everybody hears everybody".to_owned());
+        }
+        if present * 2 <= voters {
+            return fail("`gone` leaves no quorum, so nothing could heal".to_owned());
+        }
+        if !(0..nodes).any(|node| self.can_lead_at_the_end(node)) {
+            return fail("`scars` leave nobody connected to a quorum".to_owned());
+        }
+        self.check_lease()?;
+        if self.cluster.priorities.len() != nodes {
+            return fail(format!(
+                "{} priorities for {nodes} nodes",
+                self.cluster.priorities.len()
+            ));
+        }
+        if self.workload.keys == 0 || self.cluster.heartbeat_us == 0 || self.events_max == 0 {
+            return fail("workload.keys, heartbeat_us and events_max must not be 0".to_owned());
+        }
+        for fault in &self.faults {
+            let known = match &fault.kind {
+                FaultKind::Cut { links }
+                | FaultKind::CutLanes { links, .. }
+                | FaultKind::Clog { links } => links.iter().all(|(a, b)| *a < nodes && *b < nodes),
+                FaultKind::Crash { node, .. }
+                | FaultKind::CrashInDisk { node, .. }
+                | FaultKind::Isolate { node, .. }
+                | FaultKind::SlowDisk { node, .. }
+                | FaultKind::Pause { node }
+                | FaultKind::Absence { node }
+                | FaultKind::ClockJump { node } => node.is_below(nodes),
+                FaultKind::Transfer { node, to } => {
+                    node.is_below(nodes) && to.is_none_or(|to| to < nodes)
+                }
+                FaultKind::Blackout => true,
+            };
+            if !known {
+                return fail(format!("the fault at {} us names no node", fault.at_us));
+            }
+        }
+        Ok(())
+    }
+
+    /// Leases hold only as long as clocks keep within their bound.
+    fn check_lease(&self) -> Result<(), PlanError> {
+        let Some(lease) = &self.cluster.lease else {
+            return Ok(());
+        };
+        let drift = |clock: &ClockPlan| clock.drift_ppm.unsigned_abs();
+        if self
+            .clocks
+            .iter()
+            .any(|clock| drift(clock) > lease.drift_ppm)
+        {
+            let what = "a clock drifts by more than the lease allows";
+            return Err(PlanError(what.to_owned()));
+        }
+        let jumps = |fault: &Fault| matches!(fault.kind, FaultKind::ClockJump { .. });
+        if self.faults.iter().any(jumps) {
+            let what = "a clock jumps, which no lease allows";
+            return Err(PlanError(what.to_owned()));
+        }
+        Ok(())
+    }
+}
