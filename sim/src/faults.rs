@@ -5,8 +5,8 @@ use chil_core::{Input, Lane, Role, Token};
 
 use crate::check::Verdict;
 use crate::plan::{CrashMode, FaultKind, LaneName, Target};
-use crate::trace::Mark;
 use crate::store::StoreFailure;
+use crate::trace::Mark;
 use crate::world::{Event, World, store_violation};
 
 impl World {
@@ -207,7 +207,9 @@ impl World {
 
 fn lanes_of(names: &[LaneName]) -> Vec<Lane> {
     names.iter().map(|name| Lane::from(*name)).collect()
+}
 
+impl World {
     /// A disk gives an error: at a power failure, or for no reason that the plan explains.
     pub(crate) fn store_failed(&mut self, node: usize, failure: StoreFailure) -> Verdict {
         match failure {

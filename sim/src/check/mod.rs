@@ -71,7 +71,7 @@ pub(crate) mod voters_advance;
 
 use chil_core::{
     Ballot, Entry, Envelope, LogChange, Message, Meta, NodeId, Outcome, Record, Role, Slot,
-    SnapshotId, SnapshotMark, Status,
+    SnapshotMark, Status,
 };
 
 use exactly_once::Once;
