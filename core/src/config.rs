@@ -56,6 +56,9 @@ pub struct Config {
     pub batch_bytes_max: u64,
     /// Most bytes of entries in any message.
     pub message_bytes_max: u64,
+    /// Most bytes of decided entries that wait to be executed: beyond that, a leader proposes
+    /// nothing, and nothing more is handed out for execution.
+    pub unapplied_bytes_max: u64,
     /// Most reads that wait for a probe.
     pub reads_queued_max: usize,
     /// How much this node is wanted as leader: a leader hands over to a peer of higher priority.
@@ -130,6 +133,7 @@ impl Config {
             peer_window_bytes_max: 16 << 20,
             batch_bytes_max: 1 << 20,
             message_bytes_max: 16 << 20,
+            unapplied_bytes_max: 64 << 20,
             reads_queued_max: 65_536,
             priority: 0,
             log_tail_bytes: 4 << 20,

@@ -4,6 +4,7 @@
 use crate::message::{Message, Prepare, Promise};
 use crate::output::{IgnoreReason, Notice, StepDown};
 use crate::quorum::{Prepares, Quorum, Voters};
+use crate::time::Time;
 use crate::types::{Ballot, Lsn, Slot};
 
 use super::leader::Leading;
@@ -21,6 +22,9 @@ pub(super) struct Preparing {
     promises: Vec<Option<Promise>>,
     /// The round after which it gives up.
     give_up_after: u64,
+    /// The promises are there, and the best log begins behind this node's: what is decided here
+    /// when it last asked for what lies between, and when that was.
+    fetched: Option<(Slot, Time)>,
 }
 
 impl Preparing {
@@ -57,6 +61,7 @@ impl Replica {
             promises: vec![None; self.peers.len()],
             give_up_after: self.election.round()
                 + self.election.patience(self.config.prepare_rounds_max),
+            fetched: None,
         }));
         self.election.campaigning(ballot);
         self.outbox.notice(Notice::Campaigning { ballot });
@@ -143,7 +148,7 @@ impl Replica {
                 || (promise.acc == self.acc && promise.from <= self.log.last());
             if !held {
                 // The best log begins behind what is decided here: that part comes first.
-                return self.fetch(from, promise.from);
+                return self.fetch_below(from, promise.from);
             }
             if !self.adopt(&promise) {
                 return self.distrust(from);
@@ -152,6 +157,22 @@ impl Replica {
         } else {
             self.lead(self.acc, known, quorum);
         }
+    }
+
+    /// Asks for what the best log does not have. Whatever else happens meanwhile comes by here,
+    /// too: it is asked for again only after the last answer, or in its stead.
+    fn fetch_below(&mut self, from: usize, to: Slot) {
+        let (now, commit) = (self.now, self.commit);
+        let patience = self.config.heartbeat_interval;
+        let Role::Preparing(preparing) = &mut self.role else {
+            return;
+        };
+        let waits = |&(asked, at): &(Slot, Time)| asked == commit && now.since(at) < patience;
+        if preparing.fetched.as_ref().is_some_and(waits) {
+            return;
+        }
+        preparing.fetched = Some((commit, now));
+        self.fetch(from, to);
     }
 
     /// The promises that count: neither damaged nor caught lying.
@@ -239,7 +260,8 @@ impl Replica {
         };
         // Whoever came to try although it needs a snapshot first is the best that is connected:
         // it may take its time as long as it gets on.
-        let gets_on = self.incoming.as_ref().is_some_and(Incoming::gets_on);
+        let awaits_log = preparing.fetched.is_some();
+        let gets_on = awaits_log && self.incoming.as_ref().is_some_and(Incoming::gets_on);
         if self.election.round() > preparing.give_up_after && !gets_on {
             return self.step_down(StepDown::PrepareTimeout);
         }

@@ -151,6 +151,10 @@ impl Replica {
             return Err(Refusal::TooLarge { len, max });
         }
         let last = self.log.last();
+        if self.log.cost(self.applied, last) > self.config.unapplied_bytes_max {
+            // What is decided faster than it is executed would pile up without end.
+            return Err(Refusal::Overloaded);
+        }
         let bytes = self.log.cost(self.commit, last) + len + Entry::OVERHEAD as u64;
         let entries = last.distance(self.commit) + 1;
         if entries > self.config.in_flight_entries_max || bytes > self.config.in_flight_bytes_max {

@@ -120,7 +120,8 @@ impl Replica {
 
     /// The next decided entries to execute.
     pub(super) fn poll_decided(&mut self) -> Option<Vec<Entry>> {
-        if self.delivered == self.commit {
+        let waiting = self.log.cost(self.applied, self.delivered);
+        if self.delivered == self.commit || waiting > self.config.unapplied_bytes_max {
             return None;
         }
         let budget = self.config.batch_bytes_max;

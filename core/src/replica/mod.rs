@@ -32,7 +32,7 @@ use crate::message::Message;
 use crate::output::{Notice, Output, StepDown};
 use crate::quorum::Weights;
 use crate::record::{Meta, Recovered};
-use crate::snapshot::PartialSnapshot;
+use crate::snapshot::{PartialSnapshot, SnapshotId};
 use crate::status::{PeerStatus, Role as RoleName, Status};
 use crate::time::Time;
 use crate::types::{Ballot, NodeId, Slot};
@@ -90,6 +90,8 @@ pub struct Replica {
     seq_seen: u64,
     /// A snapshot that is being fetched.
     incoming: Option<Incoming>,
+    /// The last one whose bytes were not what its id says, and who sent the last of them.
+    unsound: Option<(SnapshotId, usize)>,
     /// What is left of one whose transfer was interrupted.
     partial: Option<PartialSnapshot>,
     /// Parts of snapshots that the driver is reading for each member, by position.
@@ -194,6 +196,7 @@ impl Replica {
             registers: Registers::new(config.registers_per_second_max, now),
             outbox: Outbox::new(meta.boot, mark),
             incoming: None,
+            unsound: None,
             partial,
             serving: vec![0; weights.ids().len()],
             role: Role::Follower,

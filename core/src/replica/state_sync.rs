@@ -18,7 +18,7 @@ use bytes::Bytes;
 use crate::message::{Chunk, FetchChunk, Message, NackReason, Offer};
 use crate::output::{IgnoreReason, Notice, Output, StepDown};
 use crate::snapshot::{PartialSnapshot, SnapshotId, SnapshotMark};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::types::{Ballot, NodeId, Slot};
 
 use super::{Log, Replica, Role};
@@ -29,6 +29,9 @@ const SERVING_MAX: u32 = 64;
 /// After so many attempts in a row that brought nothing, a transfer is given up. What is there of
 /// it stays, and whoever offers the same snapshot lets it go on.
 const STALLS_MAX: u32 = 10;
+
+/// Parts are waited for at most so many times as long as other answers are at first.
+const WAIT_MAX: u64 = 16;
 
 /// A snapshot on its way to this node.
 ///
@@ -50,9 +53,15 @@ pub(super) struct Incoming {
     early: BTreeMap<u64, Bytes>,
     /// The driver compares the digest.
     finishing: bool,
+    /// The most that was ever written.
+    best: u64,
     /// When something new came, or was last asked for in vain.
     since: Time,
-    /// How often in a row nothing came in time.
+    /// How long nothing may come before it is asked for again: doubled each time, and shortened
+    /// slowly while parts come unasked. Links are as slow as they are, and asking too early puts
+    /// more into them.
+    wait: Span,
+    /// How often in a row nothing came in time, or nothing of it could be written.
     stalls: u32,
 }
 
@@ -67,9 +76,29 @@ impl Incoming {
         (self.id, self.have)
     }
 
+    /// A part came. That it is written counts as getting on, not that it came: a full disk must
+    /// not look like a transfer under way.
     fn came(&mut self, now: Time) {
         self.since = now;
-        self.stalls = 0;
+    }
+
+    /// So much is written now.
+    fn wrote(&mut self, have: u64, now: Time) {
+        (self.have, self.since) = (have, now);
+        if have > self.best {
+            if self.stalls == 0 {
+                self.wait = Span::from_nanos(self.wait.nanos() - self.wait.nanos() / 8);
+            }
+            (self.best, self.stalls) = (have, 0);
+        }
+    }
+
+    /// Nothing came in time.
+    fn stalled(&mut self, now: Time, least: Span) {
+        let most = least.times(WAIT_MAX);
+        self.wait = self.wait.max(least).times(2).min(most);
+        self.stalls += 1;
+        self.since = now;
     }
 
     /// Everything up to here is there already, wherever it came from.
@@ -174,10 +203,17 @@ impl Replica {
             have,
             early: BTreeMap::new(),
             finishing: false,
+            best: have,
             since: self.now,
+            wait: Span::ZERO,
             stalls: 0,
         });
-        self.fetch_from(from);
+        // Whose bytes were wrong is asked last.
+        let source = match self.unsound {
+            Some((id, source)) if id == m.id && source == from => self.next_source(source, id.slot),
+            Some(_) | None => from,
+        };
+        self.fetch_from(source);
     }
 
     /// Goes on fetching from this node.
@@ -194,6 +230,23 @@ impl Replica {
         self.fetch_chunks();
     }
 
+    /// Asks again for the part that belongs behind what came, and for that alone.
+    fn fetch_missing(&mut self) {
+        let part = self.config.chunk_bytes_max;
+        let Some(incoming) = &mut self.incoming else {
+            return;
+        };
+        let (id, offset, source) = (incoming.id, incoming.received, incoming.source);
+        let next = incoming.early.keys().next().copied().unwrap_or(id.bytes);
+        let len = part.min(next.saturating_sub(offset));
+        if len == 0 {
+            return;
+        }
+        incoming.asked = incoming.asked.max(offset + len);
+        let fetch = FetchChunk { id, offset, len };
+        self.outbox.send(source, Message::FetchChunk(fetch));
+    }
+
     /// Asks for the next parts, as far ahead of what is written as allowed.
     fn fetch_chunks(&mut self) {
         let part = self.config.chunk_bytes_max;
@@ -202,6 +255,11 @@ impl Replica {
             return;
         };
         let (id, source) = (incoming.id, incoming.source);
+        if id.slot <= self.commit {
+            // Entries came faster; the driver may throw away what there is of it.
+            self.incoming = None;
+            return;
+        }
         let end = id.bytes.min(incoming.have.saturating_add(ahead));
         while incoming.asked < end {
             let (offset, len) = (incoming.asked, part.min(end - incoming.asked));
@@ -309,8 +367,7 @@ impl Replica {
             incoming.received = have;
             return incoming.start_over();
         }
-        incoming.have = have;
-        incoming.came(now);
+        incoming.wrote(have, now);
         self.fetch_chunks();
     }
 
@@ -319,7 +376,12 @@ impl Replica {
             return;
         };
         if !sound {
-            // Some part of it was wrong, and nobody knows which: the next offer begins anew.
+            // Some part of it was wrong, and nobody knows which: the next offer begins anew, if
+            // possible with somebody else's. A candidate lets the others try meanwhile.
+            self.unsound = Some((id, incoming.source));
+            if matches!(self.role, Role::Preparing(_)) {
+                self.step_down(StepDown::PrepareTimeout);
+            }
             return self.ignore(incoming.source, "Chunk", IgnoreReason::Malformed);
         }
         if id.slot <= self.commit {
@@ -382,12 +444,10 @@ impl Replica {
             self.incoming = None;
             return;
         }
-        let patience = patience.times(1 << incoming.stalls.min(3));
-        if now.since(incoming.since) < patience {
+        if now.since(incoming.since) < incoming.wait.max(patience) {
             return;
         }
-        incoming.stalls += 1;
-        incoming.since = now;
+        incoming.stalled(now, patience);
         let (slot, source) = (incoming.id.slot, incoming.source);
         if incoming.stalls > STALLS_MAX {
             let (id, have) = incoming.progress();
@@ -395,12 +455,11 @@ impl Replica {
             self.incoming = None;
             return;
         }
-        // The first time a part got lost, perhaps; after that it is the source that is in doubt.
-        let source = if incoming.gets_on() {
-            source
-        } else {
-            self.next_source(source, slot)
-        };
+        if incoming.gets_on() {
+            // Perhaps one part got lost. After that it is the source that is in doubt.
+            return self.fetch_missing();
+        }
+        let source = self.next_source(source, slot);
         self.fetch_from(source);
     }
 

@@ -2,8 +2,9 @@
 //! Knows nothing about what is in it, nor about what installing it does.
 
 use chil_core::message::{Chunk, Offer};
-use chil_core::{Message, NodeId, Role, SnapshotId, Span};
+use chil_core::{Message, NodeId, Output, Refusal, Role, SnapshotId, Span};
 
+use crate::rig::Rig;
 use crate::rig::snapshots::PART;
 use crate::snapshots::{decide, installed, offer, one_is_behind};
 
@@ -129,7 +130,7 @@ fn a_transfer_that_was_left_for_another_goes_on_where_its_file_is() {
     let led = rig.status(1).ballot;
     rig.inject(2, 3, offer(newer, led));
     assert_eq!(rig.status(3).fetching, Some((newer, 0)));
-    rig.run(ROUND.times(200));
+    rig.run(ROUND.times(400));
     assert_eq!(rig.status(3).fetching, None, "given up");
     rig.heal();
     rig.run(ROUND.times(30));
@@ -149,7 +150,7 @@ fn a_newer_snapshot_does_not_end_a_transfer_that_gets_on() {
     rig.cut(3, 2);
     rig.start(3);
     let mut round = 0;
-    while rig.status(3).snapshot.is_none() && round < 60 {
+    while rig.status(3).snapshot.is_none() && round < 300 {
         // A part a round at most, and a new snapshot in each.
         let parts = std::cell::Cell::new(0);
         rig.run_losing(ROUND, |e| {
@@ -198,4 +199,108 @@ fn senseless_messages_about_snapshots_change_nothing() {
     };
     rig.inject(2, 1, offer(newer, led));
     assert_eq!(rig.status(1).fetching, None);
+}
+
+/// A candidate that cannot write what it fetches is not one that gets on: it gives up, and
+/// whoever has the log already leads.
+#[test]
+fn a_candidate_whose_disk_is_full_lets_another_lead() {
+    let (mut rig, _) = one_is_behind();
+    rig.crash(1, usize::MAX);
+    rig.fill_disk(3, true);
+    rig.start(3);
+    rig.persist(3);
+    rig.campaign(3);
+    rig.run(ROUND.times(80));
+    assert_eq!(rig.leader(), Some(2), "{}", rig.show());
+}
+
+/// The same if what it fetches is wrong each time.
+#[test]
+fn a_candidate_that_fetches_wrong_bytes_lets_another_lead() {
+    let (mut rig, _) = one_is_behind();
+    rig.crash(1, usize::MAX);
+    rig.start(3);
+    rig.persist(3);
+    rig.spoil_all(3);
+    rig.campaign(3);
+    rig.run(ROUND.times(80));
+    assert_eq!(rig.leader(), Some(2), "{}", rig.show());
+}
+
+/// Whose snapshot turned out to be wrong is not asked again while somebody else has it.
+#[test]
+fn wrong_bytes_are_fetched_from_somebody_else_next() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    while rig.partial(3).is_none() {
+        rig.run(Span::from_millis(1));
+    }
+    rig.spoil(3);
+    rig.trace.clear();
+    for _ in 0..40 {
+        rig.run(ROUND);
+        if rig.status(3).snapshot == Some(id) {
+            break;
+        }
+    }
+    assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
+    let sources: Vec<&String> = rig
+        .trace
+        .iter()
+        .filter(|line| line.contains("n3 notice: fetches snapshot"))
+        .collect();
+    assert!(
+        sources.iter().all(|line| line.contains("from n2")),
+        "{sources:?}"
+    );
+}
+
+/// A part that got lost is asked for alone: the others are on their way, or here already.
+#[test]
+fn only_the_part_that_is_missing_is_asked_for_again() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    let lost = std::cell::Cell::new(false);
+    rig.run_losing(ROUND.times(8), |e| {
+        let first = matches!(&e.body, Message::Chunk(chunk) if chunk.offset == 0);
+        first && !lost.replace(true)
+    });
+    assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
+    let asked = rig.trace.iter();
+    let asked = asked.filter(|line| line.starts_with("n3 send n1 FetchChunk"));
+    let parts = usize::try_from(id.bytes.div_ceil(PART)).expect("a few");
+    assert_eq!(asked.count(), parts + 1, "each once, and one again");
+}
+
+/// What is decided faster than it is executed does not pile up without end.
+#[test]
+fn a_leader_that_executes_nothing_takes_nothing_more() {
+    let mut rig = Rig::configured(&[1, 1, 1], |config| config.unapplied_bytes_max = 1_000);
+    rig.elect(1);
+    rig.hold_execution(1);
+    let mut refused = 0;
+    for n in 0..20 {
+        rig.propose(1, &format!("v{n}"));
+        rig.settle();
+        let outputs = rig.outputs(1);
+        refused += outputs
+            .iter()
+            .filter(|o| {
+                matches!(
+                    o,
+                    Output::Refused {
+                        reason: Refusal::Overloaded,
+                        ..
+                    }
+                )
+            })
+            .count();
+    }
+    assert!((5..20).contains(&refused), "{refused} refused");
+    let commit = rig.status(1).commit;
+    rig.release_execution(1);
+    rig.propose(1, "again");
+    rig.settle();
+    assert_eq!(rig.status(1).applied, commit.next(), "{}", rig.show());
 }

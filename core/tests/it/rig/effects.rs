@@ -70,7 +70,7 @@ impl Rig {
         replica.check();
         self.ghost.judge(replica);
         let slot = node.applier.applied();
-        if replica.status().applied < slot {
+        if replica.status().applied < slot && !self.held.contains(&number) {
             replica.handle(now, Input::Applied { slot });
             self.saw(slot);
             return self.drain(number);

@@ -30,6 +30,8 @@ pub(crate) struct Rig {
     cuts: BTreeSet<(usize, usize)>,
     requests: requests::Requests,
     snapshots: snapshots::Snapshots,
+    /// Nodes whose state machines are slower than anything else.
+    held: BTreeSet<usize>,
 }
 
 #[derive(Debug)]
@@ -117,6 +119,7 @@ impl Rig {
             cuts: BTreeSet::new(),
             requests: requests::Requests::default(),
             snapshots: snapshots::Snapshots::default(),
+            held: BTreeSet::new(),
         };
         for number in rig.numbers() {
             rig.start(number);

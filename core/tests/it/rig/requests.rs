@@ -144,4 +144,15 @@ impl Rig {
         self.requests.tokens += 1;
         Token::new(self.requests.tokens)
     }
+
+    /// The node executes nothing, as far as it says.
+    pub(crate) fn hold_execution(&mut self, number: usize) {
+        self.held.insert(number);
+    }
+
+    /// It executes what has piled up.
+    pub(crate) fn release_execution(&mut self, number: usize) {
+        self.held.remove(&number);
+        self.handle(number, Input::Wake);
+    }
 }

@@ -23,6 +23,8 @@ pub(super) struct Snapshots {
     partial: BTreeMap<usize, (SnapshotId, Vec<u8>)>,
     /// Nodes whose disk has no room for a part.
     pub(super) full: BTreeSet<usize>,
+    /// Nodes that never get the bytes that were sent.
+    rotten: BTreeSet<usize>,
 }
 
 fn content(id: &SnapshotId) -> Vec<u8> {
@@ -99,6 +101,11 @@ impl Rig {
         }
     }
 
+    /// Whatever the node fetches is wrong from now on.
+    pub(crate) fn spoil_all(&mut self, number: usize) {
+        self.snapshots.rotten.insert(number);
+    }
+
     /// Whether writes of parts fail on this node.
     pub(crate) fn fill_disk(&mut self, number: usize, full: bool) {
         if full {
@@ -158,7 +165,7 @@ impl Rig {
             Output::FinishSnapshot { id } => {
                 let (partial, bytes) = self.snapshots.partial.remove(&number).expect("written");
                 assert_eq!(partial, id);
-                let sound = bytes == content(&id);
+                let sound = bytes == content(&id) && !self.snapshots.rotten.contains(&number);
                 if sound {
                     self.keep(number, id);
                 }
