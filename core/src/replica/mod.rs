@@ -176,9 +176,7 @@ impl Replica {
             });
         }
         let mut log = Log::behind(base, base_chain);
-        for entry in entries {
-            log.append(entry);
-        }
+        entries.into_iter().for_each(|entry| log.append(entry));
         meta.boot += 1;
         // A sync that became durable without the promise before it would be a torn order of
         // writes; a promise as high as `acc` is what must have been there.
