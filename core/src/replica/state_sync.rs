@@ -31,7 +31,7 @@ const SERVING_MAX: u32 = 64;
 const STALLS_MAX: u32 = 10;
 
 /// Parts are waited for at most so many times as long as other answers are at first.
-const WAIT_MAX: u64 = 16;
+const WAIT_MAX: u64 = 8;
 
 /// A snapshot on its way to this node.
 ///
@@ -166,7 +166,10 @@ impl Replica {
         }
         match &self.incoming {
             Some(incoming) if incoming.id == m.id => {
-                if !incoming.gets_on() && !incoming.finishing {
+                // Who offers it is there now; where it is fetched from may be gone.
+                let quiet = self.now.since(incoming.since) >= self.config.resend_after;
+                let other = incoming.source != from && quiet;
+                if (other || !incoming.gets_on()) && !incoming.finishing {
                     self.fetch_from(from);
                 }
             }
@@ -222,7 +225,10 @@ impl Replica {
         let Some(incoming) = &mut self.incoming else {
             return;
         };
-        incoming.source = source;
+        if incoming.source != source {
+            // Another link: nothing is known of how slow it is.
+            (incoming.source, incoming.wait) = (source, Span::ZERO);
+        }
         incoming.start_over();
         let (id, have) = incoming.progress();
         self.outbox

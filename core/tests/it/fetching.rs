@@ -53,6 +53,31 @@ fn a_source_that_falls_silent_is_replaced() {
     assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
 }
 
+/// A link that was bad for long makes the node patient; whoever offers the same snapshot
+/// meanwhile is there now, and is asked at once.
+#[test]
+fn whoever_offers_what_is_awaited_is_asked() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    while rig.partial(3).is_none() {
+        rig.run(Span::from_millis(1));
+    }
+    let parts = |e: &chil_core::Envelope| matches!(e.body, Message::Chunk(_));
+    rig.run_losing(ROUND.times(40), parts);
+    assert_eq!(rig.status(3).snapshot, None);
+    let (from, source) = match rig.trace.iter().rev().find(|l| l.contains("FetchChunk")) {
+        Some(line) if line.contains("n3 send n1") => (2, 1),
+        _ => (1, 2),
+    };
+    rig.cut(source, 3);
+    rig.cut(3, source);
+    rig.run_losing(ROUND.times(2), parts);
+    let led = rig.status(from).promised;
+    rig.inject(from, 3, offer(id, led));
+    rig.run(ROUND);
+    assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
+}
+
 /// Wrong bytes are found by the digest, thrown away, and fetched again.
 #[test]
 fn a_snapshot_with_a_wrong_byte_is_never_installed() {
