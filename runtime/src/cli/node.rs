@@ -3,6 +3,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use chil::config::{FIELDS, Field, Layers, Settings};
@@ -145,13 +146,17 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     // Before the node starts, so that a signal that comes early is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let stdin_closed = stdin_closed(arguments.exit_with_stdin);
+    let mut stdin_closed = pin!(stdin_closed(arguments.exit_with_stdin));
 
-    let node = settings
-        .builder()
-        .state_machine(KeyValue::default())
-        .start()
-        .await?;
+    // A start reads the log, and the snapshot that it begins behind: that may take its time.
+    let ready = settings.builder().state_machine(KeyValue::default());
+    let node = tokio::select! {
+        biased;
+        _ = terminate.recv() => return Ok(Exit::Ok),
+        _ = interrupt.recv() => return Ok(Exit::Ok),
+        () = &mut stdin_closed => return Ok(Exit::Ok),
+        started = ready.start() => started?,
+    };
     line(&format!("ready {} {}", settings.node_id, node.local_addr()))?;
 
     let why = tokio::select! {
@@ -162,7 +167,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         }
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
-        () = stdin_closed => "standard input was closed",
+        () = &mut stdin_closed => "standard input was closed",
     };
     tracing::info!(why, "shutting down");
     node.shutdown(SHUTDOWN_MAX)

@@ -38,7 +38,9 @@ impl Survey {
                 let file = disk.open(name, false).context(disk, name, "open")?;
                 let mut from = Source::new(&file, id.bytes).context(disk, name, "read")?;
                 let have = good_prefix(&mut from).context(disk, name, "read")?;
-                partial = Some(PartialSnapshot { id, have }).filter(|_| have > 0);
+                if have > 0 {
+                    partial = Some(PartialSnapshot { id, have });
+                }
             }
         }
         let outdated = named.map_or_else(Vec::new, |keep| outdated(&names, keep));

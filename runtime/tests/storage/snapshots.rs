@@ -216,6 +216,27 @@ fn a_transfer_goes_on_after_a_restart_from_its_last_good_block() {
     }
 }
 
+/// A crash can leave two transfers: one that goes on, and one that had only just begun.
+#[test]
+fn a_transfer_that_has_nothing_yet_does_not_displace_one_that_has() {
+    let disk = FaultDisk::new(1);
+    let (store, mut model, applier) = decided(&disk);
+    let mut snapshots = store.snapshots(&model.state).unwrap();
+    let remote = Remote::of(&applier, &model);
+    remote.send(&mut snapshots, remote.bytes.len() - 1).unwrap();
+    drop((store, snapshots));
+    disk.process_restart();
+    let begun = files(&disk).pop().unwrap();
+    let (slot, rest) = begun.split_at("part-0123456789abcdef".len());
+    let slot = u64::from_str_radix(&slot["part-".len()..], 16).unwrap();
+    let later = format!("part-{:016x}{rest}", slot + 1);
+    disk.clone().open(&later, true).unwrap();
+    let (_store, recovered) = formed(disk.clone()).unwrap();
+    model.recovered(recovered.clone());
+    assert_eq!(recovered.partial.map(|partial| partial.id), Some(remote.id));
+    assert_eq!(files(&disk), [begun]);
+}
+
 #[test]
 fn the_newest_two_snapshots_are_kept() {
     let disk = FaultDisk::new(1);
