@@ -52,6 +52,13 @@ pub fn plan(seed: u64) -> Plan {
         heal_at_us,
         events_max: 300_000,
     };
+    if !plan.scars.is_empty() {
+        // Whoever does not hear the leader catches up message by message, and has to get there.
+        let cluster = &mut plan.cluster;
+        let some = (cluster.value_bytes_max + 128) * 16;
+        cluster.batch_bytes_max = cluster.batch_bytes_max.max(some);
+        cluster.peer_window_bytes_max = cluster.peer_window_bytes_max.max(some);
+    }
     if plan.check().is_err() {
         // Scars that leave nobody connected to a quorum: the whole cluster heals instead.
         plan.scars.clear();

@@ -328,6 +328,11 @@ impl Replica {
             self.election.happy = happy;
         } else if !self.election.happy {
             self.step_down(StepDown::NoQuorum);
+        } else if !self.probes_answered() {
+            // Others follow a higher leader, which this node does not hear: there is nothing to
+            // overbid, but nothing to decide either.
+            self.step_down(StepDown::NoQuorum);
+            self.election.happy = true;
         }
     }
 

@@ -31,6 +31,25 @@ fn a_leader_whose_data_gets_nowhere_gives_up() {
     assert!(rig.has(next, "after"), "{}", rig.show());
 }
 
+/// A leader that nobody follows any more, and that only hears of the higher one from others, has
+/// nothing to overbid; but it must not go on taking in what it cannot decide.
+#[test]
+fn a_leader_whose_quorum_follows_a_higher_one_gives_up() {
+    let mut rig = Rig::new(3);
+    rig.elect(2);
+    rig.isolate(2);
+    let higher = rig.elect(3);
+    rig.heal();
+    rig.cut(2, 3);
+    rig.cut(3, 2);
+    assert_eq!(rig.status(2).role, Role::Leading);
+    let pair = |a: usize, b: usize, e: &Envelope| e.from == id(a) && e.to == id(b);
+    let lost = |e: &Envelope| e.body.lane() != Lane::Heartbeat && (pair(1, 2, e) || pair(2, 1, e));
+    rig.run_losing(ROUND.times(20), lost);
+    assert_eq!(rig.status(2).role, Role::Follower, "{}", rig.show());
+    assert_eq!(rig.status(3).ballot, higher, "{}", rig.show());
+}
+
 /// How many milliseconds pass before node 1 tries, if the others answer every round as `change`
 /// says; `None` if it does not within the time of 100 rounds.
 fn waits(rig: &mut Rig, change: impl Fn(&mut HeartbeatReply)) -> Option<u64> {
