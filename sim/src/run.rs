@@ -124,7 +124,8 @@ impl World {
         let heal_at = self.plan.heal_at_us * 1_000;
         self.heal()?;
         let mut settled_for = 0;
-        for passed in 1..=SETTLE_ROUNDS {
+        let settle_rounds = SETTLE_ROUNDS + self.lease_rounds();
+        for passed in 1..=settle_rounds {
             self.run_until(heal_at + passed * round)?;
             settled_for = if self.leaders() == 1 {
                 settled_for + 1
@@ -132,7 +133,7 @@ impl World {
                 0
             };
         }
-        let rounds = SETTLE_ROUNDS - settled_for;
+        let rounds = settle_rounds - settled_for;
         self.stats.heal_rounds_sum += rounds;
         self.stats.heal_rounds_max = self.stats.heal_rounds_max.max(rounds);
         self.let_hand_over()?;
@@ -146,6 +147,13 @@ impl World {
         self.run_until(served + REST_ROUNDS * round)?;
         self.let_hand_over()?;
         self.audit(&before, since)
+    }
+
+    /// Rounds in which a new leader decides nothing because the one before may have a lease.
+    fn lease_rounds(&self) -> u64 {
+        let cluster = &self.plan.cluster;
+        let lease = cluster.lease.as_ref();
+        lease.map_or(0, |lease| lease.duration_us * 3 / 2 / cluster.heartbeat_us)
     }
 
     /// Whoever hands its leadership over, because somebody else is wanted more, may do so whenever
@@ -185,7 +193,9 @@ impl World {
                 self.schedule(self.now, Event::Start { node, life });
             }
         }
-        let span = (SETTLE_ROUNDS + SERVE_ROUNDS) * self.plan.cluster.heartbeat_us * 1_000;
+        let span = (SETTLE_ROUNDS + self.lease_rounds() + SERVE_ROUNDS)
+            * self.plan.cluster.heartbeat_us
+            * 1_000;
         for operation in self.clients.trying() {
             self.give_up(operation)?;
         }

@@ -57,7 +57,7 @@ pub(super) fn cluster(dice: &mut Dice, cluster: &mut ClusterPlan, clocks: &mut [
     if dice.chance(400_000) {
         if dice.coin() {
             // Clocks so bad that a margin which is not kept shows within a few rounds.
-            let most = dice.magnitude(20_000, 300_000);
+            let most = dice.range(20_000, 300_000);
             for clock in &mut *clocks {
                 let drift = i32::try_from(dice.below(2 * most)).expect("below a million");
                 clock.drift_ppm = drift - i32::try_from(most).expect("below a million");
@@ -72,7 +72,7 @@ pub(super) fn cluster(dice: &mut Dice, cluster: &mut ClusterPlan, clocks: &mut [
             dice.magnitude(1, 10_000)
         };
         cluster.lease = Some(LeasePlan {
-            duration_us: dice.magnitude(heartbeat_us / 2, heartbeat_us * 12),
+            duration_us: dice.magnitude(heartbeat_us / 2, heartbeat_us * 32),
             drift_ppm: worst + u32::try_from(slack).expect("at most 10,000"),
         });
     }
@@ -132,7 +132,7 @@ pub(super) fn faults(
             for _ in 0..dice.range(1, 8) {
                 faults.push(Fault {
                     at_us: dice.below(heal_at_us),
-                    for_us: dice.range(lease.duration_us / 2, lease.duration_us * 2),
+                    for_us: dice.range(lease.duration_us * 3 / 4, lease.duration_us * 7 / 4),
                     kind: FaultKind::Pause {
                         node: Target::Leader,
                     },
