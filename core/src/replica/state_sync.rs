@@ -236,6 +236,28 @@ impl Replica {
         self.fetch_chunks();
     }
 
+    /// Asks again for every part that was asked for and has not come.
+    fn fetch_holes(&mut self) {
+        let part = self.config.chunk_bytes_max;
+        let Some(incoming) = &self.incoming else {
+            return;
+        };
+        let (id, source, asked) = (incoming.id, incoming.source, incoming.asked);
+        let mut offset = incoming.received;
+        let mut early = incoming.early.iter().peekable();
+        while offset < asked {
+            if let Some((_, bytes)) = early.next_if(|(at, _)| **at <= offset) {
+                offset += bytes.len() as u64;
+                continue;
+            }
+            let next = early.peek().map_or(asked, |(at, _)| **at);
+            let len = part.min(next - offset);
+            let fetch = FetchChunk { id, offset, len };
+            self.outbox.send(source, Message::FetchChunk(fetch));
+            offset += len;
+        }
+    }
+
     /// Asks again for the part that belongs behind what came, and for that alone.
     fn fetch_missing(&mut self) {
         let part = self.config.chunk_bytes_max;
@@ -373,7 +395,13 @@ impl Replica {
             incoming.received = have;
             return incoming.start_over();
         }
+        // What was asked for again has come: the link works, so what else is missing of the same
+        // loss is asked for now, and not after a wait for each part.
+        let recovers = incoming.stalls > 0;
         incoming.wrote(have, now);
+        if recovers {
+            self.fetch_holes();
+        }
         self.fetch_chunks();
     }
 

@@ -6,7 +6,7 @@ use chil_core::{Message, NodeId, Output, Refusal, Role, SnapshotId, Span};
 
 use crate::rig::Rig;
 use crate::rig::snapshots::PART;
-use crate::snapshots::{decide, installed, offer, one_is_behind};
+use crate::snapshots::{decide, installed, offer, one_is_behind, one_is_behind_with};
 
 const ROUND: Span = Span::from_millis(100);
 
@@ -296,6 +296,20 @@ fn only_the_part_that_is_missing_is_asked_for_again() {
     let asked = asked.filter(|line| line.starts_with("n3 send n1 FetchChunk"));
     let parts = usize::try_from(id.bytes.div_ceil(PART)).expect("a few");
     assert_eq!(asked.count(), parts + 1, "each once, and one again");
+}
+
+/// One loss of several parts costs one wait, not one for each of them.
+#[test]
+fn parts_that_got_lost_together_are_asked_for_together() {
+    let (mut rig, id) = one_is_behind_with(|config| config.chunks_in_flight_max = 6);
+    rig.start(3);
+    let lost = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    rig.run_losing(ROUND.times(6), |e| match &e.body {
+        Message::Chunk(chunk) => chunk.offset < 5 * PART && lost.borrow_mut().insert(chunk.offset),
+        _ => false,
+    });
+    assert_eq!(lost.borrow().len(), 5, "each of them once");
+    assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
 }
 
 /// What is decided faster than it is executed does not pile up without end.

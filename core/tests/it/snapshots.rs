@@ -2,7 +2,7 @@
 //! Knows nothing about what is in a snapshot, nor how one travels in parts.
 
 use chil_core::message::{Accept, Learn, NackReason, Offer};
-use chil_core::{Message, Output, Record, Role, Slot, SnapshotId, Span};
+use chil_core::{Config, Message, Output, Record, Role, Slot, SnapshotId, Span};
 
 use crate::paper::{ballot, log, nacks, prepare, slot};
 use crate::rig::Rig;
@@ -12,11 +12,16 @@ const ROUND: Span = Span::from_millis(100);
 
 /// Three nodes that keep nothing behind a snapshot.
 fn rig() -> Rig {
+    rig_with(|_| {})
+}
+
+fn rig_with(adjust: impl Fn(&mut Config)) -> Rig {
     Rig::configured(&[1, 1, 1], |config| {
         config.chunk_bytes_max = PART;
         config.chunks_in_flight_max = 2;
         config.log_tail_bytes = 0;
         config.log_keep_bytes_max = 0;
+        adjust(config);
     })
 }
 
@@ -29,7 +34,12 @@ pub(crate) fn decide(rig: &mut Rig, leader: usize, count: u64) {
 
 /// Node 1 leads, node 3 was away while ten slots were decided and trimmed everywhere else.
 pub(crate) fn one_is_behind() -> (Rig, SnapshotId) {
-    let mut rig = rig();
+    one_is_behind_with(|_| {})
+}
+
+/// The same with other limits.
+pub(crate) fn one_is_behind_with(adjust: impl Fn(&mut Config)) -> (Rig, SnapshotId) {
+    let mut rig = rig_with(adjust);
     rig.elect(2);
     rig.elect(1);
     decide(&mut rig, 1, 2);
