@@ -7,7 +7,9 @@ use super::ghost::{Ghost, NodeGhost};
 
 /// A node has changed the log that it holds.
 pub(crate) fn check(ghost: &Ghost, node: &NodeGhost) -> Result<(), String> {
-    if node.written.agrees(&ghost.chosen, node.decided) {
+    // Until the record that installs a snapshot, what comes before it is still being written.
+    let installs = node.written_snap < node.replaced;
+    if installs || node.written.agrees(&ghost.chosen, node.decided) {
         return Ok(());
     }
     Err(format!(
@@ -31,6 +33,10 @@ mod tests {
         history.nodes[0].decided = Slot::new(2);
         assert_eq!(check(&history, &history.nodes[0]), Ok(()));
         history.nodes[0].written.truncate(Slot::new(1));
+        assert!(check(&history, &history.nodes[0]).is_err());
+        history.nodes[0].replaced = Slot::new(2);
+        assert_eq!(check(&history, &history.nodes[0]), Ok(()));
+        history.nodes[0].written_snap = Slot::new(2);
         assert!(check(&history, &history.nodes[0]).is_err());
     }
 }

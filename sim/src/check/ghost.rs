@@ -198,6 +198,9 @@ pub struct NodeGhost {
     pub written_acc: Ballot,
     /// The last slot that it handed out as decided, in this life.
     pub decided: Slot,
+    /// The slot of the last snapshot that it wanted to be its state, in this life: its disk may be
+    /// told of it a little later.
+    pub replaced: Slot,
     /// The last slot that is in its state machine, in this life.
     pub applied: Slot,
     /// Snapshots that a crash now would leave under their own names.

@@ -23,7 +23,7 @@ impl Judge {
         let state = &mut self.ghost.nodes[node];
         let found = apply_in_order::check_install(state.applied, id.slot);
         on("apply_in_order", node, found)?;
-        state.decided = id.slot;
+        (state.decided, state.replaced) = (id.slot, id.slot);
         on("snapshot_is_chosen", node, self.snapshots.check(id))
     }
 

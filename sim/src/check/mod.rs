@@ -456,6 +456,7 @@ impl Judge {
         state.written_base = Slot::ZERO;
         state.decided = Slot::ZERO;
         state.applied = Slot::ZERO;
+        state.replaced = Slot::ZERO;
         state.shown_commit = Slot::ZERO;
         state.shown_promised = state.promised;
     }
