@@ -20,6 +20,7 @@ mod node;
 mod outputs;
 pub mod plan;
 mod reads;
+pub mod report;
 mod requests;
 pub mod run;
 pub mod scenario;
