@@ -84,6 +84,8 @@ pub enum Finding {
         to: NodeId,
         /// So many slots it still lacks.
         slots: u64,
+        /// So many slots are not decided yet.
+        undecided: u64,
         /// Whether it was told to take over.
         told: bool,
     },
@@ -139,9 +141,10 @@ pub enum Finding {
         bytes: u64,
         /// Nothing was decided for so long, while there was something to decide.
         waiting: Span,
-        /// Who counts and has not confirmed the first of them; this node among them while its
-        /// own disk has not.
+        /// Who else counts and has not confirmed the first of them.
         missing: Vec<NodeId>,
+        /// Whether this node's own disk has not confirmed it either.
+        own_disk: bool,
         /// Weight of those that have.
         weight: u64,
         /// Weight of all members; more than half of it is needed.
@@ -190,6 +193,14 @@ pub enum Finding {
     Unable {
         /// The peer.
         peer: NodeId,
+    },
+    /// A peer answers heartbeats, but nothing on the lane that decides: its connection for that is
+    /// broken one way or the other, or it is stuck.
+    DataSilent {
+        /// The peer.
+        peer: NodeId,
+        /// For so many rounds in a row.
+        rounds: u64,
     },
     /// A peer has not promised this leader's ballot.
     Unpromised {
@@ -265,6 +276,7 @@ impl Finding {
             | Self::ReadsAsked { .. } => Topic::Pending,
             Self::Silent { .. }
             | Self::Unable { .. }
+            | Self::DataSilent { .. }
             | Self::Unpromised { .. }
             | Self::Unsynced { .. }
             | Self::SendingSnapshot { .. }
@@ -279,6 +291,7 @@ impl Finding {
             Self::PeerContent { peer, .. }
             | Self::Silent { peer, .. }
             | Self::Unable { peer }
+            | Self::DataSilent { peer, .. }
             | Self::Unpromised { peer, .. }
             | Self::Unsynced { peer, .. }
             | Self::SendingSnapshot { peer, .. }
@@ -330,6 +343,7 @@ impl Finding {
             Self::ReadsAsked { .. } => "reads-asked",
             Self::Silent { .. } => "peer-silent",
             Self::Unable { .. } => "peer-unable",
+            Self::DataSilent { .. } => "peer-data-silent",
             Self::Unpromised { .. } => "peer-unpromised",
             Self::Unsynced { .. } => "peer-unsynced",
             Self::SendingSnapshot { .. } => "peer-fetches-snapshot",

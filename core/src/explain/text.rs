@@ -18,6 +18,7 @@ impl Finding {
             .or_else(|| self.text_of_node())
             .or_else(|| self.text_of_requests(name))
             .or_else(|| self.text_of_peer(name))
+            .or_else(|| self.text_of_lag(name))
             .unwrap_or_default()
     }
 
@@ -71,14 +72,22 @@ impl Finding {
                 "enough have promised {ballot}, but the log to adopt begins behind slot {commit}: \
                  the decided part is fetched first"
             ),
-            Self::HandingOver { to, slots, told } => {
+            Self::HandingOver {
+                to,
+                slots,
+                undecided,
+                told,
+            } => {
                 let to = name(*to);
-                if *told {
-                    format!("leadership is handed over to {to}, which was told to take over")
-                } else {
-                    let slots = count(*slots, "slot");
-                    format!("leadership is handed over to {to} once it has {slots} more")
-                }
+                let state = match (*told, *slots, *undecided) {
+                    (true, ..) => ", which was told to take over".to_owned(),
+                    (_, 0, 0) => " once what is decided is executed".to_owned(),
+                    (_, 0, undecided) => {
+                        format!(" once {} decided", are(undecided, "more slot"))
+                    }
+                    (_, slots, _) => format!(" once it has {} more", count(slots, "slot")),
+                };
+                format!("leadership is handed over to {to}{state}")
             }
             _ => return None,
         })
@@ -140,15 +149,21 @@ impl Finding {
                 bytes,
                 waiting,
                 missing,
+                own_disk,
                 weight,
                 total,
                 full,
             } => {
                 let missing = clause(missing, "has not confirmed", "have not confirmed", name);
+                let own = if *own_disk {
+                    "; it is not on this node's own disk"
+                } else {
+                    ""
+                };
                 let full = if *full { "; more are refused" } else { "" };
                 format!(
                     "{} with {bytes} bytes undecided for {waiting}: the first is confirmed by \
-                     weight {weight} of {total}{missing}{full}",
+                     weight {weight} of {total}{missing}{own}{full}",
                     count(*entries, "proposal")
                 )
             }
@@ -198,6 +213,12 @@ impl Finding {
                 "{} says that it can neither lead nor help: it is damaged, or its disk hangs",
                 name(*peer)
             ),
+            Self::DataSilent { peer, rounds } => format!(
+                "{} answers heartbeats, but has answered nothing on the lane that decides for {}: \
+                 look at that connection, which is one of its own",
+                name(*peer),
+                count(*rounds, "round")
+            ),
             Self::Unpromised {
                 peer,
                 ballot,
@@ -223,6 +244,12 @@ impl Finding {
                     name(*peer)
                 )
             }
+            _ => return None,
+        })
+    }
+
+    fn text_of_lag(&self, name: Name<'_>) -> Option<String> {
+        Some(match self {
             Self::SendingSnapshot {
                 peer,
                 slot,
@@ -273,7 +300,9 @@ impl Finding {
             Self::AdoptionLacks { ballot, commit } => {
                 figures([("ballot", ballot), ("commit", commit)])
             }
-            Self::HandingOver { slots, .. } => figures([("slots", slots)]),
+            Self::HandingOver {
+                slots, undecided, ..
+            } => figures([("slots", slots), ("undecided", undecided)]),
             Self::Damaged { promised } => figures([("promised", promised)]),
             Self::DiskSlow { waiting, .. } => figures([("waiting_ms", &waiting.millis())]),
             Self::Executing { applied, commit } => {
@@ -309,6 +338,7 @@ impl Finding {
                 silence: Some(silence),
                 ..
             } => figures([("silence_ms", &silence.millis())]),
+            Self::DataSilent { rounds, .. } => figures([("rounds", rounds)]),
             Self::Unpromised { retries, .. } => figures([("retries", retries)]),
             Self::Unsynced { last, commit, .. } => figures([("last", last), ("commit", commit)]),
             Self::SendingSnapshot {
@@ -341,6 +371,11 @@ fn count(number: u64, one: &str) -> String {
     } else {
         format!("{number} {one}s")
     }
+}
+
+fn are(number: u64, one: &str) -> String {
+    let verb = if number == 1 { "is" } else { "are" };
+    format!("{} {verb}", count(number, one))
 }
 
 /// `; a, b and c do`, or nothing for nobody.

@@ -199,6 +199,7 @@ impl Replica {
     fn end_round(&mut self) {
         self.report_peers();
         self.note_able();
+        self.note_data_lanes();
         let commit = self.commit;
         let (before, rounds) = self.election.commit_before;
         self.election.commit_before = (

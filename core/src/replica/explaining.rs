@@ -9,6 +9,9 @@ use super::leader::Leading;
 use super::progress::Stage;
 use super::{Replica, Role};
 
+/// Rounds without an answer on the quorum lane that may be chance.
+const DATA_SILENT_MIN: u32 = 3;
+
 impl Replica {
     /// Why nobody leads, why a peer is behind, what proposals and reads wait for: the most
     /// important first. Nothing when nothing stands in the way of anything.
@@ -109,6 +112,7 @@ impl Replica {
         Some(Finding::HandingOver {
             to,
             slots: self.log.last().distance(leading.matched(position)),
+            undecided: self.log.last().distance(self.commit),
             told: self.transfer.as_ref().is_some_and(|t| t.is_told()),
         })
     }
@@ -174,7 +178,8 @@ impl Replica {
             entries,
             bytes,
             waiting: self.now.since(leading.undecided_since),
-            missing: self.nodes(|p| self.counts(p) && !confirmed(p)),
+            missing: self.nodes(|p| p != self.me && self.counts(p) && !confirmed(p)),
+            own_disk: self.counts(self.me) && !confirmed(self.me),
             weight: self.weight_of(confirmed),
             total: self.weight_of(|_| true),
             full: entries >= self.config.in_flight_entries_max
@@ -220,6 +225,11 @@ impl Replica {
                 findings.push(Finding::Silent { peer, silence });
             } else if !self.peer(position).is_able && self.counts(position) {
                 findings.push(Finding::Unable { peer });
+            }
+            let rounds = self.peer(position).data_silent;
+            if rounds >= DATA_SILENT_MIN && self.is_heard(position) {
+                let rounds = u64::from(rounds);
+                findings.push(Finding::DataSilent { peer, rounds });
             }
             if let Role::Leading(leading) = &self.role {
                 findings.extend(self.explain_peer(leading, position));

@@ -26,6 +26,9 @@ pub(super) struct Peer {
     /// How much it is wanted as leader, as it last said.
     pub(super) priority: u32,
     pub(super) detector: Detector,
+    /// Rounds in a row in which it answered heartbeats, and nothing on the quorum lane although it
+    /// was asked there, too.
+    pub(super) data_silent: u32,
     /// What people were last told about it.
     pub(super) reported_up: bool,
 }
@@ -41,6 +44,7 @@ impl Peer {
             content_with: None,
             priority: 0,
             detector: Detector::default(),
+            data_silent: 0,
             reported_up: false,
         }
     }

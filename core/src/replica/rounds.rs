@@ -88,6 +88,29 @@ impl Replica {
         }
     }
 
+    /// Once a round, for people: notes who answers heartbeats only. A leader asks everybody on the
+    /// quorum lane by its probes, and whoever has no leader by a heartbeat there.
+    pub(super) fn note_data_lanes(&mut self) {
+        let round = self.election.round;
+        for position in self.others() {
+            let asks_and_hears = match &self.role {
+                Role::Leading(leading) => Some(leading.progress(position).answered_in >= round),
+                Role::Follower if !self.election.is_happy() => {
+                    Some(self.election.echoes.contains(position))
+                }
+                Role::Follower | Role::Preparing(_) => None,
+            };
+            let answered = self.reply(position).is_some();
+            let peer = self.peer_mut(position);
+            match asks_and_hears {
+                Some(false) if answered => peer.data_silent = peer.data_silent.saturating_add(1),
+                // Not asked, or silent on both lanes: nothing new is known.
+                Some(false) => {}
+                Some(true) | None => peer.data_silent = 0,
+            }
+        }
+    }
+
     pub(super) fn on_heartbeat(&mut self, from: usize, m: &Heartbeat) {
         let reply = HeartbeatReply {
             round: m.round,

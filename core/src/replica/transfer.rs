@@ -2,7 +2,8 @@
 //! Knows nothing about why somebody wants it, nor how the successor comes to lead.
 //!
 //! ```text
-//! leader   stops proposing ... the target has all of it: gives up its lease -- TransferNow -->
+//! leader   stops proposing ... all of it is decided, and the target has it: gives up its lease
+//!          -- TransferNow -->
 //! target                                             holds the same in the same ballot: campaigns
 //! leader   promises the target's ballot: follows. Or, after some rounds without that:
 //!            TransferNow never sent: goes on;   sent: prepares a higher ballot, then goes on
@@ -35,7 +36,7 @@ pub(super) struct Transfer {
 /// How far it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The target lacks something still, and nothing more is proposed.
+    /// Something is undecided still, or the target lacks it, and nothing more is proposed.
     Draining,
     /// The target was told to take over.
     Told,
@@ -146,9 +147,18 @@ impl Replica {
         }
     }
 
-    /// Tells the target to take over, once it has all that this leader has proposed.
-    fn tell_target(&mut self) {
+    /// Whether everything that this leader has proposed is decided, and handed to the driver in
+    /// this very drain: whoever waits for it learns its outcome, whatever comes of the leadership.
+    fn owes_nothing(&self) -> bool {
         let last = self.log.last();
+        let waiting = self.log.cost(self.applied, last);
+        self.commit == last && waiting <= self.config.unapplied_bytes_max
+    }
+
+    /// Tells the target to take over, once it has all that this leader has proposed, and all of
+    /// that is decided.
+    fn tell_target(&mut self) {
+        let (last, owes_nothing) = (self.log.last(), self.owes_nothing());
         let (Some(transfer), Role::Leading(leading)) = (&mut self.transfer, &mut self.role) else {
             return;
         };
@@ -156,7 +166,7 @@ impl Replica {
         let is_level =
             leading.progress(target).stage == Stage::Synced && leading.matched(target) == last;
         let is_able = self.peers.get(target).is_some_and(|peer| peer.is_able);
-        if !is_level || !is_able {
+        if !is_level || !is_able || !owes_nothing {
             return;
         }
         if let Some(book) = &mut leading.lease {
@@ -261,8 +271,9 @@ impl Replica {
         };
         if transfer.phase == Phase::Told && leading.ballot == transfer.ballot {
             let matched = leading.matched(transfer.target);
-            let last = self.log.last();
+            let (commit, last) = (self.commit, self.log.last());
             assert!(matched == last, "proposed ({matched}, {last}] handing over");
+            assert!(commit == last, "({commit}, {last}] undecided handing over");
             let book = leading.lease.as_ref();
             assert!(
                 book.is_none_or(super::lease::LeaseBook::is_void),

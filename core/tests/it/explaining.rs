@@ -3,7 +3,7 @@
 
 use chil_core::explain::Topic;
 use chil_core::message::TransferNow;
-use chil_core::{Entry, Envelope, Finding, Input, Lease, Message, ReadVia, Role, Span};
+use chil_core::{Entry, Envelope, Finding, Input, Lane, Lease, Message, ReadVia, Role, Span};
 
 use crate::paper::slot;
 use crate::rig::{Rig, id};
@@ -224,6 +224,7 @@ fn proposals_name_who_has_not_confirmed_them() {
         entries,
         waiting,
         missing,
+        own_disk,
         weight,
         total,
         full,
@@ -235,15 +236,21 @@ fn proposals_name_who_has_not_confirmed_them() {
     assert_eq!((entries, weight, total, full), (2, 0, 3, false));
     assert!(bytes > 2 * Entry::OVERHEAD as u64);
     assert_eq!(waiting, Span::from_millis(70));
-    assert_eq!(missing, [id(1), id(2), id(3)], "no disk has moved");
+    assert_eq!((missing, own_disk), (vec![id(2), id(3)], true), "no disk");
+    let text = said(&rig, 1).join(" ");
+    assert!(text.contains("n2 and n3 have not confirmed; it is not on this node's own disk"));
     rig.persist(1);
     let Finding::Proposals {
-        missing, weight, ..
+        missing,
+        own_disk,
+        weight,
+        ..
     } = find(&rig, 1, "proposals-pending")
     else {
         panic!("another finding under this code");
     };
-    assert_eq!((missing, weight), (vec![id(2), id(3)], 1));
+    assert_eq!((missing, own_disk, weight), (vec![id(2), id(3)], false, 1));
+    assert!(!said(&rig, 1).join(" ").contains("own disk"));
     rig.settle();
     assert!(!codes(&rig, 1).contains(&"proposals-pending"));
     // Node 3 still lacks them.
@@ -251,6 +258,67 @@ fn proposals_name_who_has_not_confirmed_them() {
         panic!("another finding under this code");
     };
     assert_eq!((peer, slots), (id(3), 2));
+}
+
+/// Its own disk is all that a leader with the majority of the weight waits for.
+#[test]
+fn a_proposal_that_waits_for_the_own_disk_only_says_so() {
+    let mut rig = Rig::weighted(&[3, 1, 1]);
+    rig.elect(1);
+    rig.settle();
+    rig.propose(1, "first");
+    for _ in 0..2 {
+        rig.deliver(|_| true);
+        rig.persist(2);
+        rig.persist(3);
+    }
+    let Finding::Proposals {
+        missing, own_disk, ..
+    } = find(&rig, 1, "proposals-pending")
+    else {
+        panic!("another finding under this code");
+    };
+    assert_eq!((missing, own_disk), (vec![], true));
+}
+
+/// Heartbeats have a connection of their own: who answers there only is not silent, and must be
+/// told from a peer that merely lags.
+#[test]
+fn a_peer_that_answers_heartbeats_only_is_named() {
+    let mut rig = three();
+    let deaf = |a: usize, b: usize| {
+        move |e: &Envelope| {
+            let between = [e.from, e.to] == [id(a), id(b)] || [e.from, e.to] == [id(b), id(a)];
+            between && e.body.lane() == Lane::Quorum
+        }
+    };
+    rig.run_losing(ROUND.times(6), deaf(1, 3));
+    assert_eq!(rig.leader(), Some(1), "node 2 and the leader suffice");
+    let Finding::DataSilent { peer, rounds } = find(&rig, 1, "peer-data-silent") else {
+        panic!("another finding under this code");
+    };
+    assert_eq!(peer, id(3));
+    assert!((4..=6).contains(&rounds), "{rounds}");
+    assert!(!codes(&rig, 1).contains(&"peer-silent"));
+    let text = said(&rig, 1).join(" ");
+    assert!(text.contains("n3 answers heartbeats, but has answered nothing on the lane that"));
+    rig.run(ROUND.times(3));
+    assert_eq!(said(&rig, 1), [] as [&str; 0]);
+    // Without a leader: that is why nobody takes over.
+    rig.crash(1, 0);
+    rig.run_losing(ROUND.times(12), deaf(2, 3));
+    assert_eq!(rig.leader(), None);
+    for (number, other) in [(2, 3), (3, 2)] {
+        let silent = find(&rig, number, "peer-data-silent");
+        assert_eq!(
+            (silent.about(), silent.topic()),
+            (Some(id(other)), Topic::Peer)
+        );
+    }
+    // Who answers nothing at all is silent, and no more is known.
+    rig.crash(3, 0);
+    rig.run(ROUND.times(12));
+    assert!(!codes(&rig, 2).contains(&"peer-data-silent"));
 }
 
 #[test]
@@ -384,12 +452,13 @@ fn a_transfer_under_way_is_said() {
     let mut rig = three();
     rig.propose(1, "undecided");
     rig.transfer(1, Some(id(2)));
-    let handing = |slots, told| Finding::HandingOver {
+    let handing = |slots, undecided, told| Finding::HandingOver {
         to: id(2),
         slots,
+        undecided,
         told,
     };
-    assert_eq!(find(&rig, 1, "handing-over"), handing(1, false));
+    assert_eq!(find(&rig, 1, "handing-over"), handing(1, 1, false));
     let told = |e: &Envelope| matches!(e.body, Message::TransferNow(TransferNow { .. }));
     for _ in 0..5 {
         rig.wire.retain(|e| !told(e));
@@ -398,7 +467,7 @@ fn a_transfer_under_way_is_said() {
             rig.persist(number);
         }
     }
-    assert_eq!(find(&rig, 1, "handing-over"), handing(0, true));
+    assert_eq!(find(&rig, 1, "handing-over"), handing(0, 0, true));
 }
 
 /// How old a state is: a leader's is of the present; a follower's as old as the last word of its

@@ -114,6 +114,44 @@ fn the_target_is_told_when_it_has_everything() {
     assert!(rig.has(2, "undecided") && !rig.has(2, "too late"));
 }
 
+/// Whatever the leader had proposed is decided before it goes: nobody is left in doubt of it.
+#[test]
+fn the_target_is_told_when_everything_is_decided() {
+    // The target has all of it, and a quorum has not.
+    let mut rig = Rig::new(5);
+    led_by_one(&mut rig);
+    for other in 3..=5 {
+        rig.cut(other, 1);
+    }
+    rig.propose(1, "second");
+    let token = rig.transfer(1, Some(id(2)));
+    rig.settle();
+    assert!(rig.status(2).last == slot(2) && rig.status(1).commit == slot(1));
+    assert_eq!((told(&rig), rig.leader()), (0, Some(1)));
+    rig.heal();
+    while told(&rig) == 0 {
+        assert_eq!(rig.transfer_end(1, token), None);
+        rig.run(Span::from_millis(1));
+    }
+    assert_eq!(rig.status(1).commit, slot(2));
+    rig.run(ROUND);
+    assert_eq!(rig.transfer_end(1, token), Some(Ok(())));
+    assert_eq!((told(&rig), rig.leader()), (1, Some(2)));
+    // Nothing is missing but the leader's own disk.
+    let mut rig = Rig::weighted(&[2, 1, 1]);
+    led_by_one(&mut rig);
+    rig.propose(1, "second");
+    rig.transfer(1, Some(id(2)));
+    for _ in 0..4 {
+        rig.deliver(|_| true);
+        rig.persist(2);
+        rig.persist(3);
+    }
+    assert_eq!((rig.status(2).last, told(&rig)), (slot(2), 0));
+    rig.persist(1);
+    assert_eq!((rig.status(1).commit, told(&rig)), (slot(2), 1));
+}
+
 /// Nothing was given up while the target was not told: the leader goes on in its ballot.
 #[test]
 fn a_leader_whose_target_does_not_catch_up_goes_on() {
