@@ -37,6 +37,28 @@ pub trait StateMachine: Send + 'static {
     fn restore(&mut self, from: &mut dyn Read) -> Result<()>;
 }
 
+impl<S: StateMachine + ?Sized> StateMachine for Box<S> {
+    fn apply(&mut self, slot: Slot, command: &Bytes) -> Bytes {
+        (**self).apply(slot, command)
+    }
+
+    fn query(&self, query: &Bytes) -> Bytes {
+        (**self).query(query)
+    }
+
+    fn digest(&self) -> u128 {
+        (**self).digest()
+    }
+
+    fn freeze(&self) -> Box<dyn FrozenState> {
+        (**self).freeze()
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> Result<()> {
+        (**self).restore(from)
+    }
+}
+
 /// A state machine's state at one slot.
 pub trait FrozenState: Send {
     /// Writes the state: equal states give equal bytes, on every node and whatever commands led

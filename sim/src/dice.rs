@@ -13,7 +13,9 @@ pub enum Concern {
     Network,
     /// Latency of disks, and what a crash leaves of unsynced writes.
     Disk,
-    /// What clients do and when.
+    /// When clients act, whom they ask, and how they read.
+    Clients,
+    /// What clients ask for.
     Workload,
     /// Identities and seeds handed to the nodes.
     Nodes,
@@ -43,6 +45,7 @@ impl Dice {
             Concern::Features => 6,
             Concern::Work => 7,
             Concern::Callers => 8,
+            Concern::Clients => 9,
         });
         Self(rng)
     }
@@ -86,6 +89,71 @@ impl Dice {
     /// True every second time.
     pub fn coin(&mut self) -> bool {
         self.0.next_u32() & 1 == 1
+    }
+}
+
+/// What a workload draws a request from.
+#[derive(Debug)]
+pub struct Draw<'a> {
+    dice: &'a mut Dice,
+    client: usize,
+    number: u64,
+}
+
+impl<'a> Draw<'a> {
+    pub(crate) const fn new(dice: &'a mut Dice, client: usize, number: u64) -> Self {
+        Self {
+            dice,
+            client,
+            number,
+        }
+    }
+
+    /// Which client asks, from 0.
+    #[must_use]
+    pub const fn client(&self) -> usize {
+        self.client
+    }
+
+    /// The number of the request: no two of a run have the same.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Any 64 bits.
+    pub fn word(&mut self) -> u64 {
+        self.dice.word()
+    }
+
+    /// A number below `bound`; 0 when that is 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.dice.below(bound)
+    }
+
+    /// A number in `low ..= high`.
+    pub fn range(&mut self, low: u64, high: u64) -> u64 {
+        self.dice.range(low, high)
+    }
+
+    /// True every second time.
+    pub fn coin(&mut self) -> bool {
+        self.dice.coin()
+    }
+
+    /// True `percent` times in a hundred.
+    pub fn chance(&mut self, percent: u32) -> bool {
+        self.dice.chance(percent.saturating_mul(10_000))
+    }
+
+    /// One of them; `None` if there are none.
+    pub fn pick<'b, T>(&mut self, of: &'b [T]) -> Option<&'b T> {
+        let at = self.below(of.len() as u64);
+        of.get(usize::try_from(at).unwrap_or(usize::MAX))
+    }
+
+    pub(crate) fn chance_ppm(&mut self, per_million: u32) -> bool {
+        self.dice.chance(per_million)
     }
 }
 

@@ -197,7 +197,7 @@ impl World {
         self.orphaned(node);
         self.judge.deposed(node);
         let state = &mut self.nodes[node];
-        state.forget(&self.plan);
+        state.forget(&self.plan, &self.subject);
         state.paused_until = 0;
         let (node, life) = (node, state.life);
         self.schedule(self.now + down, Event::Start { node, life });

@@ -29,6 +29,7 @@ mod snapshot_files;
 mod snapshots;
 pub mod stats;
 mod store;
+pub mod subject;
 pub mod swarm;
 pub mod sweep;
 mod trace;

@@ -4,10 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use chil_core::forming::Forming;
-use chil_core::kv::KeyValue;
 use chil_core::{
     Applier, Ballot, ClusterId, Config, DiskId, Entry, Epoch, Lease, Member, Membership, Meta,
-    NodeId, Replica, Slot, Span, Time,
+    NodeId, Replica, Slot, Span, StateMachine, Time,
 };
 
 use crate::clock::Clock;
@@ -16,6 +15,7 @@ use crate::plan::Plan;
 use crate::sessions::Waiter;
 use crate::snapshots::{Desk, blank};
 use crate::store::{NodeStore, StoreFailure};
+use crate::subject::Subject;
 
 /// A member of the simulated cluster.
 pub(crate) struct Node {
@@ -25,7 +25,7 @@ pub(crate) struct Node {
     pub(crate) replica: Option<Replica>,
     /// While it has no cluster.
     pub(crate) forming: Option<Forming>,
-    pub(crate) applier: Applier<KeyValue>,
+    pub(crate) applier: Applier<Box<dyn StateMachine>>,
     /// Work on snapshot files.
     pub(crate) desk: Desk,
     pub(crate) store: NodeStore,
@@ -65,7 +65,12 @@ pub(crate) struct Waiting {
 impl Node {
     /// Everything about a node that does not exist yet but for its directory, which is formed
     /// already unless the plan wants the nodes to do that.
-    pub(crate) fn new(plan: &Plan, index: usize, meta: &Meta) -> Result<Self, StoreFailure> {
+    pub(crate) fn new(
+        plan: &Plan,
+        subject: &Subject,
+        index: usize,
+        meta: &Meta,
+    ) -> Result<Self, StoreFailure> {
         let name = name(index);
         let mut store = NodeStore::blank(&name, meta, &plan.disk);
         if !plan.cluster.forms {
@@ -77,7 +82,7 @@ impl Node {
         Ok(Self {
             id: meta.node,
             replica: None,
-            applier: blank(plan),
+            applier: blank(plan, subject),
             desk: Desk::default(),
             store,
             forming: None,
@@ -98,10 +103,10 @@ impl Node {
     }
 
     /// Forgets everything that is lost with a process.
-    pub(crate) fn forget(&mut self, plan: &Plan) {
+    pub(crate) fn forget(&mut self, plan: &Plan, subject: &Subject) {
         self.replica = None;
         self.forming = None;
-        self.applier = blank(plan);
+        self.applier = blank(plan, subject);
         self.desk = Desk::default();
         self.life += 1;
         self.deadline = Time::MAX;

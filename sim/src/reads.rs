@@ -1,7 +1,7 @@
 //! Reads in the world: from the word that one may be served to the answer, of all kinds.
 //! Knows nothing about how a replica proves that nothing newer was acknowledged.
 
-use chil_core::kv::KvAnswer;
+use bytes::Bytes;
 use chil_core::{Ballot, Input, ReadVia, Slot, Time, Token};
 
 use crate::check::{Verdict, Violation};
@@ -16,7 +16,7 @@ use crate::world::{Event, World};
 pub(crate) struct Made {
     operation: usize,
     applied: Slot,
-    answer: KvAnswer,
+    answer: Bytes,
     until: Time,
     ballot: Option<Ballot>,
 }
@@ -77,7 +77,7 @@ impl World {
             if op.state != State::Given {
                 continue;
             }
-            let answer = self.nodes[node].applier.machine().answer(&op.query);
+            let answer = self.nodes[node].applier.machine().query(op.request.bytes());
             let made = Made {
                 operation: read.operation,
                 applied,
@@ -123,8 +123,8 @@ impl World {
     fn answered(&mut self, node: usize, made: &Made) -> Verdict {
         let operation = made.operation;
         let op = &self.clients.operations[operation];
-        let (query, floor, applied) = (op.query.clone(), op.floor, made.applied);
-        let (client, what) = (op.client, op.what.clone());
+        let (query, floor, applied) = (op.payload(), op.floor, made.applied);
+        let (client, what) = (op.client, op.what);
         self.judge
             .answers_read(node, floor, applied, &query, &made.answer)?;
         self.clients.learns(&query, &made.answer);
@@ -132,14 +132,14 @@ impl World {
             What::Read(How::Leader) => self.judge.serves_as_leader(node),
             What::Read(How::Follower) => self.stats.follower_reads += 1,
             What::Read(How::Stale { .. }) => self.stats.stale_reads += 1,
-            What::Read(How::Lease) | What::Write(_) => {}
+            What::Read(How::Lease) | What::Write => {}
         }
         self.clients.sees(client, applied);
         self.stats.reads += 1;
         let numbers = [operation as u64, applied.get(), 1, 0];
         self.trace.mix(Mark::Outcome, self.now, node, numbers);
         self.tell(node, || {
-            format!("client: operation {operation} has {query:?} at slot {applied}")
+            format!("client: operation {operation} done at slot {applied}")
         });
         self.finish(operation, State::Done);
         Ok(())

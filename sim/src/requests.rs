@@ -90,19 +90,25 @@ impl World {
         }
         self.stats.events += 1;
         let token = Token::new(operation as u64);
-        let what = op.what.clone();
-        let mark = match &what {
-            What::Write(_) => Mark::Propose,
+        let (what, payload) = (op.what, op.payload());
+        let mark = match what {
+            What::Write => Mark::Propose,
             What::Read(_) => Mark::Read,
         };
         self.trace
             .mix(mark, self.now, node, [operation as u64, 0, 0, 0]);
-        self.tell(node, || format!("client: operation {operation} {what:?}"));
+        if self.trace.is_told() {
+            let text = self
+                .subject
+                .describe(&self.clients.operations[operation].request);
+            self.tell(node, || format!("client: operation {operation} {text}"));
+        }
         let floor = self.judge.reads.floor();
         let op = &mut self.clients.operations[operation];
         op.state = State::Given;
         let via = match what {
-            What::Write(payload) => {
+            What::Write => {
+                self.judge.wants(operation as u64, &payload);
                 let command = Command::sessionless(payload);
                 return self.give(node, Input::Propose { token, command });
             }
@@ -141,8 +147,9 @@ impl World {
     /// A client stops trying something that no node has taken.
     pub(crate) fn give_up(&mut self, operation: usize) -> Verdict {
         let op = &self.clients.operations[operation];
-        if let (What::Write(payload), true) = (&op.what, op.is_unique) {
-            self.judge.denies(op.node, payload)?;
+        if !op.is_read() {
+            let (node, payload) = (op.node, op.payload());
+            self.judge.denies(node, operation as u64, &payload)?;
         }
         self.finish(operation, State::Dropped);
         Ok(())

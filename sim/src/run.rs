@@ -9,6 +9,7 @@ use crate::check::{
 };
 use crate::plan::{CrashMode, Plan};
 use crate::stats::Stats;
+use crate::subject::Subject;
 use crate::trace::{Mark, Sink};
 use crate::workload::{Operation, State};
 use crate::world::{Event, World};
@@ -59,8 +60,8 @@ pub struct Outcome {
 
 /// Executes a plan. A panic of the code under test is passed on: see [`crate::sweep::guarded`].
 #[must_use]
-pub fn run(plan: &Plan, watch: Watch) -> Outcome {
-    let mut world = match World::new(plan, watch.check_every, watch.sink) {
+pub fn run(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
+    let mut world = match World::new(plan, subject, watch.check_every, watch.sink) {
         Ok(world) => world,
         Err(violation) => {
             return Outcome {
@@ -239,7 +240,7 @@ impl World {
 
     /// The end of the run: one leader, the same as before, equal commits, every client answered,
     /// everybody caught up, every acknowledged write executed on every node that is up.
-    fn audit(&self, before: &[(usize, Ballot, Slot)], since: u64) -> Verdict {
+    fn audit(&mut self, before: &[(usize, Ballot, Slot)], since: u64) -> Verdict {
         let statuses = self.statuses();
         let leader = self.leader(&statuses)?;
         // A handover begins a ballot, and is no churn.
@@ -248,6 +249,8 @@ impl World {
             let found = no_churn::check(*promised, status.promised);
             on("no_churn", *node, found)?;
         }
+        let found = self.judge.answered_in_order(&mut *self.subject.oracle());
+        everywhere("read_is_fresh", found)?;
         let wrote = self.audit_operations(since)?;
         // Who does not hear the leader learns from others, in its own time.
         let linked = |a: usize, b: usize| self.plan.linked_at_the_end(a, b);

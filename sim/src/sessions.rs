@@ -10,7 +10,7 @@ use crate::check::{Verdict, on};
 use crate::dice::Dice;
 use crate::plan::Plan;
 use crate::trace::Mark;
-use crate::workload::{State, What, node_of};
+use crate::workload::{State, node_of};
 use crate::world::{Event, World};
 
 /// Answers to attempts that are lost, and that come twice, of a million.
@@ -85,9 +85,7 @@ impl World {
     pub(crate) fn submit(&mut self, operation: usize) -> Verdict {
         let op = &mut self.clients.operations[operation];
         op.state = State::Given;
-        let What::Write(payload) = op.what.clone() else {
-            return Ok(());
-        };
+        let payload = op.payload();
         let waits = self.clients.timeout();
         let op = &self.clients.operations[operation];
         let deadline = if self.healing {
@@ -97,9 +95,7 @@ impl World {
             Time::from_nanos(self.now + waits)
         };
         let client = op.client;
-        if op.is_unique {
-            self.judge.wants_once(&payload);
-        }
+        self.judge.wants(operation as u64, &payload);
         let input = RetryInput::Submit {
             token: Token::new(operation as u64),
             payload,
@@ -254,26 +250,19 @@ impl World {
     /// A request has its result.
     fn completed(&mut self, operation: usize, result: Completion<Refusal>) -> Verdict {
         let op = &self.clients.operations[operation];
-        let (client, node, is_unique) = (op.client, op.node, op.is_unique);
-        let What::Write(payload) = op.what.clone() else {
-            return Ok(());
-        };
+        let (client, node, payload) = (op.client, op.node, op.payload());
         self.tell(node, || format!("client: operation {operation} {result:?}"));
         let kind = match &result {
             Completion::Executed { slot, reply } => {
-                if is_unique {
-                    let found = self.judge.told(&payload, *slot, reply);
-                    on("exactly_once", node, found)?;
-                }
+                let found = self.judge.told(&payload, *slot, reply);
+                on("exactly_once", node, found)?;
                 self.judge.told_done(node, *slot)?;
                 self.clients.sees(client, *slot);
                 self.stats.writes += 1;
                 1
             }
             Completion::Rejected(_) | Completion::TimedOut => {
-                if is_unique {
-                    self.judge.denies(node, &payload)?;
-                }
+                self.judge.denies(node, operation as u64, &payload)?;
                 2
             }
             Completion::Unknown => 3,

@@ -4,15 +4,15 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use chil_core::kv::KeyValue;
 use chil_core::{
     Applier, FrozenSnapshot, Input, NodeId, Record, Recovered, SessionLimits, SnapshotId,
-    SnapshotPolicy,
+    SnapshotPolicy, StateMachine,
 };
 
 use crate::check::{Verdict, Violation};
 use crate::plan::Plan;
 use crate::store::StoreFailure;
+use crate::subject::Subject;
 use crate::trace::Mark;
 use crate::world::{Event, World};
 
@@ -54,12 +54,12 @@ pub(crate) struct Desk {
 }
 
 /// A state machine that has executed nothing, with the limits of the plan.
-pub(crate) fn blank(plan: &Plan) -> Applier<KeyValue> {
+pub(crate) fn blank(plan: &Plan, subject: &Subject) -> Applier<Box<dyn StateMachine>> {
     let policy = SnapshotPolicy {
         slots: plan.snapshots.slots,
         bytes: plan.snapshots.bytes,
     };
-    Applier::with_limits(KeyValue::default(), policy, session_limits(plan))
+    Applier::with_limits(subject.machine(), policy, session_limits(plan))
 }
 
 /// What the plan says about sessions.
@@ -219,7 +219,7 @@ impl World {
 
     /// Makes a snapshot that is on its disk the state of a node.
     fn restore(&mut self, node: usize, id: &SnapshotId) -> Verdict {
-        let mut applier = blank(&self.plan);
+        let mut applier = blank(&self.plan, &self.subject);
         match self.nodes[node].store.restore(id, &mut applier) {
             Ok(()) => {}
             Err(StoreFailure::Power) => return self.store_failed(node, StoreFailure::Power),

@@ -14,6 +14,7 @@ use crate::node::Names;
 use crate::plan::Plan;
 use crate::run::{Outcome, Watch, run};
 use crate::stats::Stats;
+use crate::subject::Subject;
 use crate::swarm;
 
 thread_local! {
@@ -23,8 +24,8 @@ thread_local! {
 
 /// Executes a plan, and makes a violation of a panic: an assertion that does not hold is one.
 #[must_use]
-pub fn guarded(plan: &Plan, watch: Watch) -> Outcome {
-    let mut outcome = caught(|| run(plan, watch)).unwrap_or_else(|violation| Outcome {
+pub fn guarded(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
+    let mut outcome = caught(|| run(subject, plan, watch)).unwrap_or_else(|violation| Outcome {
         hash: 0,
         stats: Stats {
             seeds: 1,
@@ -118,7 +119,11 @@ pub struct Report {
 
 /// Runs the seeds. `progress` is told every finished seed's counters, in the order in which they
 /// finish, and all seeds below the given one are done; it returns whether to go on.
-pub fn sweep(what: Sweep, mut progress: impl FnMut(&Stats, u64) -> bool) -> Report {
+pub fn sweep(
+    subject: &Subject,
+    what: Sweep,
+    mut progress: impl FnMut(&Stats, u64) -> bool,
+) -> Report {
     let next = AtomicU64::new(what.from);
     let stop = AtomicBool::new(false);
     let (sender, receiver) = mpsc::channel();
@@ -133,7 +138,7 @@ pub fn sweep(what: Sweep, mut progress: impl FnMut(&Stats, u64) -> bool) -> Repo
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= what.to || sender.send((seed, one(seed, what))).is_err() {
+                    if seed >= what.to || sender.send((seed, one(subject, seed, what))).is_err() {
                         break;
                     }
                 }
@@ -158,18 +163,18 @@ pub fn sweep(what: Sweep, mut progress: impl FnMut(&Stats, u64) -> bool) -> Repo
     report
 }
 
-fn one(seed: u64, what: Sweep) -> (Stats, Option<Failure>) {
+fn one(subject: &Subject, seed: u64, what: Sweep) -> (Stats, Option<Failure>) {
     let plan = swarm::plan(seed);
     let watch = || Watch {
         check_every: what.check_every,
         sink: None,
     };
-    let outcome = guarded(&plan, watch());
+    let outcome = guarded(subject, &plan, watch());
     let failure = outcome.violation.as_ref().map(|violation| Failure {
         seed,
         violation: violation.clone(),
         explained: outcome.explained.clone(),
-        repeats: guarded(&plan, watch()) == outcome,
+        repeats: guarded(subject, &plan, watch()) == outcome,
     });
     (outcome.stats, failure)
 }

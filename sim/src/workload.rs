@@ -1,24 +1,24 @@
 //! Clients: what they ask for, whom they ask, and what became of it.
 //! Knows nothing about consensus; an operation ends as done, unknown, or never taken.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
-use chil_core::kv::{Check, Cond, KvAnswer, KvCommand, KvQuery, Txn, Versioned, Write};
 use chil_core::{NodeId, Slot};
 
-use crate::dice::{Concern, Dice};
+use crate::dice::{Concern, Dice, Draw};
 use crate::plan::Plan;
+use crate::subject::{Request, Subject, Workload};
 
 /// Reads that go to any node, of a million.
 const WANDERING_READS_PPM: u32 = 250_000;
 
 /// All clients of a run and all their operations.
-#[derive(Debug)]
 pub(crate) struct Clients {
     plan: crate::plan::WorkloadPlan,
     nodes: usize,
     dice: Dice,
+    /// What requests are drawn by, and from.
+    requests: Box<dyn Workload>,
+    request_dice: Dice,
     /// For each client, whom it asks first.
     leader: Vec<usize>,
     in_flight: Vec<usize>,
@@ -30,22 +30,16 @@ pub(crate) struct Clients {
     /// How many operations may begin; raised for the healing phase.
     budget: u64,
     closed: bool,
-    /// Whether what was drawn last is unlike anything else.
-    unique: bool,
-    /// What was read last, by key.
-    known: BTreeMap<Bytes, Versioned>,
-    payload_bytes_max: u64,
 }
 
 /// One thing that a client wants.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
     pub(crate) client: usize,
-    /// What a read asks.
-    pub(crate) query: KvQuery,
+    /// What the state machine is asked for.
+    pub(crate) request: Request,
+    /// How it is asked for.
     pub(crate) what: What,
-    /// Whether nobody else ever asks for the same.
-    pub(crate) is_unique: bool,
     pub(crate) began: u64,
     /// Where it is being tried.
     pub(crate) node: usize,
@@ -60,14 +54,19 @@ impl Operation {
     pub(crate) const fn is_read(&self) -> bool {
         matches!(self.what, What::Read(_))
     }
+
+    /// What the state machine gets to see.
+    pub(crate) fn payload(&self) -> Bytes {
+        self.request.bytes().clone()
+    }
 }
 
 /// What is asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum What {
-    /// To execute this command.
-    Write(Bytes),
-    /// The value of the key.
+    /// To execute a command.
+    Write,
+    /// To answer a query.
     Read(How),
 }
 
@@ -103,8 +102,8 @@ pub(crate) enum State {
 }
 
 impl Clients {
-    pub(crate) fn new(plan: &Plan) -> Self {
-        let mut dice = Dice::new(plan.seed, Concern::Workload);
+    pub(crate) fn new(plan: &Plan, subject: &Subject) -> Self {
+        let mut dice = Dice::new(plan.seed, Concern::Clients);
         let count = plan.workload.clients;
         Self {
             leader: (0..count).map(|_| dice.index(plan.nodes())).collect(),
@@ -114,9 +113,8 @@ impl Clients {
             operations: Vec::new(),
             budget: plan.workload.operations_max,
             closed: false,
-            unique: false,
-            known: BTreeMap::new(),
-            payload_bytes_max: plan.cluster.value_bytes_max,
+            requests: subject.workload(plan),
+            request_dice: Dice::new(plan.seed, Concern::Workload),
             nodes: plan.nodes(),
             plan: plan.workload.clone(),
             dice,
@@ -137,13 +135,16 @@ impl Clients {
         self.budget -= 1;
         self.in_flight[client] += 1;
         let number = self.operations.len();
-        let key = self.key();
-        let query = self.query(&key);
-        let what = self.draw(client, number, &key);
+        let mut draw = Draw::new(&mut self.request_dice, client, number as u64);
+        let request = self.requests.request(&mut draw);
+        let what = match &request {
+            Request::Command(_) => What::Write,
+            Request::Query(_) => What::Read(self.how(client)),
+        };
         // Some readers ask whoever they like: a node that only believes that it leads must not
         // answer them. Whoever need not be the leader is asked by all.
-        let wanders = match &what {
-            What::Write(_) => false,
+        let wanders = match what {
+            What::Write => false,
             What::Read(How::Leader | How::Lease) => self.dice.chance(WANDERING_READS_PPM),
             What::Read(How::Follower | How::Stale { .. }) => true,
         };
@@ -154,8 +155,7 @@ impl Clients {
         };
         self.operations.push(Operation {
             client,
-            query,
-            is_unique: self.unique,
+            request,
             what,
             began: now,
             node,
@@ -166,19 +166,17 @@ impl Clients {
         Some(number)
     }
 
-    /// Begins a write at this node beyond what the first client does of itself, and returns which.
-    pub(crate) fn place(&mut self, node: usize, now: u64) -> usize {
+    /// Begins this write at this node beyond what the first client does of itself, and returns
+    /// which operation it is.
+    pub(crate) fn place(&mut self, node: usize, now: u64, command: Bytes) -> usize {
         let number = self.operations.len();
-        let (key, value) = (Bytes::from_static(b"probe"), number.to_le_bytes().to_vec());
-        let command = KvCommand::put(key.clone(), Bytes::from(value));
         if let Some(in_flight) = self.in_flight.first_mut() {
             *in_flight += 1;
         }
         self.operations.push(Operation {
             client: 0,
-            query: KvQuery::Get { key },
-            what: What::Write(command.encode()),
-            is_unique: true,
+            request: Request::Command(command),
+            what: What::Write,
             began: now,
             node,
             hops: 0,
@@ -199,97 +197,9 @@ impl Clients {
         wakes
     }
 
-    fn draw(&mut self, client: usize, number: usize, key: &Bytes) -> What {
-        self.unique = false;
-        if self.dice.chance(self.plan.read_ppm) {
-            return What::Read(self.how(client));
-        }
-        let mut value = (number as u64).to_le_bytes().to_vec();
-        if self.dice.chance(self.plan.conditional_ppm) {
-            let command = self.conditional(key.clone(), Bytes::from(value.clone()));
-            let payload = command.encode();
-            if payload.len() as u64 <= self.payload_bytes_max {
-                self.unique = !matches!(command, KvCommand::Delete { .. });
-                return What::Write(payload);
-            }
-        }
-        let key = key.clone();
-        if self.dice.chance(self.plan.delete_ppm) {
-            return What::Write(KvCommand::delete(key).encode());
-        }
-        self.unique = true;
-        // Every value is written once, so that a read names the write that it saw.
-        let more = self.dice.below(self.plan.value_bytes_max.max(1));
-        value.resize(8 + usize::try_from(more).unwrap_or(0), b'.');
-        What::Write(KvCommand::put(key, Bytes::from(value)).encode())
-    }
-
-    /// A write that depends on what is there; sometimes on exactly what somebody has read.
-    fn conditional(&mut self, key: Bytes, value: Bytes) -> KvCommand {
-        let cond = self.cond(&key);
-        match self.dice.below(6) {
-            0 => KvCommand::Delete { key, cond },
-            1 | 2 => {
-                let other = self.key();
-                let checks = vec![
-                    Check {
-                        cond: self.cond(&other),
-                        key: other.clone(),
-                    },
-                    Check {
-                        key: key.clone(),
-                        cond,
-                    },
-                ];
-                let put = Write::Put {
-                    key,
-                    value: value.clone(),
-                };
-                let then = vec![put.clone(), Write::Delete { key: other }, put];
-                let key = self.key();
-                let otherwise = vec![Write::Put { key, value }];
-                KvCommand::Txn(Txn {
-                    checks,
-                    then,
-                    otherwise,
-                })
-            }
-            _ => KvCommand::Put { key, value, cond },
-        }
-    }
-
-    fn cond(&mut self, key: &Bytes) -> Cond {
-        let known = self.known.get(key).cloned();
-        match (self.dice.below(6), known) {
-            (0, _) => Cond::Absent,
-            (1, _) | (_, None) => Cond::Exists,
-            (2, Some(found)) => Cond::CreatedEq(found.created),
-            (3, Some(found)) if found.value.len() == 8 => Cond::ValueEq(found.value),
-            (_, Some(found)) => Cond::VersionEq(found.version),
-        }
-    }
-
-    /// What a read asks: mostly one key.
-    fn query(&mut self, key: &Bytes) -> KvQuery {
-        if self.dice.below(8) != 0 {
-            return KvQuery::Get { key: key.clone() };
-        }
-        KvQuery::Scan {
-            prefix: Bytes::from_static(b"k"),
-            after: self.dice.coin().then(|| key.clone()),
-            limit: self.dice.range(1, self.plan.keys + 1),
-        }
-    }
-
-    fn key(&mut self) -> Bytes {
-        Bytes::from(format!("k{}", self.dice.below(self.plan.keys)))
-    }
-
-    /// Clients know what was read last.
-    pub(crate) fn learns(&mut self, query: &KvQuery, answer: &KvAnswer) {
-        if let (KvQuery::Get { key }, KvAnswer::Value(Some(found))) = (query, answer) {
-            self.known.insert(key.clone(), found.clone());
-        }
+    /// Clients know what they have read.
+    pub(crate) fn learns(&mut self, query: &Bytes, answer: &Bytes) {
+        self.requests.learns(query, answer);
     }
 
     fn how(&mut self, client: usize) -> How {

@@ -10,6 +10,7 @@ use chil_core::retry::Answer;
 use chil_core::{DiskId, Input, Lane, NodeId, Record, Recovered, Refusal, Replica, Time};
 use chil_proto::Frame;
 
+use crate::check::model::Model;
 use crate::check::{Judge, Verdict, Violation, everywhere, no_churn};
 use crate::dice::{Concern, Dice};
 use crate::network::Network;
@@ -19,12 +20,15 @@ use crate::reads::Made;
 use crate::sessions::{Attempt, Caller, callers};
 use crate::stats::Stats;
 use crate::store::{Start, StoreFailure};
+use crate::subject::Subject;
 use crate::trace::{Mark, Sink, Trace};
 use crate::workload::Clients;
 
 /// A cluster, its clients and its network, at one simulated instant.
 pub(crate) struct World {
     pub(crate) plan: Plan,
+    /// What is replicated.
+    pub(crate) subject: Subject,
     /// Simulated time in nanoseconds.
     pub(crate) now: u64,
     pub(crate) nodes: Vec<Node>,
@@ -135,6 +139,7 @@ impl World {
     /// The world at its beginning: every node is about to start for the first time.
     pub(crate) fn new(
         plan: &Plan,
+        subject: &Subject,
         check_every: u64,
         sink: Option<Sink>,
     ) -> Result<Self, Violation> {
@@ -142,17 +147,19 @@ impl World {
         let metas = node::metas(plan, &mut node_dice);
         let mut nodes = Vec::new();
         for (index, meta) in metas.iter().enumerate() {
-            nodes.push(Node::new(plan, index, meta).map_err(|f| store_violation(index, f))?);
+            nodes.push(
+                Node::new(plan, subject, index, meta).map_err(|f| store_violation(index, f))?,
+            );
         }
         let ids: Vec<NodeId> = nodes.iter().map(|node| node.id).collect();
         let mut world = Self {
             network: Network::new(plan.seed, &plan.network, plan.nodes()),
-            clients: Clients::new(plan),
+            clients: Clients::new(plan, subject),
             judge: Judge::new(
                 ids.clone(),
                 &plan.cluster.weights,
                 &metas,
-                plan.cluster.sessions_max,
+                Model::new(plan.cluster.sessions_max, subject.oracle()),
             ),
             trace: Trace::new(sink),
             stats: Stats::default(),
@@ -170,6 +177,7 @@ impl World {
             check_every: check_every.max(1),
             now: 0,
             plan: plan.clone(),
+            subject: subject.clone(),
             disks: metas.iter().map(|meta| meta.disk).collect(),
             nodes,
             ids,

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use chil_sim::run::Watch;
+use chil_sim::subject::Subject;
 use chil_sim::sweep::guarded;
 use chil_sim::{plan::Plan, swarm};
 
@@ -16,7 +17,7 @@ fn two_hundred_short_seeds_hold_everything() {
             check_every: 1,
             sink: None,
         };
-        let outcome = guarded(&swarm::short(seed), watch);
+        let outcome = guarded(&Subject::key_value(), &swarm::short(seed), watch);
         assert_eq!(
             outcome.violation, None,
             "seed {seed}: {:?}",
@@ -31,23 +32,30 @@ fn two_hundred_short_seeds_hold_everything() {
 fn a_plan_gives_the_same_run_twice_whoever_watches() {
     for seed in 300..310 {
         let plan = swarm::short(seed);
-        let plain = guarded(&plan, Watch::default());
+        let plain = guarded(&Subject::key_value(), &plan, Watch::default());
         let lines = Rc::new(RefCell::new(0));
         let seen = Rc::clone(&lines);
         let watched = Watch {
             check_every: 1,
             sink: Some(Box::new(move |_| *seen.borrow_mut() += 1)),
         };
-        assert_eq!(guarded(&plan, watched), plain, "seed {seed}");
+        assert_eq!(
+            guarded(&Subject::key_value(), &plan, watched),
+            plain,
+            "seed {seed}"
+        );
         assert!(*lines.borrow() > 100, "a timeline has lines");
         let text = serde_json::to_string(&plan).unwrap();
         let again: Plan = serde_json::from_str(&text).unwrap();
-        assert_eq!(guarded(&again, Watch::default()).hash, plain.hash);
+        assert_eq!(
+            guarded(&Subject::key_value(), &again, Watch::default()).hash,
+            plain.hash
+        );
     }
 }
 
 #[test]
 fn different_seeds_give_different_runs() {
-    let hash = |seed| guarded(&swarm::short(seed), Watch::default()).hash;
+    let hash = |seed| guarded(&Subject::key_value(), &swarm::short(seed), Watch::default()).hash;
     assert_ne!(hash(1), hash(2));
 }

@@ -2,10 +2,11 @@
 //! Knows nothing about nodes but who leads.
 
 use bytes::Bytes;
-use chil_core::kv::{KvAnswer, KvQuery};
 use chil_core::{Ballot, Slot};
 
-use super::{Judge, Verdict, acked_stays, decided_is_chosen, on};
+use crate::subject::Oracle;
+
+use super::{Judge, Verdict, acked_stays, decided_is_chosen, exactly_once, on, unknown_is_honest};
 
 impl Judge {
     /// How many sessions were opened, and how many requests came again in vain.
@@ -13,14 +14,14 @@ impl Judge {
         (self.model.opened, self.model.repeated)
     }
 
-    /// A client with a session wants this executed; nobody else ever sends the same.
-    pub(crate) fn wants_once(&mut self, payload: &Bytes) {
-        self.once.wants(payload);
+    /// A client wants this executed, once, as its operation of this number.
+    pub(crate) fn wants(&mut self, operation: u64, payload: &Bytes) {
+        self.wishes.want(operation, payload);
     }
 
     /// A client is told that its request was executed in `slot`.
     pub(crate) fn told(&self, payload: &Bytes, slot: Slot, reply: &Bytes) -> Result<(), String> {
-        self.once.check_told(&self.model, payload, slot, reply)
+        exactly_once::check_told(&self.model, payload, slot, reply)
     }
 
     /// A client knows that something took effect in `slot`.
@@ -30,9 +31,10 @@ impl Judge {
         on("decided_is_chosen", node, found)
     }
 
-    /// A client is told that this was not executed and never will be.
-    pub(crate) fn denies(&mut self, node: usize, payload: &Bytes) -> Verdict {
-        on("unknown_is_honest", node, self.denied.deny(payload))
+    /// A client is told that its operation was not executed and never will be.
+    pub(crate) fn denies(&mut self, node: usize, operation: u64, payload: &Bytes) -> Verdict {
+        let found = unknown_is_honest::deny(&mut self.wishes, operation, payload);
+        on("unknown_is_honest", node, found)
     }
 
     /// A query that had to see `floor` is answered from a state that executed `applied`.
@@ -41,11 +43,16 @@ impl Judge {
         node: usize,
         floor: Slot,
         applied: Slot,
-        query: &KvQuery,
-        answer: &KvAnswer,
+        query: &Bytes,
+        answer: &Bytes,
     ) -> Verdict {
         let found = self.reads.check(&self.model, floor, applied, query, answer);
         on("read_is_fresh", node, found)
+    }
+
+    /// Judges the answers that could not be judged when they were given.
+    pub(crate) fn answered_in_order(&mut self, oracle: &mut dyn Oracle) -> Result<(), String> {
+        self.reads.check_later(&self.model, oracle)
     }
 
     /// A node leads no more.

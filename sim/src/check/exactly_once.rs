@@ -5,62 +5,45 @@
 //! Ongaro, "Consensus: Bridging Theory and Practice" (2014), section 6.3, "Implementing
 //! linearizable semantics": filtering out duplicate requests.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use chil_core::{Outcome, Slot};
 
 use super::model::Model;
+use super::wishes::Wish;
 
-/// Commands that must not be executed twice, by their payload, and where they were.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Once {
-    effects: BTreeMap<Bytes, Option<Slot>>,
+/// A command has taken effect in a slot of the chosen sequence.
+pub(crate) fn executes(slot: Slot, wish: &Wish) -> Result<(), String> {
+    if wish.effects.len() <= wish.wanted() {
+        return Ok(());
+    }
+    let slots: Vec<String> = wish.effects.iter().map(Slot::to_string).collect();
+    Err(format!(
+        "a command that was asked for {} times takes effect in the slots {}: once too often, in \
+         slot {slot}",
+        wish.wanted(),
+        slots.join(", ")
+    ))
 }
 
-impl Once {
-    /// A client with a session wants a command executed that nobody else ever sends.
-    pub(crate) fn wants(&mut self, payload: &Bytes) {
-        self.effects.entry(payload.clone()).or_default();
+/// A client is told that its command was executed in `slot`, with this reply.
+pub(crate) fn check_told(
+    model: &Model,
+    payload: &Bytes,
+    slot: Slot,
+    reply: &Bytes,
+) -> Result<(), String> {
+    let executed = model.executed(slot);
+    if executed != Some(payload) {
+        return Err(format!(
+            "tells a client that its request took effect in slot {slot}, which executed {}",
+            executed.map_or("nothing", |_| "something else")
+        ));
     }
-
-    /// A payload is executed in a slot of the chosen sequence.
-    pub(crate) fn executes(&mut self, slot: Slot, payload: &Bytes) -> Result<(), String> {
-        let Some(effect) = self.effects.get_mut(payload) else {
-            return Ok(());
-        };
-        match effect {
-            Some(first) => Err(format!(
-                "one request of a session takes effect in slot {first} and again in slot {slot}"
-            )),
-            None => {
-                *effect = Some(slot);
-                Ok(())
-            }
-        }
-    }
-
-    /// A client is told that its command was executed in `slot`, with this reply.
-    pub(crate) fn check_told(
-        &self,
-        model: &Model,
-        payload: &Bytes,
-        slot: Slot,
-        reply: &Bytes,
-    ) -> Result<(), String> {
-        let effect = self.effects.get(payload).copied().flatten();
-        if effect != Some(slot) {
-            return Err(format!(
-                "tells a client that its request took effect in slot {slot}, but it did in {}",
-                effect.map_or_else(|| "none".to_owned(), |slot| slot.to_string())
-            ));
-        }
-        match model.outcome(slot) {
-            Some(Outcome::Executed { reply: right, .. }) if right == reply => Ok(()),
-            outcome => Err(format!(
-                "answers the request of slot {slot} with {reply:?} instead of {outcome:?}"
-            )),
-        }
+    match model.outcome(slot) {
+        Some(Outcome::Executed { reply: right, .. }) if right == reply => Ok(()),
+        outcome => Err(format!(
+            "answers the request of slot {slot} with {reply:?} instead of {outcome:?}"
+        )),
     }
 }
 
@@ -77,12 +60,14 @@ pub(crate) fn check(model: &Model, slot: Slot, outcome: &Outcome) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::super::testing::entries;
+    use super::super::wishes::Wishes;
     use super::*;
     use crate::check::testing::ballot;
+    use crate::subject::Subject;
 
     #[test]
     fn a_second_effect_and_another_reply_are_found() {
-        let mut model = Model::new(8);
+        let mut model = Model::new(8, Subject::key_value().oracle());
         let log = entries(&[ballot(1, 0), ballot(1, 0)]);
         for entry in &log {
             model.take(entry);
@@ -97,13 +82,19 @@ mod tests {
         let Outcome::Executed { reply, .. } = right else {
             panic!("a command is executed");
         };
-        let mut once = Once::default();
-        once.wants(&payload);
-        assert!(once.check_told(&model, &payload, slot, &reply).is_err());
-        assert_eq!(once.executes(slot, &payload), Ok(()));
-        assert_eq!(once.check_told(&model, &payload, slot, &reply), Ok(()));
+        assert_eq!(check_told(&model, &payload, slot, &reply), Ok(()));
         let wrong = Bytes::from_static(b"wrong");
-        assert!(once.check_told(&model, &payload, slot, &wrong).is_err());
-        assert!(once.executes(Slot::new(2), &payload).is_err());
+        assert!(check_told(&model, &payload, slot, &wrong).is_err());
+        assert!(check_told(&model, &payload, Slot::new(3), &reply).is_err());
+
+        let mut wishes = Wishes::default();
+        wishes.want(1, &payload);
+        wishes.want(1, &payload);
+        assert_eq!(executes(slot, wishes.executes(slot, &payload)), Ok(()));
+        let again = Slot::new(2);
+        assert!(executes(again, wishes.executes(again, &payload)).is_err());
+        wishes.want(2, &payload);
+        let third = Slot::new(3);
+        assert!(executes(third, wishes.executes(third, &payload)).is_err());
     }
 }

@@ -68,20 +68,20 @@ pub(crate) mod testing;
 pub(crate) mod transfer_is_fresh;
 pub(crate) mod unknown_is_honest;
 pub(crate) mod voters_advance;
+pub(crate) mod wishes;
 
 use chil_core::{
     Ballot, Entry, Envelope, LogChange, Message, Meta, NodeId, Outcome, Record, Role, Slot,
     SnapshotMark, Status,
 };
 
-use exactly_once::Once;
 use ghost::Ghost;
 use lease_is_exclusive::Leases;
 use model::Model;
 use read_is_fresh::Reads;
 use snapshot_is_chosen::Snapshots;
 use state_determinism::Digests;
-use unknown_is_honest::Denied;
+use wishes::Wishes;
 
 /// A property that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +125,6 @@ pub(crate) fn everywhere<T>(check: &'static str, found: Result<T, String>) -> Re
 }
 
 /// All checks with the ghost state that they share.
-#[derive(Clone, Debug)]
 pub struct Judge {
     /// What is voted, promised, chosen.
     pub ghost: Ghost,
@@ -135,15 +134,14 @@ pub struct Judge {
     snapshots: Snapshots,
     leases: Leases,
     model: Model,
-    once: Once,
-    denied: Denied,
+    wishes: Wishes,
     ids: Vec<NodeId>,
 }
 
 impl Judge {
     /// A judge for a cluster of these nodes, whose directories were just formatted.
     #[must_use]
-    pub fn new(ids: Vec<NodeId>, weights: &[u32], metas: &[Meta], sessions_max: u64) -> Self {
+    pub(crate) fn new(ids: Vec<NodeId>, weights: &[u32], metas: &[Meta], model: Model) -> Self {
         let mut ghost = Ghost::new(weights);
         for (state, meta) in ghost.nodes.iter_mut().zip(metas) {
             let bottom = Ballot::bottom(meta.membership.epoch);
@@ -156,9 +154,8 @@ impl Judge {
             digests: Digests::default(),
             snapshots: Snapshots::default(),
             leases: Leases::new(metas.len()),
-            model: Model::new(sessions_max),
-            once: Once::default(),
-            denied: Denied::default(),
+            model,
+            wishes: Wishes::default(),
             ids,
         }
     }
@@ -400,10 +397,13 @@ impl Judge {
         let Some(payload) = self.model.executed(slot) else {
             return Ok(());
         };
-        let found = self.once.executes(slot, payload);
-        on("exactly_once", node, found)?;
-        let found = self.denied.executes(slot, payload);
-        on("unknown_is_honest", node, found)
+        let wish = self.wishes.executes(slot, payload);
+        on("exactly_once", node, exactly_once::executes(slot, wish))?;
+        on(
+            "unknown_is_honest",
+            node,
+            unknown_is_honest::executes(slot, wish),
+        )
     }
 
     /// A node has executed a slot with this outcome, and its state has this digest.

@@ -3,40 +3,32 @@
 //!
 //! PROTOCOL.md, "Clients": refused, committed and unknown are kept apart.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
 use chil_core::Slot;
 
-/// What was denied to clients, and what was executed.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Denied {
-    denied: BTreeSet<Bytes>,
-    executed: BTreeMap<Bytes, Slot>,
+use super::wishes::{Wish, Wishes};
+
+/// A client is told that its operation, which wanted this command, has had and will have no
+/// effect.
+pub(crate) fn deny(wishes: &mut Wishes, operation: u64, payload: &Bytes) -> Result<(), String> {
+    let wish = wishes.deny(operation, payload);
+    if wish.effects.len() <= wish.allowed() {
+        return Ok(());
+    }
+    let slots = &wish.effects;
+    Err(format!(
+        "tells a client that its command was not executed, but it was, in {slots:?}"
+    ))
 }
 
-impl Denied {
-    /// A client is told that this command has had and will have no effect. Nobody else sends it.
-    pub(crate) fn deny(&mut self, payload: &Bytes) -> Result<(), String> {
-        if let Some(slot) = self.executed.get(payload) {
-            return Err(format!(
-                "tells a client that its command was not executed, but it was, in slot {slot}"
-            ));
-        }
-        self.denied.insert(payload.clone());
-        Ok(())
+/// A command has taken effect in a slot of the chosen sequence.
+pub(crate) fn executes(slot: Slot, wish: &Wish) -> Result<(), String> {
+    if wish.effects.len() > wish.allowed() && wish.effects.len() <= wish.wanted() {
+        return Err(format!(
+            "slot {slot} executes a command whose client was told that it never will be"
+        ));
     }
-
-    /// A command is executed in a slot of the chosen sequence.
-    pub(crate) fn executes(&mut self, slot: Slot, payload: &Bytes) -> Result<(), String> {
-        if self.denied.contains(payload) {
-            return Err(format!(
-                "slot {slot} executes a command whose client was told that it never will be"
-            ));
-        }
-        self.executed.insert(payload.clone(), slot);
-        Ok(())
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -44,12 +36,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_denied_command_that_is_executed_before_or_after_is_found() {
-        let mut denied = Denied::default();
-        let (early, late) = (Bytes::from_static(b"early"), Bytes::from_static(b"late"));
-        assert_eq!(denied.executes(Slot::new(1), &early), Ok(()));
-        assert!(denied.deny(&early).is_err());
-        assert_eq!(denied.deny(&late), Ok(()));
-        assert!(denied.executes(Slot::new(2), &late).is_err());
+    fn a_denied_command_that_takes_effect_is_found_in_both_orders() {
+        let (first, second) = (Bytes::from_static(b"1"), Bytes::from_static(b"2"));
+        let mut wishes = Wishes::default();
+        wishes.want(1, &first);
+        wishes.want(2, &second);
+        assert_eq!(deny(&mut wishes, 1, &first), Ok(()));
+        assert!(executes(Slot::new(1), wishes.executes(Slot::new(1), &first)).is_err());
+        assert_eq!(
+            executes(Slot::new(2), wishes.executes(Slot::new(2), &second)),
+            Ok(())
+        );
+        assert!(deny(&mut wishes, 2, &second).is_err());
+    }
+
+    #[test]
+    fn of_two_equal_commands_one_may_be_denied() {
+        let same = Bytes::from_static(b"same");
+        let mut wishes = Wishes::default();
+        wishes.want(1, &same);
+        wishes.want(2, &same);
+        assert_eq!(deny(&mut wishes, 1, &same), Ok(()));
+        let slot = Slot::new(1);
+        assert_eq!(executes(slot, wishes.executes(slot, &same)), Ok(()));
+        let slot = Slot::new(2);
+        assert!(executes(slot, wishes.executes(slot, &same)).is_err());
     }
 }

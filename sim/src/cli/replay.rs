@@ -12,6 +12,7 @@ use super::{ReplayArgs, VIOLATED};
 use crate::node::Names;
 use crate::plan::Plan;
 use crate::run::Watch;
+use crate::subject::Subject;
 use crate::swarm;
 use crate::sweep::guarded;
 
@@ -38,7 +39,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         sink: Some(Box::new(sink)),
         ..Watch::default()
     };
-    let outcome = guarded(&plan, watch);
+    let outcome = guarded(&Subject::key_value(), &plan, watch);
     let stats = &outcome.stats;
     let mut out = out.borrow_mut();
     let verdict = match &outcome.violation {

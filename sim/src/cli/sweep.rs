@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{Format, SweepArgs, VIOLATED, say};
 use crate::plan::FaultKind;
 use crate::stats::Stats;
+use crate::subject::Subject;
 use crate::sweep::{Failure, Report, Sweep, sweep};
 
 /// Where a long sweep stands. Everything below `next` is done and counted.
@@ -53,7 +54,7 @@ pub(super) fn run(args: &SweepArgs) -> anyhow::Result<ExitCode> {
             to: to.min(saved.next.saturating_add(piece)),
             ..what
         };
-        let done = sweep(part, |_, _| {
+        let done = sweep(&Subject::key_value(), part, |_, _| {
             bar.inc(1);
             true
         });

@@ -1,7 +1,9 @@
 //! One seed of a scenario: strikes a cluster at work, and measures how it recovers.
 //! Knows nothing about what is fast enough.
 
+use bytes::Bytes;
 use chil_core::Role;
+use chil_core::kv::KvCommand;
 
 use super::Scenario;
 use super::layout::{AWAY_ROUNDS, Layout, Span};
@@ -11,6 +13,7 @@ use crate::plan::{
     ClockPlan, ClusterPlan, DiskPlan, NetworkPlan, Plan, SnapshotPlan, WorkloadPlan,
 };
 use crate::run::Watch;
+use crate::subject::Subject;
 use crate::workload::State;
 use crate::world::{Event, World};
 
@@ -58,7 +61,7 @@ pub fn measure(
 ) -> Result<Option<Measured>, Violation> {
     let mut dice = Dice::new(seed, Concern::Plan);
     let plan = plan(seed, weights, &mut dice);
-    let mut world = World::new(&plan, watch.check_every, watch.sink)?;
+    let mut world = World::new(&plan, &Subject::key_value(), watch.check_every, watch.sink)?;
     let measured = world.strike(scenario, &mut dice);
     if let Err(violation) = &measured {
         let (now, what) = (world.now, violation.to_string());
@@ -229,8 +232,9 @@ impl World {
             // Before the recovery one at a time: it is asked again when it has failed.
             let waits = !recovered && probes.open.iter().any(|(_, at)| *at == node);
             if !waits && self.leads(node) && layout.may_decide(node) {
-                let operation = self.clients.place(node, self.now);
+                let operation = self.clients.place(node, self.now, probe(probes.sent));
                 self.schedule(self.now, Event::Request { operation });
+                probes.sent += 1;
                 probes.open.push((operation, node));
             }
         }
@@ -256,4 +260,11 @@ impl World {
 #[derive(Debug, Default)]
 struct Probes {
     open: Vec<(usize, usize)>,
+    sent: u64,
+}
+
+/// A command unlike all others.
+fn probe(number: u64) -> Bytes {
+    let value = Bytes::from(number.to_le_bytes().to_vec());
+    KvCommand::put(Bytes::from_static(b"probe"), value).encode()
 }

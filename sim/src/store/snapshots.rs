@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use chil::storage::{Snapshots, StorageError};
-use chil_core::kv::KeyValue;
+use chil_core::StateMachine;
 use chil_core::{Applier, FrozenSnapshot, SnapshotId};
 
 use super::{Files, NodeStore, StoreFailure};
@@ -87,7 +87,7 @@ impl NodeStore {
     pub(crate) fn restore(
         &mut self,
         id: &SnapshotId,
-        applier: &mut Applier<KeyValue>,
+        applier: &mut Applier<Box<dyn StateMachine>>,
     ) -> Result<(), StoreFailure> {
         if let Some(files) = &mut self.files {
             files.on_snapshots(|snapshots| snapshots.restore(id, applier))?;

@@ -1,0 +1,140 @@
+//! Requests for the built-in key-value machine: reads, scans, writes, conditions, transactions.
+//! Knows nothing about who asks whom, or how.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use chil_core::kv::{Check, Cond, KvAnswer, KvCommand, KvQuery, Txn, Versioned, Write};
+
+use super::{Draw, Request, Workload};
+use crate::plan::{Plan, WorkloadPlan};
+
+/// Clients of the key-value machine.
+#[derive(Debug)]
+pub(super) struct KvWorkload {
+    plan: WorkloadPlan,
+    payload_bytes_max: u64,
+    /// What was read last, by key.
+    known: BTreeMap<Bytes, Versioned>,
+}
+
+impl Workload for KvWorkload {
+    fn request(&mut self, draw: &mut Draw<'_>) -> Request {
+        let key = self.key(draw);
+        if draw.chance_ppm(self.plan.read_ppm) {
+            return Request::Query(self.query(draw, key).encode());
+        }
+        Request::Command(self.write(draw, key))
+    }
+
+    fn learns(&mut self, query: &Bytes, answer: &Bytes) {
+        if let (Ok(KvQuery::Get { key }), Ok(KvAnswer::Value(Some(found)))) =
+            (KvQuery::decode(query), KvAnswer::decode(answer))
+        {
+            self.known.insert(key, found);
+        }
+    }
+}
+
+impl KvWorkload {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            plan: plan.workload.clone(),
+            payload_bytes_max: plan.cluster.value_bytes_max,
+            known: BTreeMap::new(),
+        }
+    }
+
+    fn write(&self, draw: &mut Draw<'_>, key: Bytes) -> Bytes {
+        let mut value = draw.number().to_le_bytes().to_vec();
+        if draw.chance_ppm(self.plan.conditional_ppm) {
+            let command = self.conditional(draw, key.clone(), Bytes::from(value.clone()));
+            let payload = command.encode();
+            if payload.len() as u64 <= self.payload_bytes_max {
+                return payload;
+            }
+        }
+        if draw.chance_ppm(self.plan.delete_ppm) {
+            return KvCommand::delete(key).encode();
+        }
+        // Every value is written once, so that a read names the write that it saw.
+        let more = draw.below(self.plan.value_bytes_max.max(1));
+        value.resize(8 + usize::try_from(more).unwrap_or(0), b'.');
+        KvCommand::put(key, Bytes::from(value)).encode()
+    }
+
+    /// A write that depends on what is there; sometimes on exactly what somebody has read.
+    fn conditional(&self, draw: &mut Draw<'_>, key: Bytes, value: Bytes) -> KvCommand {
+        let cond = self.cond(draw, &key);
+        match draw.below(6) {
+            0 => KvCommand::Delete { key, cond },
+            1 | 2 => {
+                let other = self.key(draw);
+                let checks = vec![
+                    Check {
+                        cond: self.cond(draw, &other),
+                        key: other.clone(),
+                    },
+                    Check {
+                        key: key.clone(),
+                        cond,
+                    },
+                ];
+                let put = Write::Put {
+                    key,
+                    value: value.clone(),
+                };
+                let then = vec![put.clone(), Write::Delete { key: other }, put];
+                let key = self.key(draw);
+                let otherwise = vec![Write::Put { key, value }];
+                KvCommand::Txn(Txn {
+                    checks,
+                    then,
+                    otherwise,
+                })
+            }
+            _ => KvCommand::Put { key, value, cond },
+        }
+    }
+
+    fn cond(&self, draw: &mut Draw<'_>, key: &Bytes) -> Cond {
+        let known = self.known.get(key).cloned();
+        match (draw.below(6), known) {
+            (0, _) => Cond::Absent,
+            (1, _) | (_, None) => Cond::Exists,
+            (2, Some(found)) => Cond::CreatedEq(found.created),
+            (3, Some(found)) if found.value.len() == 8 => Cond::ValueEq(found.value),
+            (_, Some(found)) => Cond::VersionEq(found.version),
+        }
+    }
+
+    /// What a read asks: mostly one key.
+    fn query(&self, draw: &mut Draw<'_>, key: Bytes) -> KvQuery {
+        if draw.below(8) != 0 {
+            return KvQuery::Get { key };
+        }
+        KvQuery::Scan {
+            prefix: Bytes::from_static(b"k"),
+            after: draw.coin().then_some(key),
+            limit: draw.range(1, self.plan.keys + 1),
+        }
+    }
+
+    fn key(&self, draw: &mut Draw<'_>) -> Bytes {
+        Bytes::from(format!("k{}", draw.below(self.plan.keys)))
+    }
+}
+
+/// A request as people write it.
+pub(super) fn describe(request: &Request) -> String {
+    match request {
+        Request::Command(bytes) => KvCommand::decode(bytes).map_or_else(
+            |error| format!("malformed command: {error}"),
+            |c| format!("{c:?}"),
+        ),
+        Request::Query(bytes) => KvQuery::decode(bytes).map_or_else(
+            |error| format!("malformed query: {error}"),
+            |q| format!("{q:?}"),
+        ),
+    }
+}

@@ -1,0 +1,177 @@
+//! What a run is about: a state machine, how requests for it are drawn, and what they should yield.
+//! Knows nothing about consensus; the built-in key-value machine is one subject among others.
+
+mod kv;
+mod kv_oracle;
+mod plain;
+
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chil_core::{Slot, StateMachine};
+
+pub use crate::dice::Draw;
+use crate::plan::Plan;
+use plain::{Fallback, Sequential};
+
+/// What a client asks of the state machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// To be decided and executed: [`StateMachine::apply`].
+    Command(Bytes),
+    /// To be answered from the state: [`StateMachine::query`].
+    Query(Bytes),
+}
+
+impl Request {
+    /// What the state machine gets to see.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Command(bytes) | Self::Query(bytes) => bytes,
+        }
+    }
+}
+
+/// How the clients of one run think of requests.
+pub trait Workload {
+    /// The next request of a client.
+    fn request(&mut self, draw: &mut Draw<'_>) -> Request;
+
+    /// A query was answered; the next requests may depend on it.
+    fn learns(&mut self, query: &Bytes, answer: &Bytes) {
+        let _ = (query, answer);
+    }
+}
+
+impl<F: FnMut(&mut Draw<'_>) -> Request> Workload for F {
+    fn request(&mut self, draw: &mut Draw<'_>) -> Request {
+        self(draw)
+    }
+}
+
+/// The state machine once more, as simple as possible: what replies to commands and answers to
+/// queries ought to be when they are executed one after the other.
+///
+/// Its state is compared by what it hashes to.
+pub trait Model: Clone + Hash + Send + Sync + 'static {
+    /// The right reply to a command.
+    fn apply(&mut self, command: &Bytes) -> Bytes;
+
+    /// The right answer to a query.
+    fn query(&self, query: &Bytes) -> Bytes;
+}
+
+/// What the chosen commands mean: the judge's view of the state machine.
+pub(crate) trait Oracle {
+    /// Executes a command, in the order of slots, and returns the right reply.
+    fn apply(&mut self, slot: Slot, command: &Bytes) -> Bytes;
+
+    /// The right answer to a query in the state behind a slot, if that can be said at once; else
+    /// it is asked for at the end, by [`Oracle::answer`] of a fresh one, in the order of slots.
+    fn answer_behind(&self, slot: Slot, query: &Bytes) -> Option<Bytes>;
+
+    /// The right answer to a query now.
+    fn answer(&self, query: &Bytes) -> Bytes;
+}
+
+type Make<T> = Arc<dyn Fn() -> Box<T> + Send + Sync>;
+type MakeWorkload = Arc<dyn Fn(&Plan) -> Box<dyn Workload> + Send + Sync>;
+
+/// A state machine and all that runs need to know of it.
+#[derive(Clone)]
+pub struct Subject {
+    machine: Make<dyn StateMachine>,
+    workload: MakeWorkload,
+    oracle: Make<dyn Oracle>,
+    describe: Arc<dyn Fn(&Request) -> String + Send + Sync>,
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").finish_non_exhaustive()
+    }
+}
+
+impl Subject {
+    /// The built-in key-value machine.
+    #[must_use]
+    pub fn key_value() -> Self {
+        Self {
+            machine: Arc::new(|| Box::new(chil_core::kv::KeyValue::default())),
+            workload: Arc::new(|plan| Box::new(kv::KvWorkload::new(plan))),
+            oracle: Arc::new(|| Box::new(kv_oracle::KvOracle::default())),
+            describe: Arc::new(kv::describe),
+        }
+    }
+
+    /// Any state machine. Without a model, what it should do is what another instance of it does
+    /// that never crashes and never restores a snapshot.
+    #[must_use]
+    pub fn new<S: StateMachine, W: Workload + 'static>(
+        machine: impl Fn() -> S + Send + Sync + 'static,
+        workload: impl Fn() -> W + Send + Sync + 'static,
+    ) -> Self {
+        let machine: Make<dyn StateMachine> = Arc::new(move || Box::new(machine()));
+        let judged = Arc::clone(&machine);
+        Self {
+            machine,
+            workload: Arc::new(move |_| Box::new(workload())),
+            oracle: Arc::new(move || Box::new(Fallback(judged()))),
+            describe: Arc::new(describe_bytes),
+        }
+    }
+
+    /// The same, judged by a model.
+    #[must_use]
+    pub fn with_model(mut self, model: impl Model) -> Self {
+        self.oracle = Arc::new(move || Box::new(Sequential(model.clone())));
+        self
+    }
+
+    /// The same, with requests shown to people as this says.
+    #[must_use]
+    pub fn with_description(
+        mut self,
+        describe: impl Fn(&Request) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.describe = Arc::new(describe);
+        self
+    }
+
+    /// A machine that has executed nothing.
+    pub(crate) fn machine(&self) -> Box<dyn StateMachine> {
+        (self.machine)()
+    }
+
+    /// What the clients of a run of this plan think of.
+    pub(crate) fn workload(&self, plan: &Plan) -> Box<dyn Workload> {
+        (self.workload)(plan)
+    }
+
+    /// A judge that has seen no command.
+    pub(crate) fn oracle(&self) -> Box<dyn Oracle> {
+        (self.oracle)()
+    }
+
+    /// A request, for people.
+    #[must_use]
+    pub fn describe(&self, request: &Request) -> String {
+        (self.describe)(request)
+    }
+}
+
+/// Bytes as text if they are some, else in hexadecimal digits.
+fn describe_bytes(request: &Request) -> String {
+    let name = match request {
+        Request::Command(_) => "command",
+        Request::Query(_) => "query",
+    };
+    let bytes = request.bytes();
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => format!("{name} {text}"),
+        _ => format!("{name} {bytes:x}"),
+    }
+}
