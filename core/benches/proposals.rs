@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chil_core::{
     ClusterId, Command, Config, DiskId, Entry, Envelope, Epoch, Input, Member, Membership, Meta,
-    NodeId, Output, Recovered, Replica, Role, SnapshotId, Span, Time, Token,
+    NodeId, Output, Recovered, Replica, Role, SessionLimits, SnapshotId, Span, Time, Token,
 };
 
 const VALUE_BYTES: usize = 256;
@@ -89,6 +89,7 @@ impl Cluster {
             members,
             protocol: Membership::PROTOCOL,
             lease: None,
+            sessions: SessionLimits::default(),
         };
         let replica = |id: u64| {
             let (node, disk) = (NodeId::new(id), DiskId::new(u128::from(id)));

@@ -132,14 +132,23 @@ impl<S: StateMachine> Applier<S> {
     }
 
     /// The state as it is now, as a snapshot to be written elsewhere while this goes on.
+    ///
+    /// # Panics
+    /// If the membership says that sessions are kept under other limits than they are here: this
+    /// state would not be the one that the other members share.
     #[must_use]
     pub fn freeze(&self, membership: &Membership) -> FrozenSnapshot {
+        let limits = self.sessions.limits();
+        assert!(
+            membership.sessions == limits,
+            "the members agreed to keep {}, but this state was kept with {limits}",
+            membership.sessions
+        );
         let header = SnapshotHeader {
             slot: self.applied,
             chain: self.chain,
             membership: membership.clone(),
             state_digest: self.digest(),
-            limits: self.sessions.limits(),
             since_point: self.since_point,
         };
         FrozenSnapshot::new(header, self.sessions.freeze(), self.machine.freeze())
@@ -163,9 +172,9 @@ impl<S: StateMachine> Applier<S> {
             return Err(SnapshotError::OtherSnapshot);
         }
         let limits = self.sessions.limits();
-        if header.limits != limits {
+        if header.membership.sessions != limits {
             return Err(SnapshotError::OtherLimits {
-                found: header.limits,
+                found: header.membership.sessions,
                 expected: limits,
             });
         }
@@ -204,6 +213,12 @@ impl<S: StateMachine> Applier<S> {
     #[must_use]
     pub const fn machine(&self) -> &S {
         &self.machine
+    }
+
+    /// What the sessions are kept under.
+    #[must_use]
+    pub const fn session_limits(&self) -> SessionLimits {
+        self.sessions.limits()
     }
 
     /// How many sessions are open.

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::session::SessionLimits;
 use crate::time::Span;
 use crate::types::{ClusterId, DiskId, Epoch, NodeId};
 
@@ -35,6 +36,9 @@ pub struct Membership {
     /// Whether leaders may serve reads from a lease. All members must agree on it, since a new
     /// leader has to let the old one's lease end.
     pub lease: Option<Lease>,
+    /// How much is kept for sessions. All members must keep the same, since it decides who is
+    /// evicted from a state that all of them share.
+    pub sessions: SessionLimits,
 }
 
 /// How long a leader may trust the answers of a quorum without asking again.
@@ -149,6 +153,7 @@ impl Membership {
             members,
             protocol: Self::PROTOCOL,
             lease: None,
+            sessions: SessionLimits::default(),
         };
         if membership.members.len() > Self::MEMBERS_MAX {
             return Err(MembershipError::TooMany(membership.members.len()));
@@ -190,7 +195,8 @@ impl Membership {
     }
 
     /// The identity of a cluster that begins with this membership: names, disks and weights, in
-    /// name order. Addresses are left out, since they change without changing who votes.
+    /// name order, and the terms that the members agreed on. Addresses are left out, since they
+    /// change without changing who votes.
     #[must_use]
     pub fn cluster_id(&self) -> ClusterId {
         let mut by_name: Vec<&Member> = self.members.values().collect();
@@ -207,6 +213,9 @@ impl Membership {
             bytes.extend_from_slice(&lease.duration_us.to_be_bytes());
             bytes.extend_from_slice(&lease.drift_ppm.to_be_bytes());
         }
+        bytes.extend_from_slice(b"sessions");
+        bytes.extend_from_slice(&self.sessions.sessions_max.to_be_bytes());
+        bytes.extend_from_slice(&self.sessions.reply_bytes_max.to_be_bytes());
         ClusterId::new(xxh3_128(&bytes))
     }
 }

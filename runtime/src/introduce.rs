@@ -2,7 +2,7 @@
 //! Knows nothing about the protocol, which drops what comes from another cluster without a word.
 
 use chil_core::forming::{FormingMessage, Hello, HelloReply, HelloState};
-use chil_core::{ClusterId, DiskId, Lease, Meta, Span, Time};
+use chil_core::{ClusterId, DiskId, Lease, Meta, SessionLimits, Span, Time};
 
 use crate::builder::setting;
 use crate::clock::random_u64;
@@ -39,22 +39,35 @@ pub(crate) fn check_members(
     })
 }
 
-/// Refuses settings that want other leases than the cluster was formed with: the members agreed
-/// on them, and a new leader waits for the lease that it knows of.
-pub(crate) fn check_lease(meta: &Meta, wanted: Option<Lease>) -> Result<(), StartError> {
-    let agreed = meta.membership.lease;
-    if agreed == wanted {
-        return Ok(());
+/// Refuses settings that want other terms than the cluster was formed with. The members agreed on
+/// them: a new leader waits for the lease that it knows of, and what is kept for sessions decides
+/// who is evicted from the state that all of them share.
+pub(crate) fn check_terms(
+    meta: &Meta,
+    lease: Option<Lease>,
+    sessions: SessionLimits,
+) -> Result<(), StartError> {
+    let agreed = &meta.membership;
+    if agreed.lease != lease {
+        let text = |lease: Option<Lease>| {
+            lease.map_or_else(|| "no lease".to_owned(), |l| format!("a lease of {l}"))
+        };
+        return Err(other_terms("lease", text(agreed.lease), text(lease)));
     }
-    let text = |lease: Option<Lease>| {
-        lease.map_or_else(|| "no lease".to_owned(), |l| format!("a lease of {l}"))
-    };
+    if agreed.sessions != sessions {
+        let text = |limits: SessionLimits| format!("at most {limits}");
+        let (agreed, wanted) = (text(agreed.sessions), text(sessions));
+        return Err(other_terms("sessions", agreed, wanted));
+    }
+    Ok(())
+}
+
+fn other_terms(name: &'static str, agreed: String, wanted: String) -> StartError {
     let problem = format!(
-        "the cluster was formed with {}, but the settings want {}: set what it was formed with",
-        text(agreed),
-        text(wanted)
+        "the cluster was formed with {agreed}, but the settings want {wanted}: set what it was \
+         formed with"
     );
-    Err(setting("lease", problem))
+    setting(name, problem)
 }
 
 /// Asks every listed peer once which cluster it belongs to.
@@ -238,13 +251,38 @@ mod tests {
             drift_ppm: 1_000,
         });
         let mut meta = meta(&["a", "b"]);
-        assert!(check_lease(&meta, None).is_ok());
-        assert!(check_lease(&meta, lease).is_err());
+        let check = |meta: &Meta, lease| check_terms(meta, lease, SessionLimits::default());
+        assert!(check(&meta, None).is_ok());
+        assert!(check(&meta, lease).is_err());
         meta.membership.lease = lease;
-        assert!(check_lease(&meta, lease).is_ok());
-        let refused = check_lease(&meta, None).unwrap_err().to_string();
+        assert!(check(&meta, lease).is_ok());
+        let refused = check(&meta, None).unwrap_err().to_string();
         assert!(
             refused.contains("formed with a lease of 500000 us"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn limits_of_sessions_that_the_cluster_did_not_agree_on_are_refused() {
+        let mut meta = meta(&["a", "b"]);
+        let fewer = SessionLimits {
+            sessions_max: 7,
+            ..SessionLimits::default()
+        };
+        let shorter = SessionLimits {
+            reply_bytes_max: 7,
+            ..SessionLimits::default()
+        };
+        for other in [fewer, shorter] {
+            assert!(check_terms(&meta, None, other).is_err());
+        }
+        meta.membership.sessions = fewer;
+        assert!(check_terms(&meta, None, fewer).is_ok());
+        let refused = check_terms(&meta, None, SessionLimits::default());
+        let refused = refused.unwrap_err().to_string();
+        assert!(
+            refused.contains("formed with at most 7 sessions"),
             "{refused}"
         );
     }
@@ -293,7 +331,7 @@ mod tests {
         forming.state = HelloState::Forming {
             list: Vec::new(),
             lease: None,
-            sessions: chil_core::SessionLimits::default(),
+            sessions: SessionLimits::default(),
         };
         assert_eq!(introduction.answered(&forming), Ok(None));
     }

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 use chil_core::forming::Forming;
 use chil_core::membership::MembershipWarning;
 use chil_core::{
-    Applier, ClusterId, Config, Lease, Meta, NodeId, RecoverError, Recovered, Replica, StateMachine,
+    Applier, ClusterId, Config, Lease, Meta, NodeId, RecoverError, Recovered, Replica,
+    SnapshotPolicy, StateMachine,
 };
 use chil_proto::decode::FRAME_BYTES_MAX;
 use chil_proto::v1::admin_server::AdminServer;
@@ -28,7 +29,7 @@ use crate::config::Peer;
 use crate::error::{NodeError, StartError};
 use crate::form;
 use crate::handle::{Node, Shared};
-use crate::introduce::{Introduction, check_lease, check_members};
+use crate::introduce::{Introduction, check_members, check_terms};
 use crate::net::inbox::Inbox;
 use crate::net::peer::Links;
 use crate::net::server::{PeerServer, serve};
@@ -58,7 +59,6 @@ impl<S: StateMachine> NodeReady<S> {
     /// See [`StartError`]. Nothing runs then.
     pub async fn start(self) -> Result<Node<S>, StartError> {
         let Self { mut node, machine } = self;
-        let applier = Applier::with_limits(machine, node.snapshots, node.sessions);
         let config = node.config()?;
         let data_dir = node.data_dir.take().ok_or_else(|| {
             let problem = "not set: name a directory for this node's log";
@@ -81,7 +81,8 @@ impl<S: StateMachine> NodeReady<S> {
         let home = match opened {
             Opened::Formed(store, recovered) => {
                 check_members(&dir, &recovered.meta, &others, node.single_node)?;
-                check_lease(&recovered.meta, node.lease)?;
+                check_terms(&recovered.meta, node.lease, node.sessions)?;
+                let applier = applier(machine, node.snapshots, &recovered.meta);
                 let snapshots = store.snapshots(&recovered)?;
                 let snap = recovered.meta.snap.map(|snap| snap.id);
                 let (snapshots, applier) = restore(&node.name, snap, snapshots, applier).await?;
@@ -96,7 +97,8 @@ impl<S: StateMachine> NodeReady<S> {
                     directory: unformed,
                     automaton,
                     lease: node.lease,
-                    applier,
+                    machine,
+                    snapshots: node.snapshots,
                 }))
             }
         };
@@ -115,7 +117,8 @@ struct Unformed<S> {
     directory: storage::Unformed<RealDisk>,
     automaton: Forming,
     lease: Option<Lease>,
-    applier: Applier<S>,
+    machine: S,
+    snapshots: SnapshotPolicy,
 }
 
 /// What makes a node a member of a cluster.
@@ -125,6 +128,11 @@ struct Member<S> {
     meta: Meta,
     replica: Replica,
     applier: Applier<S>,
+}
+
+/// Executes under the terms that are durable: settings say only what a new cluster shall have.
+fn applier<S: StateMachine>(machine: S, policy: SnapshotPolicy, meta: &Meta) -> Applier<S> {
+    Applier::with_limits(machine, policy, meta.membership.sessions)
 }
 
 fn member<S>(
@@ -270,8 +278,9 @@ impl Life {
                 };
                 let (store, recovered) = write_meta(unformed.directory, meta).await?;
                 let snapshots = store.snapshots(&recovered).map_err(storage_failed)?;
-                let (config, applier) = (self.config.clone(), unformed.applier);
-                member(store, snapshots, recovered, config, applier)?
+                let (machine, policy) = (unformed.machine, unformed.snapshots);
+                let applier = applier(machine, policy, &recovered.meta);
+                member(store, snapshots, recovered, self.config.clone(), applier)?
             }
         };
         self.serve(member).await

@@ -145,8 +145,7 @@ impl Restore {
             addr: member.address.clone(),
             weight: member.weight,
         });
-        let lease = header.membership.lease;
-        let membership = Membership::restored(&self.token, &id, lease, members)?;
+        let membership = Membership::restored(&self.token, &id, &header.membership, members)?;
         let cluster = membership.cluster_id();
         let member = NodeId::from_name(&self.name)
             .and_then(|node| Some((node, membership.members.get(&node)?.disk)));

@@ -164,6 +164,7 @@ pub(crate) fn metas(plan: &Plan, dice: &mut Dice) -> Vec<Meta> {
         members,
         protocol: Membership::PROTOCOL,
         lease: lease(plan),
+        sessions: crate::snapshots::session_limits(plan),
     };
     let cluster: ClusterId = membership.cluster_id();
     (0..plan.nodes())

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::dice::Concern;
     use chil_core::kv::KeyValue;
-    use chil_core::{Applier, DiskId, Epoch, Member, Membership, NodeId};
+    use chil_core::{Applier, DiskId, Epoch, Member, Membership, NodeId, SessionLimits};
 
     fn frozen() -> FrozenSnapshot {
         let member = Member {
@@ -117,6 +117,7 @@ mod tests {
             members: BTreeMap::from([(id, member)]),
             protocol: 1,
             lease: None,
+            sessions: SessionLimits::default(),
         };
         Applier::new(KeyValue::default()).freeze(&membership)
     }

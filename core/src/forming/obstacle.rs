@@ -136,9 +136,7 @@ impl fmt::Display for Obstacle {
             ),
             Self::OtherSessions { peer, there, here } => write!(
                 f,
-                "'{peer}' was told to keep {} sessions with {} bytes of replies, but this node {} \
-                 with {}: tell all nodes the same",
-                there.sessions_max, there.reply_bytes_max, here.sessions_max, here.reply_bytes_max
+                "'{peer}' was told to keep {there}, but this node {here}: tell all nodes the same"
             ),
             Self::Invalid(error) => error.fmt(f),
             Self::Unconfirmed { peer } => write!(f, "'{peer}' has not confirmed the members yet"),

@@ -99,6 +99,13 @@ impl Own {
                 lease_text(self.lease)
             ));
         }
+        if membership.sessions != self.sessions {
+            return Err(format!(
+                "'{peer}' at {} belongs to cluster {cluster}, which keeps {}, \
+                 but '{name}' was told to keep {}: correct its settings",
+                reply.addr, membership.sessions, self.sessions
+            ));
+        }
         Ok(())
     }
 }
@@ -197,6 +204,7 @@ impl Roster {
         let mut membership = Membership::new(Epoch::FIRST, members)
             .map_err(|error| vec![Obstacle::Invalid(error)])?;
         membership.lease = self.own.lease;
+        membership.sessions = self.own.sessions;
         Ok(membership)
     }
 
@@ -285,8 +293,7 @@ impl Roster {
             HelloState::Forming {
                 lease, sessions, ..
             } => (*lease, *sessions),
-            // What it keeps for sessions shows in its snapshots.
-            HelloState::Formed { membership, .. } => (membership.lease, own.sessions),
+            HelloState::Formed { membership, .. } => (membership.lease, membership.sessions),
         };
         let mut obstacles = Vec::new();
         if lease != own.lease {

@@ -250,7 +250,7 @@ fn leases_that_differ_are_reported_and_equal_ones_are_part_of_the_cluster() {
 }
 
 #[test]
-fn limits_of_sessions_that_differ_are_reported() {
+fn limits_of_sessions_that_differ_are_reported_and_equal_ones_are_part_of_the_cluster() {
     let mut world = World::default();
     world.start(config("a", 1, &["b"]));
     let mut b = config("b", 2, &["a"]);
@@ -262,6 +262,21 @@ fn limits_of_sessions_that_differ_are_reported() {
         waits[0].starts_with("'b' was told to keep 7 sessions with"),
         "{waits:?}"
     );
+    let mut a = config("a", 1, &["b"]);
+    (a.sessions.sessions_max, a.seed) = (7, 2);
+    world.start(a);
+    world.run(3);
+    for addr in ["a:7000", "b:7000"] {
+        let meta = world.meta(addr);
+        assert_eq!(meta.membership.sessions.sessions_max, 7);
+        assert_eq!(meta.cluster, meta.membership.cluster_id());
+    }
+    let mut forgetful = config("b", 2, &["a"]);
+    forgetful.seed = 3;
+    world.start(forgetful);
+    world.run(2);
+    let refusal = world.refusal("b:7000");
+    assert!(refusal.contains("which keeps 7 sessions"), "{refusal}");
 }
 
 #[test]

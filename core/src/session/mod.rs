@@ -12,9 +12,11 @@ mod entry;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::command::Command;
@@ -25,8 +27,8 @@ pub(crate) use codec::FrozenSessions;
 use entry::{Session, Stored};
 
 /// How much the session table may hold. Equal on all members of a cluster, since it decides who
-/// is evicted: it is part of the digest of the state, and of every snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// is evicted: it is part of the membership, and of the digest of the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionLimits {
     /// Sessions at a time. One more evicts the one that the log has been without for longest.
     pub sessions_max: u64,
@@ -41,6 +43,13 @@ impl SessionLimits {
     pub const WINDOW: u64 = 64;
     /// Bytes that a stored reply counts for beside itself.
     pub const REPLY_OVERHEAD: u64 = 128;
+}
+
+impl fmt::Display for SessionLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sessions, bytes) = (self.sessions_max, self.reply_bytes_max);
+        write!(f, "{sessions} sessions with {bytes} bytes of replies")
+    }
 }
 
 impl Default for SessionLimits {

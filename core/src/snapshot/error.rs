@@ -34,8 +34,8 @@ pub enum SnapshotError {
     OtherSnapshot,
     /// Its sessions were kept under other limits: every member must have the same.
     #[error(
-        "the snapshot was made with session limits {found:?}, but here they are {expected:?}: \
-         give all members the same"
+        "the snapshot was made with limits of {found}, but here they are {expected}: \
+         it is of another cluster"
     )]
     OtherLimits {
         /// The snapshot's.

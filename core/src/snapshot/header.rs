@@ -25,8 +25,6 @@ pub struct SnapshotHeader {
     pub membership: Membership,
     /// Digest of machine and sessions: what a restore has to arrive at.
     pub state_digest: u128,
-    /// What the sessions are kept under.
-    pub limits: SessionLimits,
     /// How far the log was behind the last snapshot point: nothing, unless it was taken elsewhere.
     pub(crate) since_point: SincePoint,
 }
@@ -38,8 +36,6 @@ impl SnapshotHeader {
         write_u64(out, self.slot.get())?;
         write_u128(out, self.chain.get())?;
         write_u128(out, self.state_digest)?;
-        write_u64(out, self.limits.sessions_max)?;
-        write_u64(out, self.limits.reply_bytes_max)?;
         write_u64(out, self.since_point.slots)?;
         write_u64(out, self.since_point.bytes)?;
         write_membership(out, &self.membership)
@@ -59,10 +55,6 @@ impl SnapshotHeader {
             slot: Slot::new(read_u64(from)?),
             chain: Chain::new(read_u128(from)?),
             state_digest: read_u128(from)?,
-            limits: SessionLimits {
-                sessions_max: read_u64(from)?,
-                reply_bytes_max: read_u64(from)?,
-            },
             since_point: SincePoint {
                 slots: read_u64(from)?,
                 bytes: read_u64(from)?,
@@ -83,6 +75,8 @@ fn write_membership(out: &mut dyn Write, membership: &Membership) -> Result<()> 
             write_u32(out, lease.drift_ppm)?;
         }
     }
+    write_u64(out, membership.sessions.sessions_max)?;
+    write_u64(out, membership.sessions.reply_bytes_max)?;
     write_u32(out, membership.members.len() as u32)?;
     for (id, member) in &membership.members {
         write_u64(out, id.get())?;
@@ -104,6 +98,10 @@ fn read_membership(from: &mut dyn Read) -> std::result::Result<Membership, Snaps
             drift_ppm: read_u32(from)?,
         }),
         _ => return Err(malformed("neither a lease nor none")),
+    };
+    let sessions = SessionLimits {
+        sessions_max: read_u64(from)?,
+        reply_bytes_max: read_u64(from)?,
     };
     let count = read_u32(from)?;
     if count as usize > Membership::MEMBERS_MAX {
@@ -130,11 +128,13 @@ fn read_membership(from: &mut dyn Read) -> std::result::Result<Membership, Snaps
         .map_err(|error| SnapshotError::Malformed(error.to_string()))?;
     membership.protocol = protocol;
     membership.lease = lease;
+    membership.sessions = sessions;
     Ok(membership)
 }
 
 const MAGIC: &[u8; 8] = b"chilsnap";
-/// The only format so far.
-pub(super) const VERSION: u32 = 1;
+/// The only format that is read: the first one kept the limits of sessions apart from the terms
+/// of the membership.
+pub(super) const VERSION: u32 = 2;
 /// A length that no name of a node has.
 const NAME_BYTES_MAX: u64 = 64 << 10;

@@ -24,7 +24,7 @@ impl<'a> SnapshotReader<'a> {
         Ok(Sessions::read_from(
             &mut self.0,
             header.slot,
-            header.limits,
+            header.membership.sessions,
         )?)
     }
 

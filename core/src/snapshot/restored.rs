@@ -9,12 +9,13 @@
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::SnapshotId;
-use crate::membership::{Lease, Member, Membership, MembershipError};
+use crate::membership::{Member, Membership, MembershipError};
 use crate::types::{DiskId, Epoch};
 
 impl Membership {
     /// The first membership of a cluster that begins with `snapshot`: of these members, whose
-    /// disks get the identities that follow from it. Its [`Membership::cluster_id`] differs from
+    /// disks get the identities that follow from it; with the terms that the snapshot's own
+    /// membership was under, since its state was kept under them. Its [`Membership::cluster_id`] differs from
     /// that of every cluster with another token, snapshot or list.
     ///
     /// # Errors
@@ -22,7 +23,7 @@ impl Membership {
     pub fn restored(
         token: &str,
         snapshot: &SnapshotId,
-        lease: Option<Lease>,
+        terms: &Self,
         members: impl IntoIterator<Item = RestoredMember>,
     ) -> Result<Self, MembershipError> {
         let members = members.into_iter().map(|member| Member {
@@ -32,7 +33,8 @@ impl Membership {
             weight: member.weight,
         });
         let mut membership = Self::new(Epoch::FIRST, members)?;
-        membership.lease = lease;
+        membership.lease = terms.lease;
+        membership.sessions = terms.sessions;
         Ok(membership)
     }
 }
@@ -74,13 +76,24 @@ mod tests {
         digest: 10,
     };
 
+    fn member(name: &str) -> Member {
+        Member {
+            name: name.to_owned(),
+            disk: DiskId::new(1),
+            addr: String::new(),
+            weight: 1,
+        }
+    }
+
     fn restored(token: &str, snapshot: &SnapshotId, names: &[&str]) -> Membership {
         let members = names.iter().map(|name| RestoredMember {
             name: (*name).to_owned(),
             addr: format!("{name}:1"),
             weight: 1,
         });
-        Membership::restored(token, snapshot, None, members).unwrap()
+        let mut terms = Membership::new(Epoch::FIRST, [member("old")]).unwrap();
+        terms.sessions.sessions_max = 7;
+        Membership::restored(token, snapshot, &terms, members).unwrap()
     }
 
     #[test]
@@ -88,10 +101,11 @@ mod tests {
         let here = restored("t", &SNAPSHOT, &["a", "b", "c"]);
         let there = restored("t", &SNAPSHOT, &["c", "a", "b"]);
         assert_eq!(here, there);
+        assert_eq!(here.sessions.sessions_max, 7, "as the state was kept");
         // Pinned: machines may run different versions.
         assert_eq!(
             here.cluster_id().to_string(),
-            "a251e4726673b42f019818a1eb313d92"
+            "3a842a900fc32850eb834be1937eb8e9"
         );
     }
 

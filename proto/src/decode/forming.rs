@@ -169,13 +169,15 @@ fn cluster(mut reader: Reader<'_>) -> Result<HelloState, DecodeError> {
 }
 
 fn membership(mut reader: Reader<'_>) -> Result<Membership, DecodeError> {
-    let (mut epoch, mut members, mut protocol, mut agreed) = (0, Vec::new(), 0, None);
+    let (mut epoch, mut members, mut protocol) = (0, Vec::new(), 0);
+    let (mut agreed, mut kept) = (None, None);
     while let Some((field, value)) = reader.next()? {
         match field {
             1 => epoch = value.count("membership.epoch")?,
             2 => push("membership.members", &mut members, member(value)?)?,
             3 => protocol = value.uint32("membership.protocol")?,
             4 => agreed = Some(lease(value.message("membership.lease")?)?),
+            5 => kept = Some(session_limits(value.message("membership.sessions")?)?),
             _ => {}
         }
     }
@@ -186,6 +188,7 @@ fn membership(mut reader: Reader<'_>) -> Result<Membership, DecodeError> {
         Membership::new(epoch, members).map_err(|_| DecodeError::Invalid { field, rule })?;
     membership.protocol = protocol;
     membership.lease = agreed;
+    membership.sessions = kept.ok_or(missing("membership.sessions"))?;
     Ok(membership)
 }
 

@@ -106,6 +106,7 @@ impl Encode for Membership {
         if let Some(lease) = &self.lease {
             sink.message(4, lease);
         }
+        sink.message(5, &self.sessions);
     }
 }
 

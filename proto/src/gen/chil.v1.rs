@@ -489,6 +489,9 @@ pub struct Membership {
     /// Absent when leaders serve no reads from a lease.
     #[prost(message, optional, tag = "4")]
     pub lease: ::core::option::Option<Lease>,
+    /// What is kept for sessions.
+    #[prost(message, optional, tag = "5")]
+    pub sessions: ::core::option::Option<SessionLimits>,
 }
 /// How much is kept for sessions of clients. All members keep the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -391,16 +391,13 @@ fn list() -> BoxedStrategy<Vec<Listed>> {
 
 fn state() -> BoxedStrategy<HelloState> {
     prop_oneof![
-        (list(), option::of(lease()), 1..u64::MAX / 2, number()).prop_map(
-            |(list, lease, sessions_max, reply_bytes_max)| HelloState::Forming {
+        (list(), option::of(lease()), sessions()).prop_map(|(list, lease, sessions)| {
+            HelloState::Forming {
                 list,
                 lease,
-                sessions: SessionLimits {
-                    sessions_max,
-                    reply_bytes_max,
-                },
+                sessions,
             }
-        ),
+        }),
         (any::<u128>(), membership()).prop_map(|(cluster, membership)| HelloState::Formed {
             cluster: ClusterId::new(cluster),
             membership,
@@ -418,11 +415,20 @@ fn lease() -> BoxedStrategy<Lease> {
         .boxed()
 }
 
+fn sessions() -> BoxedStrategy<SessionLimits> {
+    (1..u64::MAX / 2, number())
+        .prop_map(|(sessions_max, reply_bytes_max)| SessionLimits {
+            sessions_max,
+            reply_bytes_max,
+        })
+        .boxed()
+}
+
 fn membership() -> BoxedStrategy<Membership> {
     let members = vec(("[a-z.:0-9]{0,30}", any::<u32>()), 1..6);
-    let terms = (any::<u32>(), option::of(lease()));
+    let terms = (any::<u32>(), option::of(lease()), sessions());
     (count(), members, any::<u128>(), terms)
-        .prop_map(|(epoch, parts, disk, (protocol, lease))| {
+        .prop_map(|(epoch, parts, disk, (protocol, lease, sessions))| {
             let members = (0_u8..).zip(parts).map(|(i, (addr, weight))| Member {
                 name: format!("node-{}", b'z' - i),
                 disk: DiskId::new(disk.wrapping_add(u128::from(i))),
@@ -432,6 +438,7 @@ fn membership() -> BoxedStrategy<Membership> {
             let mut membership = Membership::new(Epoch::new(epoch.max(1)), members).expect("valid");
             membership.protocol = protocol;
             membership.lease = lease;
+            membership.sessions = sessions;
             membership
         })
         .boxed()

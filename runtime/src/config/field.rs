@@ -286,14 +286,14 @@ pub const FIELDS: &[Known] = &[
         Field::SessionsMax,
         "consensus.sessions.max",
         "CONSENSUS_SESSIONS_MAX",
-        "sessions of clients at a time; equal on all members for as long as the cluster lives; \
+        "sessions of clients at a time; equal on all members, fixed when the cluster forms; \
          65536 by default",
     ),
     known(
         Field::SessionReplyBytesMax,
         "consensus.sessions.reply_bytes_max",
         "CONSENSUS_SESSION_REPLY_BYTES_MAX",
-        "bytes of replies kept for them; equal on all members for as long as the cluster lives; \
+        "bytes of replies kept for them; equal on all members, fixed when the cluster forms; \
          256MiB by default",
     ),
     known(

@@ -18,9 +18,9 @@ pub(super) const FILES: [&str; 2] = ["meta-a", "meta-b"];
 
 const KIND: Kind = Kind {
     magic: *b"chilmeta",
-    version: 2,
-    // The first one knew neither snapshots nor leases.
-    oldest: 2,
+    version: 3,
+    // The first one knew neither snapshots nor leases, the second one no limits of sessions.
+    oldest: 3,
 };
 
 /// What a copy holds.

@@ -281,7 +281,8 @@ impl<D: Disk> Store<D> {
     {
         let disk = self.disk.share();
         let disk = disk.context(&self.disk, "", "open once more")?;
-        Ok(Snapshots::new(disk, recovered.partial))
+        let sessions = recovered.meta.membership.sessions;
+        Ok(Snapshots::new(disk, recovered.partial, sessions))
     }
 
     /// Gives the disk back (a simulator crashes it, then opens it again).

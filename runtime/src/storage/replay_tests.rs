@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use chil_core::{
-    ClusterId, Command, DiskId, EntryKind, Epoch, Membership, NodeId, SnapshotId, SnapshotMark,
+    ClusterId, Command, DiskId, EntryKind, Epoch, Membership, NodeId, SessionLimits, SnapshotId,
+    SnapshotMark,
 };
 
 use super::*;
@@ -28,6 +29,7 @@ fn meta(snap: Option<&Entry>) -> Meta {
         members: std::collections::BTreeMap::new(),
         protocol: 1,
         lease: None,
+        sessions: SessionLimits::default(),
     };
     let mut meta = Meta::format(
         ClusterId::new(1),

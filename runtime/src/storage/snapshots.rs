@@ -15,7 +15,9 @@ use std::io;
 
 use bytes::Bytes;
 use chil_core::snapshot::{FrozenSnapshot, verify};
-use chil_core::{Applier, PartialSnapshot, SnapshotHeader, SnapshotId, StateMachine};
+use chil_core::{
+    Applier, PartialSnapshot, SessionLimits, SnapshotHeader, SnapshotId, StateMachine,
+};
 
 use super::disk::{Disk, DiskFile};
 use super::error::{Context, StorageError};
@@ -25,6 +27,8 @@ use super::snapshot_file::{self as file, Named, SYNC_LEN, Sink, Source, TEMPORAR
 pub struct Snapshots<D: Disk> {
     disk: D,
     partial: Option<Partial<D::File>>,
+    /// What the members agreed to keep for sessions.
+    sessions: SessionLimits,
     /// The file that parts were read from last.
     reading: Option<(SnapshotId, D::File)>,
     /// What parts were read of since the last time that something was forgotten.
@@ -44,8 +48,8 @@ struct Partial<F> {
 
 impl<D: Disk> Snapshots<D> {
     /// The files in `disk`, which a [`Store`](super::Store) recovered with this interrupted
-    /// transfer.
-    pub const fn new(disk: D, partial: Option<PartialSnapshot>) -> Self {
+    /// transfer. Snapshots of a cluster that keeps anything but `sessions` are not received.
+    pub const fn new(disk: D, partial: Option<PartialSnapshot>, sessions: SessionLimits) -> Self {
         let partial = match partial {
             Some(PartialSnapshot { id, have }) => Some(Partial {
                 id,
@@ -58,6 +62,7 @@ impl<D: Disk> Snapshots<D> {
         Self {
             disk,
             partial,
+            sessions,
             reading: None,
             served: BTreeSet::new(),
             broken: false,
@@ -200,7 +205,8 @@ impl<D: Disk> Snapshots<D> {
     }
 
     /// Ends a transfer: the snapshot is durable under its own name when this returns true. False
-    /// if what has arrived is not the snapshot: then it was thrown away.
+    /// if what has arrived is not the snapshot, or was made under other limits of sessions than the
+    /// members agreed on: then it was thrown away.
     ///
     /// # Errors
     /// See the module; what has arrived was thrown away then, too.
@@ -224,7 +230,8 @@ impl<D: Disk> Snapshots<D> {
             .disk
             .open(name, false)
             .context(&self.disk, name, "open")?;
-        if !is_snapshot(&file, id).context(&self.disk, name, "read")? {
+        let header = read_snapshot(&file, id).context(&self.disk, name, "read")?;
+        if header.is_none_or(|header| header.membership.sessions != self.sessions) {
             return Ok(false);
         }
         file.sync().context(&self.disk, name, "sync")?;
@@ -352,12 +359,12 @@ pub(super) fn create<D: Disk>(disk: &mut D, name: &str) -> Result<D::File, Stora
     disk.open(name, true).context(disk, name, "create")
 }
 
-/// Whether a file holds this snapshot, whole and sound.
-pub(super) fn is_snapshot<F: DiskFile>(file: &F, id: &SnapshotId) -> io::Result<bool> {
+/// What a file says about itself that holds this snapshot, whole and sound; `None` if it does not.
+fn read_snapshot<F: DiskFile>(file: &F, id: &SnapshotId) -> io::Result<Option<SnapshotHeader>> {
     match verify(&mut Source::new(file, u64::MAX)?) {
-        Ok((_, found)) => Ok(found == *id),
+        Ok((header, found)) => Ok(Some(header).filter(|_| found == *id)),
         Err(chil_core::snapshot::SnapshotError::Io(error)) => Err(error),
-        Err(_) => Ok(false),
+        Err(_) => Ok(None),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What cannot work is refused, with the reason, and loses nothing.
 
-use chil::{KeyValue, Node, ProposeError, Rejection, StartError};
+use chil::{KeyValue, Node, ProposeError, Rejection, SessionLimits, StartError};
 
 use crate::cluster::{Cluster, free_addresses, name};
 
@@ -62,6 +62,31 @@ async fn a_directory_serves_one_node_at_a_time_and_only_its_own() {
         .await
         .unwrap();
     assert_eq!(value.unwrap().value, "value");
+}
+
+#[tokio::test]
+async fn what_the_cluster_was_formed_with_is_not_changed_by_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = SessionLimits {
+        sessions_max: 7,
+        ..SessionLimits::default()
+    };
+    let ready = alone(&dir).sessions(limits);
+    let node = ready.state_machine(KeyValue::default()).start().await;
+    let node = node.unwrap();
+    node.wait_for_leader().await.unwrap();
+    node.propose("key", "value").await.unwrap();
+    node.shutdown(std::time::Duration::from_secs(5))
+        .await
+        .unwrap();
+    let reason = refused(alone(&dir)).await;
+    assert!(
+        reason.contains("formed with at most 7 sessions") && reason.contains("65536"),
+        "{reason}"
+    );
+    let ready = alone(&dir).sessions(limits);
+    let again = ready.state_machine(KeyValue::default()).start().await;
+    again.unwrap().wait_for_leader().await.unwrap();
 }
 
 #[tokio::test]

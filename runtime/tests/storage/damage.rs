@@ -292,9 +292,12 @@ fn files_of_another_version_are_named_as_such() {
         }
     };
     assert_eq!(of("identity", 2), (2, 1));
-    for name in ["meta-a", "meta-b", &segment] {
-        assert_eq!(of(name, 3), (3, 2));
+    assert_eq!(of(&segment, 3), (3, 2));
+    for name in ["meta-a", "meta-b"] {
+        assert_eq!(of(name, 4), (4, 3));
     }
     // The metadata's content changed with its version.
-    assert_eq!(of("meta-a", 1), (1, 2));
+    for old in 1..3 {
+        assert_eq!(of("meta-a", old), (old.into(), 3));
+    }
 }

@@ -8,7 +8,7 @@ use chil::storage::snapshot_thread::SnapshotThread;
 use chil::storage::{
     Disk, Opened, RealDisk, SnapshotDone, SnapshotJob, Snapshots, StorageError, Store, Unformed,
 };
-use chil_core::{Applier, NodeId, Record, Slot, SnapshotId};
+use chil_core::{Applier, NodeId, Record, SessionLimits, Slot, SnapshotId, SnapshotPolicy};
 
 use crate::fault_disk::FaultDisk;
 use crate::machine::{Machine, Panicking, Remote, catch_up, freeze};
@@ -134,6 +134,26 @@ fn what_a_failed_sync_leaves_is_never_trusted() {
     let mut snapshots = store.snapshots(&recovered).unwrap();
     snapshots.restore(&id, &mut again).unwrap();
     assert_eq!(again.digest(), applier.digest());
+}
+
+#[test]
+fn a_snapshot_of_other_limits_of_sessions_is_not_kept() {
+    let disk = FaultDisk::new(1);
+    let (store, model, applier) = decided(&disk);
+    let mut snapshots = store.snapshots(&model.state).unwrap();
+    let limits = SessionLimits {
+        sessions_max: 7,
+        ..SessionLimits::default()
+    };
+    let mut other = Applier::with_limits(Machine::default(), SnapshotPolicy::default(), limits);
+    catch_up(&mut other, &model, applier.applied());
+    let mut membership = model.state.meta.membership.clone();
+    membership.sessions = limits;
+    let mut bytes = Vec::new();
+    let id = other.freeze(&membership).write_to(&mut bytes).unwrap();
+    assert_eq!(snapshots.write(&id, 0, &bytes).unwrap(), id.bytes);
+    assert!(!snapshots.finish(&id).unwrap(), "it is another cluster's");
+    assert_eq!(files(&disk), [""; 0]);
 }
 
 #[test]
@@ -526,7 +546,7 @@ async fn a_part_that_finds_no_room_is_reported_late_and_blocks_nothing() {
 async fn a_panic_of_the_machine_stops_the_node() {
     let disk = FaultDisk::new(1);
     let (_, model, applier) = decided(&disk);
-    let mut snapshots = Snapshots::new(disk, None);
+    let mut snapshots = Snapshots::new(disk, None, SessionLimits::default());
     let id = snapshots.take(&freeze(&applier, &model)).unwrap();
     let mut thread = SnapshotThread::start(snapshots).unwrap();
     let applier = Box::new(Applier::new(Panicking));

@@ -133,6 +133,7 @@ mod tests {
             members: std::collections::BTreeMap::new(),
             protocol: 1,
             lease: None,
+            sessions: chil_core::SessionLimits::default(),
         };
         let mut meta = Meta::format(
             chil_core::ClusterId::new(1),

@@ -66,7 +66,7 @@ fn is_state(state: &Recovered, found: &Recovered) -> bool {
 mod tests {
     use super::super::testing::{ballot, change, entries};
     use super::*;
-    use chil_core::{ClusterId, DiskId, Epoch, Membership, Meta};
+    use chil_core::{ClusterId, DiskId, Epoch, Membership, Meta, SessionLimits};
 
     #[test]
     fn only_prefixes_of_what_was_written_are_honest() {
@@ -76,6 +76,7 @@ mod tests {
             members: std::collections::BTreeMap::new(),
             protocol: 1,
             lease: None,
+            sessions: SessionLimits::default(),
         };
         let meta = Meta::format(ClusterId::new(1), one.node, DiskId::new(1), membership);
         let synced = Recovered::formatted(meta);
@@ -114,6 +115,7 @@ mod tests {
             members: std::collections::BTreeMap::new(),
             protocol: 1,
             lease: None,
+            sessions: SessionLimits::default(),
         };
         let meta = Meta::format(ClusterId::new(1), one.node, DiskId::new(1), membership);
         let log = entries(&[one, one, one]);

@@ -12,7 +12,8 @@ use chil_core::kv::KeyValue;
 use chil_core::message::HeartbeatReply;
 use chil_core::{
     Applier, Ballot, ClusterId, Config, DiskId, Envelope, Epoch, Input, Lease, Member, Membership,
-    Message, Meta, NodeId, Output, Persist, Recovered, Replica, Role, Slot, Span, Status, Time,
+    Message, Meta, NodeId, Output, Persist, Recovered, Replica, Role, SessionLimits, Slot, Span,
+    Status, Time,
 };
 
 use crate::ghost::Ghost;
@@ -91,6 +92,7 @@ impl Rig {
             members,
             protocol: Membership::PROTOCOL,
             lease,
+            sessions: SessionLimits::default(),
         };
         let node = |id: u64| {
             let (node, disk) = (NodeId::new(id), DiskId::new(u128::from(id)));

@@ -58,8 +58,8 @@ pub(super) fn run(arguments: &Arguments, format: Format) -> Result<Exit, Failure
         snapshot: Described::new(&arguments.file, &checked),
         epoch: header.membership.epoch.get(),
         members: members(header),
-        sessions_max: header.limits.sessions_max,
-        session_reply_bytes_max: header.limits.reply_bytes_max,
+        sessions_max: header.membership.sessions.sessions_max,
+        session_reply_bytes_max: header.membership.sessions.reply_bytes_max,
         lease: header.membership.lease.map(|lease| LeaseView {
             duration_us: lease.duration_us,
             drift_ppm: lease.drift_ppm,
