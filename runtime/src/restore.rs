@@ -12,7 +12,7 @@ use chil_core::{
 };
 
 use crate::config::Peer;
-use crate::storage::{Opened, RealDisk, StorageError, Store};
+use crate::storage::{RealDisk, StorageError, Store, StoreOptions};
 
 /// What shall be restored, and into what.
 #[derive(Clone, Debug)]
@@ -67,7 +67,8 @@ pub enum RestoreError {
         /// What is wrong with it.
         source: SnapshotError,
     },
-    /// The directory cannot be written. What is in it is of no use.
+    /// The directory cannot be written. What is in it is of no use, and no node starts with it:
+    /// remove it.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -100,13 +101,10 @@ impl Restore {
         }
         let meta = self.meta(&header, id)?;
         let disk = RealDisk::open(&self.data_dir)?;
-        let Opened::Unformed(unformed) = Store::open(disk, &self.name, meta.disk)? else {
-            let dir = self.data_dir.display().to_string();
-            return Err(RestoreError::NotEmpty(dir));
-        };
         file.rewind().map_err(|error| self.unreadable(error))?;
         let mut reader = BufReader::with_capacity(READ_BYTES, &file);
-        unformed.form_from(&meta, &mut reader)?;
+        let options = StoreOptions::default();
+        Store::restore_with(disk, &self.name, &meta, &mut reader, options)?;
         Ok(Restored {
             cluster: meta.cluster,
             snapshot: id,

@@ -49,6 +49,15 @@ pub enum StorageError {
         /// Who was started.
         expected: String,
     },
+    /// A restore into the directory did not come to its end.
+    #[error(
+        "{0} holds half of a restore that was interrupted: remove this directory, and restore \
+         again into a new one"
+    )]
+    HalfRestored(String),
+    /// A directory that is to be made of a snapshot is in use already.
+    #[error("{0} is in use already: restore into a new directory")]
+    NotEmpty(String),
     /// Another process uses the directory.
     #[error("{0} is in use by another process")]
     Locked(String),

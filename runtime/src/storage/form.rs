@@ -9,7 +9,7 @@ use chil_core::{DiskId, LogChange, Lsn, Meta, Record, Recovered, Slot, SnapshotI
 
 use super::disk::Disk;
 use super::error::{Context, StorageError};
-use super::identity::{self, Identity};
+use super::identity::{self, Identity, Stage};
 use super::snapshot_file::{self, Sink, Source, TEMPORARY};
 use super::{Store, StoreOptions, directory, meta, snapshots, wal};
 
@@ -28,17 +28,7 @@ impl<D: Disk> Unformed<D> {
         fresh: DiskId,
         options: StoreOptions,
     ) -> Result<Self, StorageError> {
-        let names = disk.list().context(&disk, "", "list")?;
-        if let Some(data) = names.iter().find(|name| directory::is_data(name)) {
-            let detail = format!("the file is missing, although there is '{data}'");
-            return Err(StorageError::corrupt(&disk, identity::FILE, 0, &detail));
-        }
-        let identity = Identity {
-            name: name.to_string(),
-            disk: fresh,
-            formed: false,
-        };
-        identity.write(&mut disk)?;
+        let identity = begin(&mut disk, name, fresh, Stage::Unformed)?;
         Ok(Self {
             disk,
             identity,
@@ -59,32 +49,9 @@ impl<D: Disk> Unformed<D> {
     ///
     /// # Panics
     /// If `meta` is for another directory (see [`Unformed::disk_id`]), or names a snapshot (see
-    /// [`Unformed::form_from`]).
+    /// [`Store::restore_with`]).
     pub fn form(self, meta: &Meta) -> Result<(Store<D>, Recovered), StorageError> {
         assert!(meta.snap.is_none(), "the snapshot's file is not there");
-        self.form_with(meta)
-    }
-
-    /// Makes the directory member of a cluster that goes on behind a snapshot, as after a
-    /// restore: the bytes of `snapshot` are copied, checked, and durable before `meta`, which has
-    /// to name it.
-    ///
-    /// # Errors
-    /// See [`StorageError`]; [`StorageError::Snapshot`] if the bytes are not that snapshot. The
-    /// directory is unformed then.
-    ///
-    /// # Panics
-    /// If `meta` is for another directory, or names no snapshot.
-    pub fn form_from(
-        mut self,
-        meta: &Meta,
-        snapshot: &mut dyn Read,
-    ) -> Result<(Store<D>, Recovered), StorageError> {
-        let mark = meta
-            .snap
-            .expect("a cluster that begins with a snapshot names it");
-        directory::clear_attempt(&mut self.disk)?;
-        copy_snapshot(&mut self.disk, &mark.id, snapshot)?;
         self.form_with(meta)
     }
 
@@ -126,7 +93,7 @@ impl<D: Disk> Unformed<D> {
         wal.set_generation(copies.generation());
         disk.sync_dir()
             .context(&disk, meta::FILES[0], "make durable")?;
-        identity.formed = true;
+        identity.stage = Stage::Formed;
         identity.write(&mut disk)?;
         let store = Store {
             disk,
@@ -145,6 +112,63 @@ impl<D: Disk> Unformed<D> {
     pub fn into_disk(self) -> D {
         self.disk
     }
+}
+
+impl<D: Disk> Store<D> {
+    /// Makes an empty directory member of a cluster that goes on behind a snapshot: the bytes of
+    /// `snapshot` are copied, checked, and durable before `meta`, which has to name it. `name` is
+    /// the node's, and the directory gets the identity that `meta` says.
+    ///
+    /// # Errors
+    /// See [`StorageError`]; [`StorageError::Snapshot`] if the bytes are not that snapshot. From
+    /// then on the directory is refused: its identity is one that other members count on, so that
+    /// it must never be taken for an empty one. A crash has the same effect.
+    ///
+    /// # Panics
+    /// If `meta` names no snapshot.
+    pub fn restore_with(
+        mut disk: D,
+        name: &str,
+        meta: &Meta,
+        snapshot: &mut dyn Read,
+        options: StoreOptions,
+    ) -> Result<(Self, Recovered), StorageError> {
+        let mark = meta
+            .snap
+            .expect("a cluster that begins with a snapshot names it");
+        if Identity::read(&mut disk)?.is_some() {
+            return Err(StorageError::NotEmpty(disk.describe("")));
+        }
+        let identity = begin(&mut disk, name, meta.disk, Stage::Restoring)?;
+        copy_snapshot(&mut disk, &mark.id, snapshot)?;
+        let restoring = Unformed {
+            disk,
+            identity,
+            options: options.at_least_minimal(),
+        };
+        restoring.form_with(meta)
+    }
+}
+
+/// Gives an empty directory an identity; durable when this returns.
+fn begin<D: Disk>(
+    disk: &mut D,
+    name: &str,
+    id: DiskId,
+    stage: Stage,
+) -> Result<Identity, StorageError> {
+    let names = disk.list().context(disk, "", "list")?;
+    if let Some(data) = names.iter().find(|name| directory::is_data(name)) {
+        let detail = format!("the file is missing, although there is '{data}'");
+        return Err(StorageError::corrupt(disk, identity::FILE, 0, &detail));
+    }
+    let identity = Identity {
+        name: name.to_string(),
+        disk: id,
+        stage,
+    };
+    identity.write(disk)?;
+    Ok(identity)
 }
 
 /// Copies a snapshot into the directory, under its own name; its content is durable when this

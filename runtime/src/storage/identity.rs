@@ -1,9 +1,10 @@
-//! Whose directory this is: the node's name, the disk's identity, and whether it joined a cluster.
+//! Whose directory this is: the node's name, the disk's identity, and how far it is in use.
 //! Knows nothing about the log or the metadata that a formed directory holds beside it.
 //!
 //! The identity is replaced only whole, by a rename, and the replacement that says *formed* is the
 //! moment at which a directory becomes a member's: whatever a crash left of an earlier attempt to
-//! form is nobody's data.
+//! form is nobody's data. What a crash left of a restore is nobody's either, but must not be taken
+//! for an empty directory: its identity is one that other members count on.
 
 use chil_core::DiskId;
 use serde::{Deserialize, Serialize};
@@ -20,8 +21,9 @@ pub(super) const TEMPORARY: &str = "identity.tmp";
 
 const KIND: Kind = Kind {
     magic: *b"chilnode",
-    version: 1,
-    oldest: 1,
+    version: 2,
+    // The first one did not know directories that are being restored.
+    oldest: 2,
 };
 
 /// What the file says.
@@ -31,8 +33,19 @@ pub(super) struct Identity {
     pub(super) name: String,
     /// The directory's identity.
     pub(super) disk: DiskId,
-    /// Whether log and metadata are there and in use.
-    pub(super) formed: bool,
+    /// How far the directory is in use.
+    pub(super) stage: Stage,
+}
+
+/// How far a directory is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Stage {
+    /// It has an identity, and nothing else that counts.
+    Unformed,
+    /// It is being made of a snapshot, under an identity that follows from it.
+    Restoring,
+    /// Log and metadata are there and in use.
+    Formed,
 }
 
 impl Identity {

@@ -46,7 +46,7 @@ pub use snapshot_job::{SnapshotDone, SnapshotJob};
 pub use snapshots::Snapshots;
 
 use error::Context;
-use identity::Identity;
+use identity::{Identity, Stage};
 
 /// How a store lays out its files. May differ from start to start.
 #[derive(Clone, Debug)]
@@ -58,6 +58,11 @@ pub struct StoreOptions {
 impl StoreOptions {
     /// The smallest segment: its head and some frames.
     pub const SEGMENT_BYTES_MIN: u64 = 8 << 10;
+
+    fn at_least_minimal(mut self) -> Self {
+        self.segment_bytes = self.segment_bytes.max(Self::SEGMENT_BYTES_MIN);
+        self
+    }
 }
 
 impl Default for StoreOptions {
@@ -117,9 +122,9 @@ impl<D: Disk> Store<D> {
         mut disk: D,
         name: &str,
         fresh: DiskId,
-        mut options: StoreOptions,
+        options: StoreOptions,
     ) -> Result<Opened<D>, StorageError> {
-        options.segment_bytes = options.segment_bytes.max(StoreOptions::SEGMENT_BYTES_MIN);
+        let options = options.at_least_minimal();
         // After the kill of a process, a name that is seen may not be durable yet.
         disk.sync_dir()
             .context(&disk, identity::FILE, "sync the directory of")?;
@@ -133,16 +138,21 @@ impl<D: Disk> Store<D> {
                 expected: name.to_string(),
             });
         }
-        if !identity.formed {
-            directory::clear_attempt(&mut disk)?;
-            return Ok(Opened::Unformed(Unformed {
-                disk,
-                identity,
-                options,
-            }));
+        match identity.stage {
+            Stage::Unformed => {
+                directory::clear_attempt(&mut disk)?;
+                Ok(Opened::Unformed(Unformed {
+                    disk,
+                    identity,
+                    options,
+                }))
+            }
+            Stage::Restoring => Err(StorageError::HalfRestored(disk.describe(""))),
+            Stage::Formed => {
+                let (store, recovered) = Self::recover(disk, &identity, &options)?;
+                Ok(Opened::Formed(store, recovered))
+            }
         }
-        let (store, recovered) = Self::recover(disk, &identity, &options)?;
-        Ok(Opened::Formed(store, recovered))
     }
 
     fn recover(

@@ -291,7 +291,8 @@ fn files_of_another_version_are_named_as_such() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(of("identity", 2), (2, 1));
+    assert_eq!(of("identity", 3), (3, 2));
+    assert_eq!(of("identity", 1), (1, 2));
     assert_eq!(of(&segment, 3), (3, 2));
     for name in ["meta-a", "meta-b"] {
         assert_eq!(of(name, 4), (4, 3));

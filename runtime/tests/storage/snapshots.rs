@@ -6,13 +6,13 @@ use bytes::Bytes;
 use chil::ports::SnapshotStorage;
 use chil::storage::snapshot_thread::SnapshotThread;
 use chil::storage::{
-    Disk, Opened, RealDisk, SnapshotDone, SnapshotJob, Snapshots, StorageError, Store, Unformed,
+    Disk, Opened, RealDisk, SnapshotDone, SnapshotJob, Snapshots, StorageError, Store,
 };
-use chil_core::{Applier, NodeId, Record, SessionLimits, Slot, SnapshotId, SnapshotPolicy};
+use chil_core::{Applier, DiskId, NodeId, Record, SessionLimits, Slot, SnapshotId, SnapshotPolicy};
 
 use crate::fault_disk::FaultDisk;
 use crate::machine::{Machine, Panicking, Remote, catch_up, freeze};
-use crate::model::{DISK, Model, first_meta, formed, fresh, open, unformed};
+use crate::model::{DISK, Model, NAME, OPTIONS, first_meta, formed, fresh, open};
 
 /// A store with some decided entries, and a machine that has executed them.
 fn decided(disk: &FaultDisk) -> (Store<FaultDisk>, Model, Applier<Machine>) {
@@ -348,52 +348,67 @@ fn a_start_misses_the_snapshot_that_the_log_begins_behind() {
 }
 
 /// Metadata of a new cluster that begins with this snapshot.
-fn begins_with(unformed: &Unformed<FaultDisk>, id: SnapshotId) -> chil_core::Meta {
+fn begins_with(id: SnapshotId) -> chil_core::Meta {
     let (_, model) = fresh(FaultDisk::new(1));
     let Record::Meta(mut meta) = model.names(id) else {
         panic!("not metadata")
     };
-    meta.disk = unformed.disk_id();
+    meta.disk = DISK;
     meta.membership = first_meta(meta.disk).membership;
     *meta
 }
 
+fn restore(disk: &FaultDisk, id: SnapshotId, bytes: &[u8]) -> Result<(), StorageError> {
+    let (meta, mut bytes) = (begins_with(id), bytes);
+    Store::restore_with(disk.clone(), NAME, &meta, &mut bytes, OPTIONS).map(|_| ())
+}
+
 #[test]
-fn a_cluster_is_made_of_a_snapshot_whole_or_not_at_all() {
+fn a_cluster_is_made_of_a_snapshot_whole_or_the_directory_is_refused() {
     let (_, model, applier) = decided(&FaultDisk::new(1));
     let remote = Remote::of(&applier, &model);
-    let mut operations = 0;
-    let mut made = 0;
+    let (mut operations, mut empty, mut half, mut made) = (0, 0, 0, 0);
     for crash_at in 0.. {
-        let disk = FaultDisk::new(crash_at);
-        disk.crash_after(crash_at);
-        let done = match open(disk.clone()) {
-            Ok(Opened::Unformed(unformed)) => {
-                let meta = begins_with(&unformed, remote.id);
-                unformed.form_from(&meta, &mut remote.bytes.as_slice())
+        let mut complete = true;
+        for seed in 0..4 {
+            let disk = FaultDisk::new(crash_at * 10 + seed);
+            disk.crash_after(crash_at);
+            let done = restore(&disk, remote.id, &remote.bytes).is_ok();
+            operations = operations.max(disk.ops());
+            complete &= done;
+            if seed % 2 == 0 {
+                disk.power_cycle();
+            } else {
+                disk.process_restart();
             }
-            Ok(Opened::Formed(..)) => panic!("formed before it was begun"),
-            Err(error) => Err(error),
-        };
-        operations = operations.max(disk.ops());
-        let complete = done.is_ok();
-        drop(done);
-        disk.power_cycle();
-        match open(disk.clone()).unwrap() {
-            Opened::Unformed(unformed) => {
-                assert!(!complete, "formed, and forgotten");
-                let meta = begins_with(&unformed, remote.id);
-                let mut bytes = remote.bytes.as_slice();
-                unformed.form_from(&meta, &mut bytes).unwrap();
+            // Other members count on the identity that a restore gives: a directory that has it
+            // has the snapshot, too, or nobody starts with it.
+            let other = DiskId::new(99);
+            match Store::open_with(disk.clone(), NAME, other, OPTIONS) {
+                Ok(Opened::Unformed(unformed)) => {
+                    assert!(!done, "formed, and forgotten");
+                    assert_eq!(unformed.disk_id(), other, "crash at {crash_at}");
+                    empty += 1;
+                }
+                Err(StorageError::HalfRestored(dir)) => {
+                    assert!(!done, "formed, and refused");
+                    assert_eq!(dir, "disk/");
+                    assert!(restore(&disk, remote.id, &remote.bytes).is_err());
+                    half += 1;
+                }
+                Ok(Opened::Formed(..)) => {
+                    goes_on(&disk, &remote.id, &applier);
+                    made += 1;
+                }
+                Err(error) => panic!("crash at {crash_at}: {error}"),
             }
-            Opened::Formed(..) => made += 1,
         }
-        goes_on(&disk, &remote.id, &applier);
         if complete {
             break;
         }
     }
-    assert!(operations > 20 && made > 0, "{operations} {made}");
+    assert!(operations > 20, "{operations}");
+    assert!(empty > 4 && half > 20 && made > 4, "{empty} {half} {made}");
 }
 
 /// The log goes on behind the snapshot, and its state is there.
@@ -418,19 +433,20 @@ fn goes_on(disk: &FaultDisk, id: &SnapshotId, expected: &Applier<Machine>) {
 fn no_cluster_is_made_of_another_snapshot() {
     let (_, model, applier) = decided(&FaultDisk::new(1));
     let remote = Remote::of(&applier, &model);
-    let disk = FaultDisk::new(2);
     let mut damaged = remote.bytes.clone();
     damaged[7] ^= 1;
     for bytes in [&damaged[..], &remote.bytes[..100], &[]] {
-        let empty = unformed(disk.clone());
-        let meta = begins_with(&empty, remote.id);
-        match empty.form_from(&meta, &mut { bytes }) {
+        let disk = FaultDisk::new(2);
+        match restore(&disk, remote.id, bytes) {
             Err(StorageError::Snapshot { .. }) => {}
             other => panic!("{other:?}"),
         }
+        let refused = open(disk).unwrap_err().to_string();
+        assert!(
+            refused.contains("restore again into a new one"),
+            "{refused}"
+        );
     }
-    let empty = unformed(disk);
-    assert_eq!(empty.disk_id(), DISK);
 }
 
 async fn next(thread: &mut SnapshotThread<Machine>) -> SnapshotDone<Machine> {
