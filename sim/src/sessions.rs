@@ -107,7 +107,8 @@ impl World {
     /// Hands something to a client's automaton and does what it wants done.
     fn call(&mut self, client: usize, input: RetryInput<usize, Refusal>) -> Verdict {
         let now = Time::from_nanos(self.now);
-        self.callers[client].automaton.handle(now, input);
+        let taken = self.callers[client].automaton.handle(now, input);
+        taken.expect("operations are numbered, and each is submitted once");
         loop {
             match self.callers[client].automaton.poll_output() {
                 RetryOutput::Send { attempt, to, ask } => self.attempt(client, attempt, to, ask),

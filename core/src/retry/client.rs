@@ -8,8 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use super::pace::Pace;
-use super::session::{Flight, Session, Tries};
-use super::{Answer, Ask, AttemptId, Completion, RetryConfig, RetryInput, RetryOutput};
+use super::queue::{Place, Queue, Request};
+use super::session::{Flight, Opening, Session, Tries};
+use super::{Answer, Ask, AttemptId, Completion, RetryConfig, RetryInput, RetryOutput, TokenInUse};
 use crate::command::Command;
 use crate::session::SessionLimits;
 use crate::time::Time;
@@ -24,8 +25,8 @@ pub struct RetryClient<T, R> {
     now: Time,
     pace: Pace<T>,
     requests: BTreeMap<Token, Request>,
-    /// Requests without a number, in order; those that are over are left in, and skipped.
-    queue: VecDeque<Token>,
+    /// Requests without a number.
+    queue: Queue,
     deadlines: BTreeSet<(Time, Token)>,
     /// By the client's number for them.
     sessions: BTreeMap<u64, Session<T>>,
@@ -37,22 +38,6 @@ pub struct RetryClient<T, R> {
     unsent: BTreeSet<(u64, u64)>,
     timeouts: BTreeSet<(Time, AttemptId)>,
     completed: VecDeque<(Token, Completion<R>)>,
-}
-
-#[derive(Debug)]
-struct Request {
-    payload: Bytes,
-    deadline: Time,
-    /// Session and number; none while it is queued.
-    place: Option<(u64, u64)>,
-}
-
-/// A session that is asked for.
-#[derive(Debug)]
-struct Opening<T> {
-    session: u64,
-    nonce: u128,
-    tries: Tries<T>,
 }
 
 impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
@@ -79,7 +64,7 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
             now: Time::ZERO,
             pace: Pace::new(config, jitter, targets),
             requests: BTreeMap::new(),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             deadlines: BTreeSet::new(),
             sessions: BTreeMap::new(),
             live: None,
@@ -93,24 +78,28 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
 
     /// Handles one event.
     ///
-    /// # Panics
-    /// If a token is submitted that is in use.
-    pub fn handle(&mut self, now: Time, input: RetryInput<T, R>) {
+    /// # Errors
+    /// If a token is submitted whose former request has no result yet. That one goes on, and the
+    /// new one is not taken.
+    pub fn handle(&mut self, now: Time, input: RetryInput<T, R>) -> Result<(), TokenInUse> {
         self.now = self.now.max(now);
+        let mut taken = Ok(());
         match input {
             RetryInput::Submit {
                 token,
                 payload,
                 deadline,
-            } => self.submit(token, payload, deadline),
+            } => taken = self.submit(token, payload, deadline),
             RetryInput::Answered { attempt, answer } if attempt.seq == 0 => {
                 self.session_answered(attempt, answer);
             }
             RetryInput::Answered { attempt, answer } => self.answered(attempt, answer),
-            RetryInput::GiveUp { token } => self.give_up(token),
+            RetryInput::GiveUp { token } => self.give_up(token, false),
+            RetryInput::Withdraw { token } => self.give_up(token, true),
             RetryInput::Wake => {}
         }
         self.run_timers();
+        taken
     }
 
     /// The next thing to do; [`RetryOutput::Wait`] when there is nothing.
@@ -126,6 +115,20 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
         RetryOutput::Wait(self.next_wake())
     }
 
+    /// The attempt at a request that waits for its answer, if there is one.
+    #[must_use]
+    pub fn attempt_of(&self, token: Token) -> Option<AttemptId> {
+        let Place::Numbered(session, seq) = self.requests.get(&token)?.place else {
+            return None;
+        };
+        let tries = &self.sessions.get(&session)?.pending.get(&seq)?.tries;
+        let n = tries.count;
+        tries
+            .flight
+            .is_some()
+            .then_some(AttemptId { session, seq, n })
+    }
+
     /// Requests without a result.
     #[must_use]
     pub fn pending(&self) -> usize {
@@ -138,18 +141,22 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
         self.last_session
     }
 
-    fn submit(&mut self, token: Token, payload: Bytes, deadline: Time) {
+    fn submit(&mut self, token: Token, payload: Bytes, deadline: Time) -> Result<(), TokenInUse> {
+        let unsaid = || self.completed.iter().any(|(done, _)| *done == token);
+        if self.requests.contains_key(&token) || unsaid() {
+            // Two requests of one name could not be told apart any more.
+            return Err(TokenInUse { token });
+        }
         let request = Request {
             payload,
             deadline,
-            place: None,
+            place: Place::Queued(self.queue.push(token)),
         };
-        let before = self.requests.insert(token, request);
-        assert!(before.is_none(), "request {token:?} is there already");
+        self.requests.insert(token, request);
         if deadline != Time::MAX {
             self.deadlines.insert((deadline, token));
         }
-        self.queue.push_back(token);
+        Ok(())
     }
 
     fn run_timers(&mut self) {
@@ -166,13 +173,14 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
         while let Some((at, token)) = self.deadlines.first().copied()
             && at <= self.now
         {
-            self.give_up(token);
+            self.give_up(token, false);
         }
     }
 
-    /// The request's time is over.
-    fn give_up(&mut self, token: Token) {
-        let Some((session_id, seq)) = self.requests.get(&token).and_then(|r| r.place) else {
+    /// The request's time is over; of the attempt under way nothing was sent if it is `withdrawn`.
+    fn give_up(&mut self, token: Token, withdrawn: bool) {
+        let place = self.requests.get(&token).map(|request| request.place);
+        let Some(Place::Numbered(session_id, seq)) = place else {
             return self.complete(token, Completion::TimedOut);
         };
         let Some(session) = self.sessions.get(&session_id) else {
@@ -181,7 +189,7 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
         let maybe_sent = session
             .pending
             .get(&seq)
-            .is_some_and(|p| p.ambiguous || p.tries.flight.is_some());
+            .is_some_and(|p| p.ambiguous || !withdrawn && p.tries.flight.is_some());
         if maybe_sent {
             self.unknown(session_id, seq);
         } else {
@@ -267,7 +275,7 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
                 // What nobody may have a session for, nobody may ask for either.
                 self.opening = None;
                 self.pace.succeeded(self.now, flight);
-                for token in std::mem::take(&mut self.queue) {
+                for token in self.queue.take_all() {
                     self.complete(token, Completion::Rejected(reason.clone()));
                 }
             }
@@ -300,8 +308,7 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
             }
             self.end(id, seq);
             if let Some(request) = self.requests.get_mut(&token) {
-                request.place = None;
-                self.queue.push_front(token);
+                request.place = Place::Queued(self.queue.give_back(token));
             }
         }
         self.forget_if_over(id);
@@ -369,6 +376,9 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
 
     fn complete(&mut self, token: Token, result: Completion<R>) {
         if let Some(request) = self.requests.remove(&token) {
+            if let Place::Queued(at) = request.place {
+                self.queue.remove(at);
+            }
             self.deadlines.remove(&(request.deadline, token));
             self.completed.push_back((token, result));
         }
@@ -378,23 +388,17 @@ impl<T: Clone + PartialEq, R: Clone> RetryClient<T, R> {
         if let Some((id, seq)) = self.unsent.pop_first() {
             return self.send_request(id, seq);
         }
-        while let Some(token) = self.queue.front().copied() {
-            if !self.requests.contains_key(&token) {
-                self.queue.pop_front();
-                continue;
-            }
-            let Some(id) = self.live else {
-                return self.send_register();
-            };
-            let session = self.sessions.get_mut(&id)?;
-            let seq = session.begin(token, self.config.window)?;
-            self.queue.pop_front();
-            if let Some(request) = self.requests.get_mut(&token) {
-                request.place = Some((id, seq));
-            }
-            return self.send_request(id, seq);
+        let (at, token) = self.queue.first()?;
+        let Some(id) = self.live else {
+            return self.send_register();
+        };
+        let session = self.sessions.get_mut(&id)?;
+        let seq = session.begin(token, self.config.window)?;
+        self.queue.remove(at);
+        if let Some(request) = self.requests.get_mut(&token) {
+            request.place = Place::Numbered(id, seq);
         }
-        None
+        self.send_request(id, seq)
     }
 
     fn send_register(&mut self) -> Option<RetryOutput<T, R>> {

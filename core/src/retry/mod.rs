@@ -17,6 +17,7 @@
 
 mod client;
 mod pace;
+mod queue;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -59,7 +60,8 @@ impl Default for RetryConfig {
 pub enum RetryInput<T, R> {
     /// Somebody wants this done.
     Submit {
-        /// The driver's name for the request: none that is in use already.
+        /// The driver's name for the request: none that is in use. It is free again when the
+        /// request has its result.
         token: Token,
         /// The state machine's command.
         payload: Bytes,
@@ -78,8 +80,22 @@ pub enum RetryInput<T, R> {
         /// Which one.
         token: Token,
     },
+    /// As [`RetryInput::GiveUp`], and the driver has taken the attempt back that was under way: it
+    /// was not sent, and will not be.
+    Withdraw {
+        /// Which one.
+        token: Token,
+    },
     /// The instant of the last `Wait` has passed. Harmless when it comes early or twice.
     Wake,
+}
+
+/// The token of a new request names another one that has no result yet. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request {token:?} has no result yet: submit the next under another token")]
+pub struct TokenInUse {
+    /// The token.
+    pub token: Token,
 }
 
 /// What a client wants done.

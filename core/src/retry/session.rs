@@ -99,3 +99,11 @@ impl<T> Session<T> {
         }
     }
 }
+
+/// A session that is asked for.
+#[derive(Debug)]
+pub(super) struct Opening<T> {
+    pub(super) session: u64,
+    pub(super) nonce: u128,
+    pub(super) tries: Tries<T>,
+}

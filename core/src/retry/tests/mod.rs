@@ -46,7 +46,12 @@ impl Rig {
     }
 
     fn handle(&mut self, input: RetryInput<u8, &'static str>) {
-        self.client.handle(self.now, input);
+        let taken = self.client.handle(self.now, input);
+        taken.expect("tests use a token once at a time");
+        self.drain();
+    }
+
+    fn drain(&mut self) {
         self.wait = loop {
             match self.client.poll_output() {
                 Output::Send { attempt, to, ask } => self.sent.push((attempt, to, ask)),
@@ -337,6 +342,82 @@ fn a_request_that_nobody_waits_for_ends() {
     rig.submit(4);
     let (.., ask) = rig.take();
     assert_eq!(number(&ask), (5, 1, 0));
+}
+
+/// What the driver took back before it was sent is not in doubt, and costs no session; what an
+/// earlier attempt may have done stays in doubt.
+#[test]
+fn a_request_that_was_taken_back_is_surely_not_executed() {
+    let mut rig = Rig::open();
+    rig.submit_all(&[1, 2]);
+    let attempts = std::mem::take(&mut rig.sent);
+    let token = Token::new(1);
+    assert_eq!(rig.client.attempt_of(token), Some(attempts[0].0));
+    rig.handle(RetryInput::Withdraw { token });
+    assert_eq!(rig.client.attempt_of(token), None);
+    assert_eq!(rig.done.pop(), Some((1, Completion::TimedOut)));
+    rig.submit(3);
+    let (.., ask) = rig.take();
+    assert_eq!(number(&ask).0, 100, "the same session");
+    rig.answer(attempts[1].0, Answer::Unknown);
+    rig.wake();
+    rig.take();
+    let token = Token::new(2);
+    rig.handle(RetryInput::Withdraw { token });
+    assert_eq!(rig.done.pop(), Some((2, Completion::Unknown)));
+}
+
+/// A token that is free again names its new request, and that one only: what is left of the former
+/// one's place in the queue must not have it sent twice, under two numbers.
+#[test]
+fn a_token_whose_request_ended_in_the_queue_may_be_used_again() {
+    let mut rig = Rig::new();
+    rig.submit_all(&[1, 2]);
+    let token = Token::new(2);
+    rig.handle(RetryInput::GiveUp { token });
+    assert_eq!(rig.done.pop(), Some((2, Completion::TimedOut)));
+    rig.submit_all(&[3, 2]);
+    let (register, ..) = rig.take();
+    rig.answer(register, registered(100));
+    let sent: Vec<_> = rig.sent.drain(..).collect();
+    assert_eq!(sent.len(), 3, "{sent:?}");
+    for (slot, (attempt, ..)) in (101..).zip(sent) {
+        rig.answer(attempt, executed(slot));
+    }
+    assert_eq!(rig.done, [(1, done(101)), (3, done(102)), (2, done(103))]);
+    assert_eq!((rig.client.pending(), rig.wait), (0, Time::MAX));
+}
+
+/// As long as a request has no result, queued or under way, its token names nothing else.
+#[test]
+fn a_token_in_use_is_refused() {
+    let again = |rig: &mut Rig, token| {
+        let token = Token::new(token);
+        let submit = RetryInput::Submit {
+            token,
+            payload: Bytes::from_static(b"another"),
+            deadline: Time::MAX,
+        };
+        let refused = rig.client.handle(rig.now, submit);
+        assert_eq!(refused, Err(TokenInUse { token }));
+        rig.drain();
+    };
+    let mut rig = Rig::new();
+    rig.submit(1);
+    again(&mut rig, 1);
+    assert_eq!(rig.client.pending(), 1);
+    let (register, ..) = rig.take();
+    rig.answer(register, registered(100));
+    again(&mut rig, 1);
+    let (attempt, _, ask) = rig.take();
+    let Ask::Propose(command) = ask else {
+        panic!("the session is open");
+    };
+    assert_eq!(command.payload, Bytes::from("1"), "the former request");
+    rig.answer(attempt, executed(101));
+    assert_eq!(rig.done, [(1, done(101))]);
+    rig.submit(1);
+    assert_eq!(number(&rig.take().2), (100, 2, 1));
 }
 
 #[test]

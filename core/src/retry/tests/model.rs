@@ -267,7 +267,8 @@ impl World {
     }
 
     fn client(&mut self, index: usize, input: RetryInput<u64, ()>) {
-        self.clients[index].handle(self.now, input);
+        let taken = self.clients[index].handle(self.now, input);
+        taken.expect("every request has a token of its own");
         loop {
             match self.clients[index].poll_output() {
                 RetryOutput::Send {

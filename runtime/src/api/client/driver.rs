@@ -5,18 +5,17 @@
 //! the driver opens another session instead of letting callers wait: how much is under way decides
 //! how much a cluster does at a time, since it decides in batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chil_core::retry::{
-    Ask, AttemptId, Completion, RetryClient, RetryConfig, RetryInput, RetryOutput,
-};
+use chil_core::retry::{Ask, Completion, RetryClient, RetryConfig, RetryOutput};
 use chil_core::{Command, SessionLimits, Span, Time, Token};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use super::lane::{Attempt, Automaton, Lane, Tag};
 use super::links::{Address, Event, Links};
 use super::plain::{Plain, PlainOutput};
 use super::targets::Targets;
@@ -60,34 +59,6 @@ struct Request {
     deadline: Time,
     doubted: bool,
     _room: OwnedSemaphorePermit,
-}
-
-/// Names an attempt: its lane, and what that calls it.
-#[derive(Debug)]
-struct Tag {
-    lane: usize,
-    attempt: Attempt,
-}
-
-#[derive(Debug)]
-enum Attempt {
-    Session(AttemptId),
-    Plain(Token),
-}
-
-/// An automaton, and when it wants to be woken.
-#[derive(Debug)]
-struct Lane {
-    automaton: Automaton,
-    wake: Time,
-    /// It was told something, and not yet asked what follows.
-    told: bool,
-}
-
-#[derive(Debug)]
-enum Automaton {
-    Session(Box<RetryClient<Address, ClientError>>),
-    Plain(Box<Plain>),
 }
 
 enum Step {
@@ -194,41 +165,48 @@ impl Driver {
                 self.requests.insert(submit.token, request);
                 self.submit(lane, submit.token, submit.payload, deadline);
             }
-            Job::GiveUp(token) => {
-                let now = self.now();
-                let Some(request) = self.requests.get(&token) else {
-                    return;
-                };
-                let Some(lane) = self.lanes.get_mut(request.lane) else {
-                    return;
-                };
-                match &mut lane.automaton {
-                    Automaton::Session(session) => {
-                        session.handle(now, RetryInput::GiveUp { token });
-                    }
-                    Automaton::Plain(plain) => plain.give_up(token),
-                }
-                lane.told = true;
+            Job::GiveUp(token) => self.give_up(&BTreeSet::from([token])),
+        }
+    }
+
+    /// Nobody waits for these any more. What still waits for its stream is taken back, so that it
+    /// is known that it was not sent; of the rest the automata know what to think.
+    fn give_up(&mut self, tokens: &BTreeSet<Token>) {
+        let now = self.now();
+        let mut named = BTreeMap::new();
+        for token in tokens {
+            let Some(request) = self.requests.get(token) else {
+                continue;
+            };
+            let Some(lane) = self.lanes.get_mut(request.lane) else {
+                continue;
+            };
+            let attempt = lane.automaton.attempt_of(*token);
+            if let Some(attempt) = attempt {
+                let lane = request.lane;
+                named.insert(Tag { lane, attempt }, *token);
             }
+        }
+        let taken = self.links.take_back(|tag| named.contains_key(tag));
+        let taken: BTreeSet<Token> = taken.iter().filter_map(|t| named.get(t).copied()).collect();
+        for token in tokens {
+            let lane = self.requests.get(token).map(|request| request.lane);
+            let Some(lane) = lane.and_then(|lane| self.lanes.get_mut(lane)) else {
+                continue;
+            };
+            let is_taken = taken.contains(token);
+            lane.automaton.give_up(now, *token, is_taken);
+            lane.told = true;
         }
     }
 
     fn submit(&mut self, lane: usize, token: Token, payload: Bytes, deadline: Time) {
         let now = self.now();
+        self.give_up_late(now);
         let Some(lane) = self.lanes.get_mut(lane) else {
             return;
         };
-        match &mut lane.automaton {
-            Automaton::Session(session) => session.handle(
-                now,
-                RetryInput::Submit {
-                    token,
-                    payload,
-                    deadline,
-                },
-            ),
-            Automaton::Plain(plain) => plain.submit(now, token, payload, deadline),
-        }
+        lane.automaton.submit(now, token, payload, deadline);
         lane.told = true;
     }
 
@@ -282,19 +260,24 @@ impl Driver {
         }
     }
 
+    /// Whatever an automaton is told tells it the time as well. Before it gives up by itself what is
+    /// late, that is taken back where it still waits for its stream.
+    fn give_up_late(&mut self, now: Time) {
+        if !self.links.is_opening() {
+            return;
+        }
+        let late = self.requests.iter().filter(|(_, r)| r.deadline <= now);
+        let late: BTreeSet<Token> = late.map(|(token, _)| *token).collect();
+        if !late.is_empty() {
+            self.give_up(&late);
+        }
+    }
+
     fn wake(&mut self) {
         let now = self.now();
-        let out_of_time = |request: &Request| request.deadline <= now;
-        if self.links.is_opening() && self.requests.values().any(out_of_time) {
-            // What still waits for its stream was not sent: that is known, so it shall be said.
-            self.links.recall();
-            self.hand_in();
-        }
+        self.give_up_late(now);
         for lane in self.lanes.iter_mut().filter(|lane| lane.wake <= now) {
-            match &mut lane.automaton {
-                Automaton::Session(session) => session.handle(now, RetryInput::Wake),
-                Automaton::Plain(plain) => plain.wake(now),
-            }
+            lane.automaton.wake(now);
             lane.told = true;
         }
     }
@@ -313,23 +296,12 @@ impl Driver {
 
     fn hand_in(&mut self) {
         let now = self.now();
+        self.give_up_late(now);
         for (tag, result) in self.links.settled() {
             let Some(lane) = self.lanes.get_mut(tag.lane) else {
                 continue;
             };
-            match (&mut lane.automaton, tag.attempt) {
-                (Automaton::Session(session), Attempt::Session(attempt)) => {
-                    let answer = result;
-                    session.handle(now, RetryInput::Answered { attempt, answer });
-                }
-                (Automaton::Plain(plain), Attempt::Plain(token)) => {
-                    plain.answered(now, token, result);
-                }
-                (Automaton::Session(_), Attempt::Plain(_))
-                | (Automaton::Plain(_), Attempt::Session(_)) => {
-                    unreachable!("a lane's attempts are of its own kind")
-                }
-            }
+            lane.automaton.answered(now, tag.attempt, result);
             lane.told = true;
         }
     }
@@ -428,3 +400,7 @@ fn time(began: Instant, at: Instant) -> Time {
     let span = at.saturating_duration_since(began);
     Time::from_nanos(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

@@ -212,17 +212,24 @@ impl<K> Links<K> {
         self.links.values().any(opening)
     }
 
-    /// Gives up what is not sent yet because its stream is still opening.
-    pub(super) fn recall(&mut self) {
-        let mut waiting = Vec::new();
+    /// Takes back those attempts that are not sent yet because their stream is still opening, and
+    /// pass `which`: nothing more is heard of them.
+    pub(super) fn take_back(&mut self, which: impl Fn(&K) -> bool) -> Vec<K> {
+        let mut taken = Vec::new();
         for link in self.links.values_mut() {
-            if let State::Opening(commands) = &mut link.state {
-                waiting.append(commands);
-            }
+            let State::Opening(waiting) = &mut link.state else {
+                continue;
+            };
+            waiting.retain(|(id, _)| {
+                let flight = self.flights.get(id);
+                let wanted = !flight.is_some_and(|flight| which(&flight.tag));
+                if !wanted && let Some(flight) = self.flights.remove(id) {
+                    taken.push(flight.tag);
+                }
+                wanted
+            });
         }
-        for (id, _) in waiting {
-            self.settle(id, Answer::Unavailable);
-        }
+        taken
     }
 
     /// What became of attempts since the last call.

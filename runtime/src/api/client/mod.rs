@@ -9,6 +9,7 @@
 mod driver;
 mod error;
 mod kv;
+mod lane;
 mod links;
 mod operate;
 mod outcomes;

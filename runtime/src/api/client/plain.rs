@@ -157,6 +157,14 @@ impl Plain {
         }
     }
 
+    /// The same, and what was on its way to a node was taken back before it was sent.
+    pub(super) fn withdraw(&mut self, token: Token) {
+        if let Some(request) = self.requests.get_mut(&token) {
+            request.sent_to = None;
+        }
+        self.give_up(token);
+    }
+
     /// Takes note of the time: gives up what has run out of it.
     pub(super) fn wake(&mut self, now: Time) {
         self.now = self.now.max(now);
