@@ -124,6 +124,10 @@ pub enum ProposeError {
     /// This attempt executed nothing; an earlier one's reply is not kept any more.
     #[error("the command's outcome was acknowledged before")]
     StaleSeq,
+    /// The node does not belong to a cluster yet, and the command is for a certain one. Surely not
+    /// executed: try another node, or a little later.
+    #[error("the node does not belong to a cluster yet")]
+    Forming,
     /// The node is shutting down or has ended. Surely not executed.
     #[error("the node has stopped")]
     Stopped,

@@ -6,16 +6,14 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use chil_core::{ClientId, ClusterId, Command, Slot};
 use chil_proto::v1;
-use chil_proto::v1::propose_response::Outcome;
 use chil_proto::v1::read_response::Outcome as ReadOutcome;
-use chil_proto::v1::register_response::Outcome as RegisterOutcome;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::follow::{Decisions, watch};
-use super::outcome::{answered, proposed, registered, wrong_cluster};
+use super::outcome::{answered, proposed, registered, unavailable, wrong_cluster};
 use crate::apply::{ProposeResult, ReplyTo};
 use crate::error::{ProposeError, Rejection};
 use crate::handle::Consistency;
@@ -35,12 +33,34 @@ pub(crate) struct ConsensusService {
     pub(crate) watchers: Arc<Semaphore>,
 }
 
+/// Why a request is not for this node.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Misdirected {
+    /// It names another cluster than this node's.
+    Other(ClusterId),
+    /// It names a cluster, and this node is still forming one. Were it let through, it could wait
+    /// for the end of that, and be executed in whatever cluster comes of it.
+    Forming,
+}
+
+impl From<Misdirected> for ProposeError {
+    fn from(misdirected: Misdirected) -> Self {
+        match misdirected {
+            Misdirected::Other(cluster) => Self::Rejected(Rejection::WrongCluster { cluster }),
+            Misdirected::Forming => Self::Forming,
+        }
+    }
+}
+
 impl ConsensusService {
-    /// This node's cluster, if the request names another one.
-    fn misdirected(&self, wanted: &Bytes) -> Option<ClusterId> {
-        let cluster = *self.cluster.get()?;
-        let mine = wanted.is_empty() || wanted.as_ref() == cluster.get().to_be_bytes();
-        (!mine).then_some(cluster)
+    /// Whether a request that names the cluster `wanted`, or none, is for this node.
+    fn accepts(&self, wanted: &Bytes) -> Result<(), Misdirected> {
+        match self.cluster.get() {
+            _ if wanted.is_empty() => Ok(()),
+            None => Err(Misdirected::Forming),
+            Some(cluster) if wanted.as_ref() == cluster.get().to_be_bytes() => Ok(()),
+            Some(cluster) => Err(Misdirected::Other(*cluster)),
+        }
     }
 }
 
@@ -54,11 +74,11 @@ impl v1::consensus_server::Consensus for ConsensusService {
         request: Request<v1::ProposeRequest>,
     ) -> Result<Response<v1::ProposeResponse>, Status> {
         let request = request.into_inner();
-        let outcome = match self.misdirected(&request.cluster) {
-            Some(cluster) => Outcome::WrongCluster(wrong_cluster(cluster)),
-            None => proposed(self.requests.submit(command(request)).await),
+        let result = match self.accepts(&request.cluster) {
+            Ok(()) => self.requests.submit(command(request)).await,
+            Err(misdirected) => Err(misdirected.into()),
         };
-        let outcome = Some(outcome);
+        let outcome = Some(proposed(result));
         Ok(Response::new(v1::ProposeResponse { outcome }))
     }
 
@@ -83,8 +103,13 @@ impl v1::consensus_server::Consensus for ConsensusService {
         request: Request<v1::ReadRequest>,
     ) -> Result<Response<v1::ReadResponse>, Status> {
         let request = request.into_inner();
-        if let Some(cluster) = self.misdirected(&request.cluster) {
-            let outcome = Some(ReadOutcome::WrongCluster(wrong_cluster(cluster)));
+        if let Err(misdirected) = self.accepts(&request.cluster) {
+            let outcome = Some(match misdirected {
+                Misdirected::Other(cluster) => ReadOutcome::WrongCluster(wrong_cluster(cluster)),
+                Misdirected::Forming => {
+                    ReadOutcome::Unavailable(unavailable(&ProposeError::Forming))
+                }
+            });
             return Ok(Response::new(v1::ReadResponse { outcome }));
         }
         let consistency = match request.consistency() {
@@ -106,11 +131,11 @@ impl v1::consensus_server::Consensus for ConsensusService {
         let request = request.into_inner();
         let nonce = <[u8; 16]>::try_from(request.nonce.as_ref())
             .map_err(|_| Status::invalid_argument("nonce: must be 16 random bytes"))?;
-        let outcome = match self.misdirected(&request.cluster) {
-            Some(cluster) => RegisterOutcome::WrongCluster(wrong_cluster(cluster)),
-            None => registered(self.requests.register(u128::from_be_bytes(nonce)).await),
+        let result = match self.accepts(&request.cluster) {
+            Ok(()) => self.requests.register(u128::from_be_bytes(nonce)).await,
+            Err(misdirected) => Err(misdirected.into()),
         };
-        let outcome = Some(outcome);
+        let outcome = Some(registered(result));
         Ok(Response::new(v1::RegisterResponse { outcome }))
     }
 
@@ -121,8 +146,8 @@ impl v1::consensus_server::Consensus for ConsensusService {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Decisions>, Status> {
         let request = request.into_inner();
-        let misdirected = self.misdirected(&request.cluster);
-        let decisions = watch(self, request.from_slot, misdirected).await;
+        let accepted = self.accepts(&request.cluster);
+        let decisions = watch(self, request.from_slot, accepted).await;
         Ok(Response::new(decisions))
     }
 }
@@ -156,12 +181,9 @@ async fn take_in(
         };
         let reply = ReplyTo::Stream { id, room };
         let request = request.unwrap_or_default();
-        match service.misdirected(&request.cluster) {
-            Some(cluster) => {
-                let rejection = Rejection::WrongCluster { cluster };
-                reply.send(Err(ProposeError::Rejected(rejection)));
-            }
-            None => service.requests.propose(command(request), reply).await,
+        match service.accepts(&request.cluster) {
+            Ok(()) => service.requests.propose(command(request), reply).await,
+            Err(misdirected) => reply.send(Err(misdirected.into())),
         }
     }
 }

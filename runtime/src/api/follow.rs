@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chil_core::{ClusterId, Slot};
+use chil_core::Slot;
 use chil_proto::v1;
 use chil_proto::v1::decision::What;
 use chil_proto::v1::watch_response::Event;
@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
-use super::consensus::ConsensusService;
+use super::consensus::{ConsensusService, Misdirected};
 use super::outcome::{overloaded, unavailable, wrong_cluster};
 use crate::shutdown::Stopped;
 use crate::watch::{Decided, Decision, Watch, WatchError};
@@ -33,10 +33,16 @@ const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 pub(super) async fn watch(
     service: &ConsensusService,
     from: u64,
-    misdirected: Option<ClusterId>,
+    accepted: Result<(), Misdirected>,
 ) -> Decisions {
-    if let Some(cluster) = misdirected {
-        return only(Event::WrongCluster(wrong_cluster(cluster)));
+    match accepted {
+        Ok(()) => {}
+        Err(Misdirected::Other(cluster)) => {
+            return only(Event::WrongCluster(wrong_cluster(cluster)));
+        }
+        Err(Misdirected::Forming) => {
+            return only(Event::Unavailable(unavailable(&WatchError::Forming)));
+        }
     }
     let Ok(room) = Arc::clone(&service.watchers).try_acquire_owned() else {
         return only(Event::Overloaded(overloaded(RETRY_AFTER)));

@@ -43,7 +43,9 @@ pub(super) fn proposed(result: ProposeResult) -> Outcome {
         Err(
             error @ (ProposeError::Unknown | ProposeError::Rejected(Rejection::NotUnderstood(_))),
         ) => Outcome::Unknown(unknown(&error)),
-        Err(error @ ProposeError::Stopped) => Outcome::Unavailable(unavailable(&error)),
+        Err(error @ (ProposeError::Forming | ProposeError::Stopped)) => {
+            Outcome::Unavailable(unavailable(&error))
+        }
     }
 }
 
@@ -60,7 +62,9 @@ pub(super) fn registered(result: Result<ClientId, ProposeError>) -> RegisterOutc
         Err(ProposeError::Rejected(Rejection::WrongCluster { cluster })) => {
             RegisterOutcome::WrongCluster(wrong_cluster(cluster))
         }
-        Err(error @ ProposeError::Stopped) => RegisterOutcome::Unavailable(unavailable(&error)),
+        Err(error @ (ProposeError::Forming | ProposeError::Stopped)) => {
+            RegisterOutcome::Unavailable(unavailable(&error))
+        }
         Err(
             error @ (ProposeError::Unknown
             | ProposeError::SessionExpired

@@ -10,11 +10,12 @@ use super::output::Format;
 /// Have another node lead.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The leader stops taking writes, waits until the other node has everything, and asks it to take over: for
-a moment nobody leads, and clients wait. A node that is stopped with SIGTERM does this by itself.
+The leader stops taking writes, waits until everything is decided and the other node has it, and asks
+that node to take over: for a moment nobody leads, and clients wait. A node that is stopped with SIGTERM does this by itself.
 
 Ends with code 1 when the leader cannot do it, with 3 when no leader was found, and with 4 when it is
-not known how it ended. Nothing is lost in any case; 'chil status' shows who leads.
+not known how it ended; without --to it is not tried again then, since leadership might move twice.
+Nothing is lost in any case; 'chil status' shows who leads.
 
 Examples:
   chil move-leader -p 127.0.0.1:7001,127.0.0.1:7002

@@ -1,5 +1,11 @@
 //! What cannot work is refused, with the reason, and loses nothing.
 
+use bytes::Bytes;
+use chil::proto::consensus_client::ConsensusClient;
+use chil::proto::{
+    ProposeRequest, ProposeStreamRequest, ReadRequest, RegisterRequest, WatchRequest,
+    propose_response, read_response, register_response, watch_response,
+};
 use chil::{KeyValue, Node, ProposeError, Rejection, SessionLimits, StartError};
 
 use crate::cluster::{Cluster, free_addresses, name};
@@ -87,6 +93,75 @@ async fn what_the_cluster_was_formed_with_is_not_changed_by_settings() {
     let ready = alone(&dir).sessions(limits);
     let again = ready.state_machine(KeyValue::default()).start().await;
     again.unwrap().wait_for_leader().await.unwrap();
+}
+
+/// A node that is still forming may come to belong to any cluster: what names one is refused, or
+/// it would wait for the end of the forming, and be executed in whatever cluster that makes.
+#[tokio::test]
+async fn what_names_a_cluster_is_refused_while_the_node_forms() {
+    let dir = tempfile::tempdir().unwrap();
+    let ports = free_addresses(2);
+    let node = Node::builder("n")
+        .bind(&ports[0])
+        .peers([ports[1].as_str()]);
+    let node = node.data_dir(dir.path()).state_machine(KeyValue::default());
+    let node = node.start().await.unwrap();
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", ports[0]));
+    let channel = endpoint.unwrap().connect().await.unwrap();
+    let mut client = ConsensusClient::new(channel);
+    let cluster = Bytes::from_static(&[7; 16]);
+    let propose = |cluster: &Bytes| ProposeRequest {
+        cluster: cluster.clone(),
+        ..ProposeRequest::default()
+    };
+    let forming =
+        |reason: &str| assert!(reason.contains("does not belong to a cluster"), "{reason}");
+
+    let answer = client.propose(propose(&cluster)).await.unwrap();
+    match answer.into_inner().outcome {
+        Some(propose_response::Outcome::Unavailable(why)) => forming(&why.reason),
+        other => panic!("{other:?}"),
+    }
+    let request = ProposeStreamRequest {
+        id: 5,
+        request: Some(propose(&cluster)),
+    };
+    let stream = client.propose_stream(tokio_stream::iter([request])).await;
+    let answer = stream.unwrap().into_inner().message().await.unwrap();
+    match answer.unwrap().result.unwrap().outcome {
+        Some(propose_response::Outcome::Unavailable(why)) => forming(&why.reason),
+        other => panic!("{other:?}"),
+    }
+    let request = ReadRequest {
+        cluster: cluster.clone(),
+        ..ReadRequest::default()
+    };
+    match client.read(request).await.unwrap().into_inner().outcome {
+        Some(read_response::Outcome::Unavailable(why)) => forming(&why.reason),
+        other => panic!("{other:?}"),
+    }
+    let request = RegisterRequest {
+        nonce: Bytes::from_static(&[1; 16]),
+        cluster: cluster.clone(),
+    };
+    match client.register(request).await.unwrap().into_inner().outcome {
+        Some(register_response::Outcome::Unavailable(why)) => forming(&why.reason),
+        other => panic!("{other:?}"),
+    }
+    let from_slot = 0;
+    let request = WatchRequest { from_slot, cluster };
+    let mut events = client.watch(request).await.unwrap().into_inner();
+    match events.message().await.unwrap().unwrap().event {
+        Some(watch_response::Event::Unavailable(why)) => forming(&why.reason),
+        other => panic!("{other:?}"),
+    }
+    // Who names none means whichever it finds: that one is told to ask somebody who leads.
+    let answer = client.propose(propose(&Bytes::new())).await.unwrap();
+    assert!(matches!(
+        answer.into_inner().outcome,
+        Some(propose_response::Outcome::NotLeader(_))
+    ));
+    drop(node);
 }
 
 #[tokio::test]

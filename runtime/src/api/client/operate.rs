@@ -44,36 +44,37 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Rejected`] when the leader says that it cannot, [`ClientError::Unavailable`]
-    /// when no leader was found in time, and [`ClientError::Unknown`] when it did not say in time
-    /// how it ended. Nothing is lost in any case: at worst, another node leads.
+    /// when no leader was found in time, and [`ClientError::Unknown`] when the answer was lost or
+    /// did not come in time: without a name it is not asked for again then, or the leadership might
+    /// move twice. Nothing is lost in any case: at worst, another node leads.
     pub async fn move_leader(&self, to: Option<&str>) -> Result<v1::MemberStatus, ClientError> {
         let deadline = Instant::now() + self.options.timeout;
         loop {
             let address = self.targets.current();
-            let attempt = self.move_leader_at(&address, to.unwrap_or_default());
-            let reason = match timeout_at(deadline, attempt).await {
-                Ok(Ok(Some(Outcome::Moved(moved)))) => {
+            let asked = self.move_leader_at(&address, to, deadline).await;
+            let reason = match asked {
+                Ok(Outcome::Moved(moved)) => {
                     let leader = moved.leader.unwrap_or_default();
                     self.targets.follow(&leader.address);
                     return Ok(leader);
                 }
-                Ok(Ok(Some(Outcome::Failed(failed)))) => {
-                    return self.refused(&address, to, failed).await;
-                }
-                Ok(Ok(Some(Outcome::NotLeader(leader)))) if !leader.address.is_empty() => {
+                Ok(Outcome::Failed(failed)) => return self.refused(&address, to, failed).await,
+                Ok(Outcome::NotLeader(leader)) if !leader.address.is_empty() => {
                     self.targets.busy(&address, "does not lead");
                     self.targets.follow(&leader.address);
                     String::new()
                 }
-                Ok(Ok(Some(Outcome::NotLeader(_)))) => "nobody is known to lead".to_owned(),
-                Ok(Ok(Some(Outcome::Unavailable(v1::Unavailable { reason })))) => reason,
-                Ok(Ok(None)) => "the answer is not understood".to_owned(),
-                Ok(Err(Refusal::Failed(reason))) => reason,
-                Ok(Err(Refusal::OtherCluster(error))) => return Err(error),
-                Err(_) => {
-                    let reason = format!("{address} did not say in time how it ended");
-                    return Err(ClientError::Unknown { reason });
+                Ok(Outcome::NotLeader(_)) => "nobody is known to lead".to_owned(),
+                // It may have ended in the middle of it.
+                Ok(Outcome::Unavailable(v1::Unavailable { reason }))
+                | Err(NotMoved::Lost(reason)) => {
+                    if to.is_none() || deadline <= Instant::now() {
+                        return Err(unclear(&address, &reason));
+                    }
+                    reason
                 }
+                Err(NotMoved::NotAsked(Refusal::Failed(reason))) => reason,
+                Err(NotMoved::NotAsked(Refusal::OtherCluster(error))) => return Err(error),
             };
             if !reason.is_empty() {
                 self.targets.failed(&address, &reason);
@@ -103,13 +104,28 @@ impl Client {
         Err(ClientError::Rejected { reason })
     }
 
-    async fn move_leader_at(&self, address: &str, to: &str) -> Result<Option<Outcome>, Refusal> {
-        self.targets.verify(address).await?;
-        let mut admin = self.targets.admin(address).map_err(Refusal::Failed)?;
-        let request = v1::MoveLeaderRequest { to: to.to_owned() };
-        match admin.move_leader(request).await {
-            Ok(response) => Ok(response.into_inner().outcome),
-            Err(status) => Err(Refusal::Failed(status_text(&status))),
+    async fn move_leader_at(
+        &self,
+        address: &str,
+        to: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Outcome, NotMoved> {
+        let late = || "did not answer in time".to_owned();
+        let not_asked = |reason| NotMoved::NotAsked(Refusal::Failed(reason));
+        match timeout_at(deadline, self.targets.verify(address)).await {
+            Ok(verified) => verified.map_err(NotMoved::NotAsked)?,
+            Err(_) => return Err(not_asked(late())),
+        };
+        let mut admin = self.targets.admin(address).map_err(not_asked)?;
+        let to = to.unwrap_or_default().to_owned();
+        // From here on it may be done, whatever becomes of the answer.
+        match timeout_at(deadline, admin.move_leader(v1::MoveLeaderRequest { to })).await {
+            Ok(Ok(response)) => {
+                let outcome = response.into_inner().outcome;
+                outcome.ok_or_else(|| NotMoved::Lost("the answer is not understood".to_owned()))
+            }
+            Ok(Err(status)) => Err(NotMoved::Lost(status_text(&status))),
+            Err(_) => Err(NotMoved::Lost(late())),
         }
     }
 
@@ -144,6 +160,22 @@ impl Client {
     fn one_attempt(&self) -> Duration {
         self.options.timeout.min(self.options.attempt_timeout)
     }
+}
+
+/// Why it is not known who leads now.
+enum NotMoved {
+    /// The node was not asked to move the leader: another one may be.
+    NotAsked(Refusal),
+    /// It was asked, and its answer is not known.
+    Lost(String),
+}
+
+fn unclear(address: &str, reason: &str) -> ClientError {
+    let reason = format!(
+        "{address} was asked to hand the leadership over, and it is not known how that ended \
+         ({reason}): see with 'chil status' who leads before asking again"
+    );
+    ClientError::Unknown { reason }
 }
 
 /// A snapshot on its way from a node.
