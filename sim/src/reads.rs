@@ -2,7 +2,7 @@
 //! Knows nothing about how a replica proves that nothing newer was acknowledged.
 
 use bytes::Bytes;
-use chil_core::{Ballot, Input, ReadVia, Slot, Time, Token};
+use chil_core::{Ballot, Input, Output, ReadVia, Slot, Time, Token};
 
 use crate::check::{Verdict, Violation};
 use crate::node::Waiting;
@@ -22,6 +22,43 @@ pub(crate) struct Made {
 }
 
 impl World {
+    /// Nobody else decides or answers while a lease serves, whether or not a client asks in that
+    /// very instant: so each leader that was overtaken is asked, or rather a copy of it.
+    pub(crate) fn audit_leases(&mut self) -> Verdict {
+        if self.plan.cluster.lease.is_some() && self.judge.another_acts() {
+            for node in 0..self.nodes.len() {
+                self.audit_lease(node)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a leader that was overtaken, if this is one, whether it would answer a read now.
+    pub(crate) fn audit_lease(&self, node: usize) -> Verdict {
+        let Some(ballot) = self.judge.overtaken(node) else {
+            return Ok(());
+        };
+        let (state, token) = (&self.nodes[node], Token::new(u64::MAX));
+        let Some(mut replica) = state.replica.clone() else {
+            return Ok(());
+        };
+        let (now, via) = (state.clock.read(self.now), ReadVia::Lease);
+        replica.handle(now, Input::Read { token, via });
+        loop {
+            match replica.poll_output() {
+                Output::ReadReady {
+                    token: served,
+                    until: Some(until),
+                    ..
+                } if served == token && now < until => {
+                    return self.judge.serves_from_lease(node, Some(ballot));
+                }
+                Output::Wait(_) => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+
     /// A replica says what a read has to see.
     pub(crate) fn read_ready(
         &mut self,

@@ -215,6 +215,7 @@ impl World {
                 break;
             }
             self.step(next.event)?;
+            self.audit_leases()?;
             let (events, max) = (self.stats.events, self.plan.events_max);
             let found = no_churn::check_events(events, max, self.now / 1_000);
             everywhere("no_churn", found)?;
@@ -265,7 +266,8 @@ impl World {
                     return Ok(());
                 }
                 self.nodes[node].drain_due = false;
-                self.drain(node)
+                self.drain(node)?;
+                self.audit_lease(node)
             }
             Event::Synced { node, life } => self.synced(node, life),
             Event::Worked { node, life } => self.worked(node, life),
@@ -313,7 +315,8 @@ impl World {
         replica.handle(now, input);
         let gather = self.plan.cluster.gather_us * 1_000;
         if gather == 0 {
-            return self.drain(node);
+            self.drain(node)?;
+            return self.audit_lease(node);
         }
         if !self.nodes[node].drain_due {
             self.nodes[node].drain_due = true;

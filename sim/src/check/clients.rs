@@ -76,6 +76,16 @@ impl Judge {
         on("lease_is_exclusive", node, found)
     }
 
+    /// The ballot that a node still leads, if somebody has acted in a higher one already.
+    pub(crate) fn overtaken(&self, node: usize) -> Option<Ballot> {
+        self.leases.overtaken(node)
+    }
+
+    /// Whether a higher ballot than ever has come to act since this was last asked.
+    pub(crate) fn another_acts(&mut self) -> bool {
+        self.leases.take_rise()
+    }
+
     /// A client is told that its command is done.
     pub(crate) fn acks(&mut self, node: usize, slot: Slot, origin: Ballot) -> Verdict {
         let found = acked_stays::check_ack(&self.ghost, slot, origin);

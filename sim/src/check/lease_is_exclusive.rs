@@ -12,6 +12,8 @@ pub(crate) struct Leases {
     /// By node: the ballot that it leads or led last, and what it knew to be decided when it began.
     led: Vec<Option<(Ballot, Slot)>>,
     active: Option<(Ballot, String)>,
+    /// Whether `active` has risen since somebody last asked.
+    rose: bool,
 }
 
 impl Leases {
@@ -19,6 +21,7 @@ impl Leases {
         Self {
             led: vec![None; nodes],
             active: None,
+            rose: false,
         }
     }
 
@@ -66,7 +69,19 @@ impl Leases {
             .is_none_or(|(active, _)| *active < ballot)
         {
             self.active = Some((ballot, what()));
+            self.rose = true;
         }
+    }
+
+    /// Whether a higher ballot has come to act since this was last asked.
+    pub(crate) fn take_rise(&mut self) -> bool {
+        std::mem::take(&mut self.rose)
+    }
+
+    /// The ballot that a node leads, if somebody has acted in a higher one already.
+    pub(crate) fn overtaken(&self, node: usize) -> Option<Ballot> {
+        let (active, _) = self.active.as_ref()?;
+        self.ballot(node).filter(|ballot| ballot < active)
     }
 
     /// A read is answered from the lease of `ballot`.
@@ -114,6 +129,11 @@ mod tests {
         assert_eq!(leases.check(one), Ok(()));
         leases.answers(1, "a read was answered");
         assert!(leases.check(one).is_err());
+        assert_eq!(
+            (leases.overtaken(0), leases.overtaken(1)),
+            (Some(one), None)
+        );
+        assert!(leases.take_rise() && !leases.take_rise());
         leases.ends(0);
         assert_eq!(leases.ballot(0), None);
     }
