@@ -264,6 +264,7 @@ impl World {
         let floor = before.iter().map(|(_, _, commit)| *commit).max();
         let found = voters_advance::check(&commits, floor.filter(|_| wrote));
         everywhere("voters_advance", found)?;
+        self.audit_votes(leader, &statuses)?;
         for node in caught_up::reached(leader, self.nodes.len(), linked) {
             let applied = self.nodes[node].applier.applied();
             let found = caught_up::check(applied, floor.unwrap_or_default());
@@ -274,6 +275,24 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Every voter that the leader reaches accepts in its ballot.
+    fn audit_votes(&self, leader: usize, statuses: &[(usize, Status)]) -> Verdict {
+        let weights = &self.plan.cluster.weights;
+        let votes = |node: usize| weights.get(node).is_some_and(|weight| *weight > 0);
+        let mut leads = Ballot::default();
+        let mut accepts = Vec::new();
+        for (node, status) in statuses {
+            if *node == leader {
+                leads = status.ballot;
+            }
+            if votes(*node) && self.plan.linked_at_the_end(leader, *node) {
+                accepts.push((*node, status.acc));
+            }
+        }
+        let found = voters_advance::check_votes(&accepts, leads);
+        everywhere("voters_advance", found)
     }
 
     /// Whether there are fewer sessions than clients: then these throw each other out, for ever.

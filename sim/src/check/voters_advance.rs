@@ -4,7 +4,7 @@
 //!
 //! PROTOCOL.md, "Liveness".
 
-use chil_core::Slot;
+use chil_core::{Ballot, Slot};
 
 /// What each voter that is up knows to be decided; `before` is what was known when all was well
 /// already, if anything was written since.
@@ -30,6 +30,17 @@ pub(crate) fn check(commits: &[(usize, Slot)], before: Option<Slot>) -> Result<(
     }
 }
 
+/// In which ballot each voter that hears the leader accepts, when all has been well for a while: in
+/// the leader's. Whoever only learns what is decided is no help when another voter fails.
+pub(crate) fn check_votes(accepts: &[(usize, Ballot)], leads: Ballot) -> Result<(), String> {
+    match accepts.iter().find(|(_, acc)| *acc != leads) {
+        None => Ok(()),
+        Some((node, acc)) => Err(format!(
+            "node {node} accepts in {acc}, although {leads} has led for a while and hears it"
+        )),
+    }
+}
+
 fn shown(commits: &[(usize, Slot)]) -> String {
     let each = commits
         .iter()
@@ -39,7 +50,16 @@ fn shown(commits: &[(usize, Slot)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::ballot;
     use super::*;
+
+    #[test]
+    fn a_voter_that_only_learns_is_found() {
+        let (one, two) = (ballot(1, 0), ballot(2, 1));
+        assert_eq!(check_votes(&[(0, two), (1, two)], two), Ok(()));
+        let behind = check_votes(&[(0, two), (1, one)], two);
+        assert!(behind.is_err_and(|what| what.starts_with("node 1 accepts in")));
+    }
 
     #[test]
     fn standing_still_and_differing_are_found() {
