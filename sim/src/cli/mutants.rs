@@ -56,7 +56,7 @@ pub(super) fn run(args: &MutantArgs) -> anyhow::Result<ExitCode> {
     ensure!(trouble == 0, "{trouble} mutants could not be tried");
     let right = mutants.iter().all(|mutant| {
         let killed = catches.get(&mutant.id).is_some_and(Catch::killed);
-        killed != mutant.equivalent
+        killed != mutant.equivalent.is_some()
     });
     Ok(if right {
         ExitCode::SUCCESS
@@ -163,13 +163,14 @@ fn table(mutants: &[Mutant], catches: &BTreeMap<String, Catch>) -> String {
     );
     let (mut killed, mut planted) = (0, 0);
     for mutant in mutants {
-        planted += u32::from(!mutant.equivalent);
+        let equivalent = mutant.equivalent.is_some();
+        planted += u32::from(!equivalent);
         let Some(catch) = catches.get(&mutant.id) else {
             let _ = writeln!(out, "{:<18} not tried", mutant.id);
             continue;
         };
-        killed += u32::from(!mutant.equivalent && catch.killed());
-        let result = match (catch.killed(), mutant.equivalent) {
+        killed += u32::from(!equivalent && catch.killed());
+        let result = match (catch.killed(), equivalent) {
             (true, false) => "killed",
             (false, true) => "survived",
             (true, true) => "KILLED",
@@ -177,7 +178,8 @@ fn table(mutants: &[Mutant], catches: &BTreeMap<String, Catch>) -> String {
         };
         let shown = |seeds: Option<u64>| seeds.map_or_else(|| "-".to_owned(), |s| s.to_string());
         let median = shown(catch.median());
-        let seeds: Vec<String> = catch.seeds.iter().map(|s| shown(*s)).collect();
+        let mut seeds: Vec<String> = catch.seeds.iter().map(|s| shown(*s)).collect();
+        seeds.extend(catch.directed.clone());
         let mark = |check: &String| {
             if mutant.expect.contains(check) {
                 check.clone()

@@ -1,8 +1,8 @@
 //! Hunting a mutant: build it, run seeds until a check fires, count how many that took.
 //! Knows nothing about what the checks look for.
 
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
@@ -23,6 +23,9 @@ pub struct Catch {
     pub id: String,
     /// Seeds until a check fired, in each range; `None` where it survived the budget.
     pub seeds: Vec<Option<u64>>,
+    /// The plan or scenario that found it, where no seed did.
+    #[serde(default)]
+    pub directed: Option<String>,
     /// The checks that fired, by range.
     pub checks: Vec<String>,
     /// What the first violation said.
@@ -41,7 +44,7 @@ impl Catch {
     /// Whether a check fired.
     #[must_use]
     pub fn killed(&self) -> bool {
-        self.seeds.iter().any(Option::is_some)
+        self.seeds.iter().any(Option::is_some) || self.directed.is_some()
     }
 
     /// The median over the ranges; `None` when that is above the budget.
@@ -67,6 +70,17 @@ struct Failed {
     what: String,
 }
 
+impl Failed {
+    /// Outside of all seeds.
+    const fn new(check: String, what: String) -> Self {
+        Self {
+            seed: 0,
+            check,
+            what,
+        }
+    }
+}
+
 /// Builds `mutant` in `copy` and runs up to `budget` seeds of each range on `jobs` threads.
 ///
 /// # Errors
@@ -84,6 +98,7 @@ pub fn hunt(
     let mut catch = Catch {
         id: mutant.id.clone(),
         seeds: Vec::new(),
+        directed: None,
         checks: Vec::new(),
         what: String::new(),
         seed: None,
@@ -107,8 +122,85 @@ pub fn hunt(
             catch.checks.push(failed.check);
         }
     }
+    if !catch.killed()
+        && let Some((by, failed)) = directed(&binary, origin, jobs)?
+    {
+        catch.directed = Some(by);
+        catch.what = failed.what;
+        catch.checks.push(failed.check);
+    }
     catch.seconds = began.elapsed().as_secs_f64();
     Ok(catch)
+}
+
+/// Tries what the ordinary tests hold beside seeds: the plans that were made for hard bugs, and the
+/// scenarios.
+fn directed(binary: &Path, origin: &Path, jobs: usize) -> anyhow::Result<Option<(String, Failed)>> {
+    for plan in plans(&origin.join(PLANS))? {
+        let name = plan.file_stem().unwrap_or_default().to_string_lossy();
+        let output = Command::new(binary)
+            .args(["replay", "--plan"])
+            .arg(&plan)
+            .output()
+            .context("cannot run the mutant")?;
+        if let Some(check) = violated(&output)? {
+            let by = format!("plan {name}");
+            return Ok(Some((by.clone(), Failed::new(check, by))));
+        }
+    }
+    let output = Command::new(binary)
+        .args(["scenarios", "--seeds", SCENARIO_SEEDS])
+        .args(["--jobs", &jobs.to_string()])
+        .output()
+        .context("cannot run the mutant")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    match output.status.code() {
+        Some(0) => Ok(None),
+        Some(42) => {
+            let wrong = text.lines().find_map(|line| line.strip_prefix("WRONG "));
+            let what = wrong.unwrap_or("a scenario failed").to_owned();
+            let by = what.split(' ').next().unwrap_or_default();
+            let failed = Failed::new("scenarios".to_owned(), what.clone());
+            Ok(Some((format!("scenario {by}"), failed)))
+        }
+        code => bail!("the mutant ended with {code:?} in the scenarios"),
+    }
+}
+
+/// Where the plans are that an ordinary test runs, from the workspace's root.
+const PLANS: &str = "sim/tests/plans";
+/// As many seeds of each scenario as the ordinary test takes.
+const SCENARIO_SEEDS: &str = "24";
+
+fn plans(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !dir.exists() {
+        return Ok(Vec::new());
+    }
+    let mut plans = Vec::new();
+    for file in std::fs::read_dir(dir)? {
+        plans.push(file?.path());
+    }
+    plans.sort();
+    Ok(plans)
+}
+
+/// The check that a replay's last words name, if anything was violated.
+fn violated(output: &Output) -> anyhow::Result<Option<String>> {
+    match output.status.code() {
+        Some(0) => Ok(None),
+        Some(42) => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            let words = text.lines().rev().find_map(|line| {
+                let (_, found) = line.split_once("VIOLATED ")?;
+                found.split_once(':').map(|(check, _)| check.to_owned())
+            });
+            Ok(Some(words.unwrap_or_default()))
+        }
+        code => bail!(
+            "the mutant ended with {code:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ),
+    }
 }
 
 /// Runs seeds until one violates something.
@@ -142,6 +234,7 @@ mod tests {
         let catch = |seeds: &[Option<u64>]| Catch {
             id: String::new(),
             seeds: seeds.to_vec(),
+            directed: None,
             checks: Vec::new(),
             what: String::new(),
             seed: None,
@@ -154,5 +247,10 @@ mod tests {
         let rarely = catch(&[None, None, Some(1), None, None]);
         assert_eq!((rarely.killed(), rarely.median()), (true, None));
         assert!(!catch(&[None; 5]).killed());
+        let by_plan = Catch {
+            directed: Some("plan x".to_owned()),
+            ..catch(&[None; 5])
+        };
+        assert_eq!((by_plan.killed(), by_plan.median()), (true, None));
     }
 }

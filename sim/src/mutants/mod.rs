@@ -27,11 +27,25 @@ pub struct Mutant {
     pub expect: Vec<String>,
     /// The kinds of fault that it takes, for people.
     pub faults: Vec<String>,
-    /// Whether it changes nothing that matters: then it must survive.
-    #[serde(default)]
-    pub equivalent: bool,
+    /// Why it changes nothing that matters, if that is so: then it must survive.
+    #[serde(default, deserialize_with = "reason")]
+    pub equivalent: Option<String>,
     /// The changes.
     pub edit: Vec<Edit>,
+}
+
+/// Accepts `equivalent = true` as well: that says so without an argument.
+fn reason<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Said {
+        Whether(bool),
+        Why(String),
+    }
+    Ok(match Said::deserialize(from)? {
+        Said::Whether(is) => is.then(|| "declared".to_owned()),
+        Said::Why(why) => Some(why),
+    })
 }
 
 /// One change: `find` must stand in `file` exactly once.
@@ -127,7 +141,7 @@ mod tests {
             for check in &mutant.expect {
                 let file = root.join(format!("sim/src/check/{check}.rs"));
                 assert!(
-                    file.exists() || check == "assertion" || check == "codec",
+                    file.exists() || ["assertion", "codec", "scenarios"].contains(&check.as_str()),
                     "{} expects {check}, which is no check",
                     mutant.id
                 );
@@ -143,7 +157,7 @@ mod tests {
             source: String::new(),
             expect: Vec::new(),
             faults: Vec::new(),
-            equivalent: false,
+            equivalent: None,
             edit: vec![Edit {
                 file: "Cargo.toml".to_owned(),
                 find: find.to_owned(),
