@@ -4,7 +4,7 @@
 use chil_core::{Envelope, Input, Lane, Notice, Output};
 use chil_proto::{Frame, encode};
 
-use crate::check::{Verdict, Violation};
+use crate::check::{Verdict, Violation, no_churn, on};
 use crate::snapshots::Job;
 use crate::trace::{self, Mark};
 use crate::world::{Event, Hop, World};
@@ -13,7 +13,9 @@ impl World {
     /// Does everything that a replica wants done.
     pub(crate) fn drain(&mut self, node: usize) -> Verdict {
         let mut leads = None;
-        loop {
+        for outputs in 0.. {
+            let found = no_churn::check_outputs(outputs);
+            on("no_churn", node, found)?;
             let Some(replica) = &mut self.nodes[node].replica else {
                 return Ok(());
             };

@@ -26,6 +26,19 @@ pub(crate) fn check_events(events: u64, max: u64, now_us: u64) -> Result<(), Str
     ))
 }
 
+/// One input makes a replica want so many things at most: far more than what fits into its windows.
+const OUTPUTS_MAX: u64 = 1_000_000;
+
+/// How much a replica has wanted since its last input.
+pub(crate) fn check_outputs(outputs: u64) -> Result<(), String> {
+    if outputs <= OUTPUTS_MAX {
+        return Ok(());
+    }
+    Err(format!(
+        "wants something else without end: {outputs} outputs since its last input"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::ballot;
@@ -38,5 +51,7 @@ mod tests {
         assert!(check(ballot(1, 0), ballot(1, 1)).is_err());
         assert_eq!(check_events(5, 5, 1), Ok(()));
         assert!(check_events(6, 5, 1).is_err());
+        assert_eq!(check_outputs(OUTPUTS_MAX), Ok(()));
+        assert!(check_outputs(OUTPUTS_MAX + 1).is_err());
     }
 }
