@@ -2,3 +2,10 @@
 //! Knows nothing about how a run is executed.
 
 pub mod event;
+#[cfg(test)]
+mod fixture;
+pub mod html;
+pub mod json;
+pub mod shiviz;
+pub mod text;
+mod words;

@@ -1,0 +1,257 @@
+// The diagram as a whole: in which order its layers are drawn, marks of single events, the head.
+// Knows nothing about keys and about the panels beside it.
+
+const canvas = document.getElementById("diagram");
+const ctx = canvas.getContext("2d");
+
+/** What the reader looks at. `top` is the first visible row, `zoom` the pixels of a row. */
+const view = { top: 0, zoom: 18, width: 0, height: 0, selected: null, pinned: false, hover: null, related: new Set(), past: null, visible: [] };
+
+/** Rectangles of the last frame that the pointer can be over, the topmost last. */
+let hits = [];
+
+/** Fits the canvas to its place, in the pixels of the screen. */
+function resize() {
+  const box = document.getElementById("stage").getBoundingClientRect();
+  const ratio = window.devicePixelRatio || 1;
+  view.width = Math.max(200, box.width - MINIMAP_WIDTH);
+  view.height = Math.max(100, box.height);
+  canvas.width = Math.round(view.width * ratio);
+  canvas.height = Math.round(view.height * ratio);
+  canvas.style.width = `${view.width}px`;
+  canvas.style.height = `${view.height}px`;
+  ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+}
+
+/** Draws what is in sight. */
+function draw() {
+  hits = [];
+  layOutColumns(view.width);
+  ctx.fillStyle = theme.colours.paper;
+  ctx.fillRect(0, 0, view.width, view.height);
+  ctx.textBaseline = "alphabetic";
+  drawSelectedRow();
+  drawAxis();
+  drawFaults();
+  drawLifelines();
+  view.visible = drawArrows();
+  drawRelated();
+  drawMarks();
+  drawOperations();
+  drawSlots();
+  drawWorldMarks();
+  drawFocus();
+  drawHead();
+  drawMinimap();
+}
+
+/** A faint band behind the selected event, through all columns. */
+function drawSelectedRow() {
+  if (!view.selected) return;
+  ctx.fillStyle = theme.colours.panel;
+  ctx.fillRect(0, yOf(view.selected.pos) - 9, view.width, 18);
+}
+
+/** The selected event's chain of causes and its effects, over everything else. */
+function drawRelated() {
+  const bright = new Set();
+  for (const event of [view.hover, view.selected]) if (event?.message) bright.add(event.message);
+  for (const arrow of view.visible) {
+    const isChain = arrow.end && view.related.has(arrow.end) && view.related.has(arrow.start);
+    if (!isChain && !bright.has(arrow.message)) continue;
+    const colour = messageColour(arrow.message);
+    ctx.globalAlpha = bright.has(arrow.message) ? 0.35 : 0.22;
+    ctx.strokeStyle = colour;
+    ctx.lineWidth = 9;
+    ctx.lineCap = "round";
+    ctx.beginPath();
+    ctx.moveTo(arrow.x0, arrow.y0);
+    ctx.lineTo(arrow.x1, arrow.y1);
+    ctx.stroke();
+    ctx.lineCap = "butt";
+    ctx.globalAlpha = 1;
+    strokeGroup({ colour, width: 2.5, dash: arrow.copy ? "5 4" : "", alpha: 1 }, [arrow], false);
+  }
+}
+
+/** Marks of events on the lifelines: how each is drawn beside its lane at a height. */
+const MARKS = {
+  persist: (x, y, c) => { ctx.strokeStyle = c.soft; ctx.lineWidth = 1.2; ctx.strokeRect(x - 12.5, y - 3, 6, 6); },
+  durable: (x, y, c) => { ctx.fillStyle = c.soft; ctx.fillRect(x - 13, y - 3.5, 7, 7); },
+  decided: (x, y, c) => diamond(x, y, 4.5, c.ink),
+  wake: (x, y, c) => { ctx.fillStyle = c.faint; ctx.fillRect(x + 8, y - 1, 7, 2); },
+  note: (x, y, c) => { ctx.fillStyle = c.faint; ctx.beginPath(); ctx.arc(x + 11, y, 2.5, 0, 7); ctx.fill(); },
+};
+
+function drawMarks() {
+  const [from, to] = visibleRows();
+  const { colours } = theme;
+  const begin = lastIndex(shown, (event) => event.pos < from);
+  const labels = new Map();
+  for (let i = Math.max(0, begin); i < shown.length && shown[i].pos <= to; i += 1) {
+    const event = shown[i];
+    const x = layout.xOf.get(event.node);
+    if (x === undefined) continue;
+    const y = yOf(event.pos);
+    ctx.globalAlpha = isInPast(view.past, event) ? 1 : 0.15;
+    if (event.what === "dies" || event.what === "starts") drawLifeMark(event, x, y);
+    else if (view.zoom > 5 && MARKS[event.what]) MARKS[event.what](x, y, colours);
+    const side = /persist|durable/.test(event.what) ? -14 : event.what === "wake" || event.what === "note" ? 6 : -6;
+    hits.push({ x: x + side, y: y - 5, w: side === -14 ? 9 : 12, h: 10, event });
+    if (event.what === "client" && view.zoom > 5) drawClientMark(event, x, y);
+    drawEventLabel(event, x, y, labels);
+  }
+  ctx.globalAlpha = 1;
+}
+
+/** The end of a life and the beginning of another. */
+function drawLifeMark(event, x, y) {
+  const { colours } = theme;
+  ctx.lineWidth = 3;
+  ctx.strokeStyle = ctx.fillStyle = event.what === "dies" ? colours.danger : colours.ink;
+  ctx.beginPath();
+  if (event.what === "dies") {
+    ctx.moveTo(x - 7, y - 7);
+    ctx.lineTo(x + 7, y + 7);
+    ctx.moveTo(x + 7, y - 7);
+    ctx.lineTo(x - 7, y + 7);
+    ctx.stroke();
+  } else {
+    ctx.moveTo(x - 7, y - 3);
+    ctx.lineTo(x + 7, y - 3);
+    ctx.lineTo(x, y + 7);
+    ctx.fill();
+  }
+}
+
+/** A small arrow from the side where clients are. */
+function drawClientMark(event, x, y) {
+  const side = event.step === "asked" ? 1 : -1;
+  ctx.fillStyle = event.step === "asked" ? theme.colours.ink : theme.colours.soft;
+  ctx.beginPath();
+  ctx.moveTo(x + 12 - side * 4, y);
+  ctx.lineTo(x + 12 + side * 4, y - 4);
+  ctx.lineTo(x + 12 + side * 4, y + 4);
+  ctx.fill();
+  hits.push({ x: x + 7, y: y - 5, w: 10, h: 10, event });
+}
+
+/** What a node became, or why it began or ended, beside its lifeline, where there is room. */
+function drawEventLabel(event, x, y, labels) {
+  const text = labelOfEvent(event);
+  if (!text || view.zoom < 6 || y < (labels.get(event.node) ?? -Infinity)) return;
+  labels.set(event.node, y + 12);
+  ctx.font = `600 11px ${SANS}`;
+  ctx.textAlign = "left";
+  const colour = event.what === "state" ? inkOf(stateColour(event)) : theme.colours.ink;
+  halo(fitted(text, layout.laneWidth * 0.6), x + 16, y + 13, colour);
+}
+
+function labelOfEvent(event) {
+  if (event.what === "dies") return `dies (${event.mode})`;
+  if (event.what === "starts") return "starts";
+  if (event.what !== "state") return "";
+  const changes = changesOf(event);
+  if (!changes.includes("role") && !changes.includes("promised")) return "";
+  if (event.role === "down") return "";
+  return isNoBallot(event.promised) ? event.role : `${event.role} ${event.promised}`;
+}
+
+/** Greys of the lifeline are too faint to be read as text. */
+function inkOf(colour) {
+  return colour === theme.colours.none ? theme.colours.soft : colour;
+}
+
+/** The healing and violations go through all lanes. */
+function drawWorldMarks() {
+  for (const event of events) {
+    if (event.what !== "healing" && event.what !== "violation") continue;
+    const y = yOf(event.pos);
+    if (y < HEAD - 20 || y > view.height + 20) continue;
+    const isBad = event.what === "violation";
+    ctx.strokeStyle = isBad ? theme.colours.danger : theme.colours.soft;
+    ctx.lineWidth = isBad ? 2.5 : 1;
+    ctx.setLineDash(isBad ? [] : [8, 4]);
+    ctx.beginPath();
+    ctx.moveTo(layout.time, y);
+    ctx.lineTo(view.width, y);
+    ctx.stroke();
+    ctx.setLineDash([]);
+    drawFlag(event, y, isBad);
+  }
+}
+
+function drawFlag(event, y, isBad) {
+  const room = layout.right - layout.left - 20;
+  ctx.font = isBad ? `700 12px ${SANS}` : `11px ${SANS}`;
+  ctx.textAlign = "left";
+  const text = fitted(isBad ? `✖ ${event.check}: ${event.text}` : "all faults are over: healing", room);
+  const width = ctx.measureText(text).width + 16;
+  ctx.fillStyle = isBad ? theme.colours.danger : theme.colours.paper;
+  ctx.fillRect(layout.left + 4, y + (isBad ? 2 : -17), width, isBad ? 20 : 14);
+  ctx.fillStyle = isBad ? theme.colours.paper : theme.colours.soft;
+  ctx.fillText(text, layout.left + 12, y + (isBad ? 16 : -6));
+  hits.push({ x: layout.left, y: y - 10, w: room, h: 32, event });
+  const x = layout.xOf.get(event.node);
+  if (!isBad || x === undefined) return;
+  ctx.strokeStyle = theme.colours.danger;
+  ctx.lineWidth = 3;
+  ctx.beginPath();
+  ctx.arc(x, y, 11, 0, 7);
+  ctx.stroke();
+}
+
+/** Rings around what is selected and pointed at. */
+function drawFocus() {
+  for (const [event, width] of [[view.selected, 2.5], [view.hover, 1.2]]) {
+    if (!event) continue;
+    const x = layout.xOf.get(event.node);
+    ctx.strokeStyle = theme.colours.accent;
+    ctx.lineWidth = width;
+    ctx.beginPath();
+    if (x === undefined) ctx.rect(layout.time - 2, yOf(event.pos) - 8, 5, 16);
+    else ctx.arc(x, yOf(event.pos), 9, 0, 7);
+    ctx.stroke();
+  }
+}
+
+/** The names of the columns, with what each node is at the selected event, else at the top. */
+function drawHead() {
+  const { colours } = theme;
+  ctx.fillStyle = colours.panel;
+  ctx.fillRect(0, 0, view.width, HEAD);
+  ctx.fillStyle = colours.line;
+  ctx.fillRect(0, HEAD - 1, view.width, 1);
+  ctx.textAlign = "left";
+  headText("time in s", 12, colours.soft);
+  if (faults.length) headText(faultRows > 1 ? "faults" : "", layout.faults + 6, colours.soft);
+  if (layout.clientsWidth) headText(fitted("clients", layout.clientsWidth), layout.clients + 8, colours.soft);
+  if (layout.slotWindow && layout.slotsWidth) headText(`slots ${layout.slotWindow[0]}–${layout.slotWindow[1]}`, layout.slots + 8, colours.soft);
+  for (const lane of layout.lanes) drawLaneHead(lane);
+}
+
+function headText(text, x, colour) {
+  ctx.font = `11px ${SANS}`;
+  ctx.fillStyle = colour;
+  ctx.fillText(text, x, 24);
+}
+
+function drawLaneHead({ node, x }) {
+  const state = stateAt(node, topEvent()) ?? { role: "down" };
+  const role = state.role === "down" || isNoBallot(state.promised) ? state.role : `${state.role} ${state.promised}`;
+  ctx.textAlign = "center";
+  ctx.fillStyle = theme.colours.ink;
+  ctx.font = `700 13px ${SANS}`;
+  ctx.fillText(fitted(nodeName(node), layout.laneWidth - 10), x, 17);
+  ctx.font = `11px ${SANS}`;
+  ctx.fillStyle = inkOf(stateColour(state));
+  ctx.fillText(fitted(role, layout.laneWidth - 10), x, 32);
+}
+
+/** The index of the event that the head and the table of states speak of. */
+function topEvent() {
+  if (view.selected) return view.selected.i;
+  const index = lastIndex(shown, (event) => event.pos <= view.top);
+  return index < 0 ? -1 : shown[index].i;
+}
+

@@ -1,0 +1,242 @@
+// The columns of the diagram: the axis, faults, lifelines, operations of clients, slots.
+// Knows nothing about messages and about what the reader selected.
+
+const HEAD = 40;
+const BAR = 12;
+
+/** Where the columns are, in pixels from the left; `lanes` has the shown nodes' lifelines. */
+const layout = { time: 84, faults: 0, lanes: [], laneWidth: 0, left: 0, right: 0, clients: 0, clientsWidth: 0, slots: 0, slotsWidth: 0 };
+
+function layOutColumns(width) {
+  const visible = data.nodes.map((_, node) => node).filter((node) => !filters.nodes.has(node));
+  layout.faults = layout.time;
+  layout.left = layout.time + (faults.length ? faultRows * 17 + 10 : 0);
+  layout.clientsWidth = operations.length ? Math.min(operationRows, 10) * 9 + 22 : 0;
+  layout.slotsWidth = decisions.known ? Math.max(84, Math.min(150, width * 0.13)) : 0;
+  layout.slots = width - layout.slotsWidth;
+  layout.clients = layout.slots - layout.clientsWidth;
+  layout.right = layout.clients;
+  layout.laneWidth = (layout.right - layout.left) / Math.max(1, visible.length);
+  layout.lanes = visible.map((node, i) => ({ node, x: layout.left + (i + 0.5) * layout.laneWidth }));
+  layout.xOf = new Map(layout.lanes.map((lane) => [lane.node, lane.x]));
+}
+
+function yOf(pos) {
+  return HEAD + (pos - view.top) * view.zoom;
+}
+
+/** The rows that can be seen, a little more on both sides. */
+function visibleRows() {
+  return [view.top - 2, view.top + (view.height - HEAD) / view.zoom + 2];
+}
+
+function halo(text, x, y, colour) {
+  ctx.strokeStyle = theme.colours.paper;
+  ctx.lineWidth = 3.5;
+  ctx.lineJoin = "round";
+  ctx.strokeText(text, x, y);
+  ctx.fillStyle = colour;
+  ctx.fillText(text, x, y);
+}
+
+/** As much of the text as fits, with a mark where it was cut. */
+function fitted(text, width) {
+  if (ctx.measureText(text).width <= width) return text;
+  let end = Math.max(1, Math.floor((text.length * width) / ctx.measureText(text).width) - 1);
+  while (end > 1 && ctx.measureText(`${text.slice(0, end)}…`).width > width) end -= 1;
+  return end > 2 ? `${text.slice(0, end)}…` : "";
+}
+
+/** Times at the left, no nearer to each other than can be read, and the idle times that are cut. */
+function drawAxis() {
+  const { colours } = theme;
+  ctx.fillStyle = colours.panel;
+  ctx.fillRect(0, HEAD, layout.time, view.height);
+  ctx.textAlign = "right";
+  ctx.font = `11px ${MONO}`;
+  const taken = drawGaps();
+  let next = HEAD + 4;
+  const [from, to] = visibleRows();
+  const { stops } = scale;
+  for (let i = Math.max(0, lastIndex(stops, (s) => s.pos < from)); i < stops.length && stops[i].pos < to; i += 1) {
+    const y = yOf(stops[i].pos);
+    if (y < next || taken.some((gap) => Math.abs(gap - y) < 13)) continue;
+    ctx.fillStyle = colours.soft;
+    ctx.fillText(timeText(stops[i].at), layout.time - 8, y + 4);
+    next = y + Math.max(16, view.zoom);
+  }
+}
+
+function drawGaps() {
+  const [from, to] = visibleRows();
+  const taken = [];
+  for (const gap of scale.gaps) {
+    if (gap.to < from || gap.from > to || (gap.to - gap.from) * view.zoom < 18) continue;
+    const y = yOf((gap.from + gap.to) / 2);
+    ctx.strokeStyle = theme.colours.line;
+    ctx.setLineDash([1, 5]);
+    ctx.lineWidth = 1;
+    ctx.beginPath();
+    ctx.moveTo(layout.time, y);
+    ctx.lineTo(view.width, y);
+    ctx.stroke();
+    ctx.setLineDash([]);
+    ctx.font = `italic 11px ${SANS}`;
+    ctx.fillStyle = theme.colours.faint;
+    ctx.fillText(`⋮ ${spanText(gap.span)}`, layout.time - 8, y + 4);
+    taken.push(y);
+  }
+  ctx.font = `11px ${MONO}`;
+  return taken;
+}
+
+/** Which pattern stands for a fault; its label says what it is. */
+function faultPattern(name) {
+  if (/cut|isolate/.test(name)) return "stripes";
+  if (/clog/.test(name)) return "dots";
+  if (/disk/.test(name)) return "rows";
+  if (/clock|transfer/.test(name)) return "columns";
+  return "back";
+}
+
+/** A band with its label, which stays in sight while any of the band is. */
+function drawBand(x, width, fault, label, isBright) {
+  const y0 = yOf(positionOfTime(fault.at));
+  const y1 = Math.max(y0 + 4, yOf(positionOfTime(fault.until)));
+  if (y1 < HEAD || y0 > view.height) return;
+  const { colours } = theme;
+  ctx.globalAlpha = isBright ? 0.5 : 0.22;
+  ctx.fillStyle = colours.warn;
+  ctx.fillRect(x, y0, width, y1 - y0);
+  ctx.globalAlpha = isBright ? 0.9 : 0.5;
+  ctx.fillStyle = patternOf(faultPattern(fault.event.name), colours.warn, 1);
+  ctx.fillRect(x, y0, width, y1 - y0);
+  ctx.globalAlpha = 1;
+  ctx.fillStyle = colours.warn;
+  ctx.fillRect(x, y0, width, 1.5);
+  hits.push({ x, y: y0, w: width, h: y1 - y0, event: fault.event });
+  const top = Math.max(y0, HEAD) + 5;
+  const room = Math.min(y1, view.height) - top - 2;
+  if (room < 24) return;
+  ctx.save();
+  ctx.translate(x + width / 2 + 4, top);
+  ctx.rotate(Math.PI / 2);
+  ctx.textAlign = "left";
+  ctx.font = `600 10px ${SANS}`;
+  halo(fitted(label, room), 0, 1, colours.ink);
+  ctx.restore();
+}
+
+/** All faults in a column of their own, and on the lanes that they hit. */
+function drawFaults() {
+  for (const fault of faults) {
+    const isBright = fault.event === view.hover || fault.event === view.selected;
+    drawBand(layout.faults + 6 + fault.row * 17, 14, fault, fault.event.text, isBright);
+    for (const strip of fault.strips) {
+      const x = layout.xOf.get(strip.node);
+      if (x === undefined) continue;
+      drawBand(x - layout.laneWidth * 0.28 - strip.row * 14, 12, fault, strip.label, isBright);
+    }
+  }
+}
+
+/** What of each fault belongs onto which lane. Ends and starts show on the lifeline itself. */
+function layOutStrips() {
+  const lanes = perNode();
+  for (const fault of faults) {
+    fault.strips = [];
+    const { name, nodes, links } = fault.event;
+    if (/crash|blackout|absence/.test(name)) continue;
+    const peers = new Map();
+    for (const node of nodes) peers.set(node, []);
+    for (const [from, to] of links) {
+      peers.set(from, [...(peers.get(from) ?? []), `→${nodeName(to)}`]);
+      peers.set(to, [...(peers.get(to) ?? []), `←${nodeName(from)}`]);
+    }
+    for (const [node, others] of peers) {
+      const strip = { node, from: fault.at, to: fault.until, label: [name, ...others].join(" ") };
+      fault.strips.push(strip);
+      lanes[node]?.push(strip);
+    }
+  }
+  for (const lane of lanes) packRows(lane, 3);
+}
+
+/** The lifelines: shape says the role, colour the ballot (or the role again). */
+function drawLifelines() {
+  const [from, to] = visibleRows();
+  for (const lane of layout.lanes) {
+    const list = spans[lane.node];
+    ctx.fillStyle = theme.colours.line;
+    for (let y = HEAD; y < view.height; y += 7) ctx.fillRect(lane.x - 0.5, y, 1, 3);
+    for (let i = Math.max(0, lastIndex(list, (s) => s.event.pos < from)); i < list.length; i += 1) {
+      const span = list[i];
+      if (span.event.pos > to) break;
+      const y0 = Math.max(yOf(span.event.pos), HEAD);
+      const y1 = Math.min(yOf(span.end ? span.end.pos : scale.length), view.height);
+      if (y1 > y0) drawSpan(lane.x, y0, y1, span.state);
+    }
+  }
+}
+
+function drawSpan(x, y0, y1, state) {
+  const colour = stateColour(state);
+  const height = Math.max(1, y1 - y0);
+  ctx.fillStyle = colour;
+  if (state.role === "leading") {
+    ctx.fillRect(x - BAR / 2, y0, BAR, height);
+  } else if (state.role === "campaigning") {
+    ctx.fillStyle = theme.colours.paper;
+    ctx.fillRect(x - BAR / 2, y0, BAR, height);
+    ctx.fillStyle = patternOf("stripes", colour, 2.5);
+    ctx.fillRect(x - BAR / 2, y0, BAR, height);
+    ctx.strokeStyle = colour;
+    ctx.lineWidth = 1.5;
+    ctx.strokeRect(x - BAR / 2 + 0.75, y0 + 0.75, BAR - 1.5, Math.max(0, height - 1.5));
+  } else if (state.role === "forming") {
+    for (let y = y0; y < y1; y += 8) ctx.fillRect(x - 2, y, 4, Math.min(4, y1 - y));
+  } else if (state.role !== "down") {
+    ctx.fillRect(x - 2.5, y0, 5, height);
+  }
+  // Its log is still of another ballot than the one that it promised.
+  if (state.role !== "down" && state.acc !== state.promised && theme.by === "ballot") {
+    ctx.fillStyle = ballotColour(state.acc);
+    ctx.fillRect(x + BAR / 2 + 2, y0, 2.5, height);
+  }
+}
+
+/** Operations as bars from the first time that they reach a node until the client knows. */
+function drawOperations() {
+  const [from, to] = visibleRows();
+  const { colours } = theme;
+  ctx.textAlign = "center";
+  for (const operation of operations) {
+    const start = operation.steps[0];
+    const end = operation.end;
+    const endPos = end ? end.pos : scale.length;
+    if (endPos < from || start.pos > to || !isOperationShown(operation)) continue;
+    const x = layout.clients + 14 + Math.min(operation.row, 9) * 9;
+    const y0 = yOf(start.pos);
+    const y1 = Math.max(y0 + 2, yOf(endPos));
+    const colour = end ? STEP_COLOURS[end.step](colours) : colours.faint;
+    const isBright = operation.steps.includes(view.hover) || operation.steps.includes(view.selected);
+    ctx.globalAlpha = isBright ? 0.9 : 0.4;
+    ctx.fillStyle = colour;
+    ctx.fillRect(x - 2.5, y0, 5, y1 - y0);
+    ctx.globalAlpha = 1;
+    hits.push({ x: x - 4, y: y0 - 2, w: 8, h: y1 - y0 + 4, event: end ?? start });
+    if (view.zoom < 5) continue;
+    ctx.font = `700 10px ${SANS}`;
+    for (const step of operation.steps) {
+      halo(STEP_MARKS[step.step], x, yOf(step.pos) + 4, step.step === "asked" ? colours.ink : colour);
+      hits.push({ x: x - 4, y: yOf(step.pos) - 4, w: 8, h: 8, event: step });
+    }
+  }
+}
+
+const STEP_COLOURS = { done: (c) => c.b2, unknown: (c) => c.b1, failed: (c) => c.danger, asked: (c) => c.faint };
+
+function isOperationShown(operation) {
+  return operation.steps.some((step) => step.isShown);
+}
+

@@ -1,0 +1,173 @@
+// What was recorded, arranged for questions: events, states of nodes, faults, operations, slots.
+// Knows nothing about the screen.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const events = data.events;
+const nodeCount = data.nodes.length;
+const endOfTime = events.length ? events[events.length - 1].at : 0;
+
+/** Fields of a node's state, in the order in which people read them. */
+const STATE_FIELDS = ["role", "promised", "acc", "leader", "last", "durable", "commit", "applied"];
+
+/** Events that orient the reader: filters by slot, ballot or text never hide them. */
+const LANDMARKS = new Set(["fault", "dies", "starts", "healing", "violation"]);
+
+function nodeName(index) {
+  if (index === undefined || index === null) return "world";
+  return data.nodes[index] ?? `node ${index}`;
+}
+
+/** Lists with one list a node. */
+function perNode() {
+  return data.nodes.map(() => []);
+}
+
+/** Gives each event its index and the neighbours on its own lifeline. */
+function linkEvents() {
+  const last = perNode().map(() => null);
+  events.forEach((event, index) => {
+    event.i = index;
+    event.before = null;
+    if (event.node === undefined) return;
+    event.before = last[event.node] ?? null;
+    last[event.node] = event;
+  });
+}
+
+/**
+ * The spans of each node's life in which its state stays the same:
+ * { node, event, end, state, up }, where `event` begins it, and `end` is the event that ends it
+ * or null. A node that dies without saying so is down all the same.
+ */
+function spansOfNodes() {
+  const spans = perNode();
+  const push = (event, state) => {
+    const list = spans[event.node];
+    const open = list[list.length - 1];
+    // Events at the same moment are one change to the eye.
+    if (open && open.event.n === event.n) {
+      open.state = state;
+      open.event = event;
+      return;
+    }
+    if (open) open.end = event;
+    list.push({ node: event.node, event, end: null, state });
+  };
+  for (const event of events) {
+    if (event.node === undefined) continue;
+    const list = spans[event.node];
+    const known = list.length ? list[list.length - 1].state : { role: "down" };
+    if (event.what === "state") push(event, event);
+    else if (event.what === "dies") push(event, { ...known, role: "down", leader: undefined });
+    else if (event.what === "starts") push(event, { ...known, role: "forming" });
+  }
+  return spans;
+}
+
+/** The last element of a sorted list that `isBefore` holds for, or null. */
+function lastWhere(list, isBefore) {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isBefore(list[middle])) low = middle + 1;
+    else high = middle;
+  }
+  return low ? list[low - 1] : null;
+}
+
+/** A node's state right after the event with this index; null before the first one. */
+function stateAt(node, index) {
+  const span = lastWhere(spans[node], (s) => s.event.i <= index);
+  return span ? span.state : null;
+}
+
+/** Faults as bands: { event, at, until, nodes, links }, instantaneous ones included. */
+function collectFaults() {
+  return events
+    .filter((event) => event.what === "fault")
+    .map((event) => ({ event, at: event.at, until: Math.min(Math.max(event.until, event.at), endOfTime) }));
+}
+
+/** Operations of clients: { client, operation, text, steps, end }. */
+function collectOperations() {
+  const found = new Map();
+  for (const event of events) {
+    if (event.what !== "client") continue;
+    const key = `${event.client}:${event.operation}`;
+    let operation = found.get(key);
+    if (!operation) {
+      operation = { client: event.client, operation: event.operation, text: event.text, steps: [], end: null };
+      found.set(key, operation);
+    }
+    operation.steps.push(event);
+    event.operationOf = operation;
+    if (event.step !== "asked") operation.end = event;
+  }
+  return [...found.values()];
+}
+
+/** What each node knows to be decided: steps { event, commit }, and the first to know each slot. */
+function collectDecisions() {
+  const steps = perNode();
+  const firsts = [];
+  let known = 0;
+  for (const event of events) {
+    if (event.node === undefined) continue;
+    const commit = event.what === "decided" ? event.last : event.what === "state" ? event.commit : null;
+    if (commit === null) continue;
+    const list = steps[event.node];
+    const before = list.length ? list[list.length - 1].commit : -1;
+    // After a restart a node knows less than before: that is a step, too.
+    if (event.what === "decided" ? commit > before : commit !== before) list.push({ event, commit });
+    if (commit > known) {
+      firsts.push({ event, first: known + 1, last: commit });
+      known = commit;
+    }
+  }
+  return { steps, firsts, known };
+}
+
+/** All ballots in the order of their numbers, the one before any election left out. */
+function collectBallots() {
+  const seen = new Set();
+  for (const event of events) {
+    if (event.what === "state") seen.add(event.promised).add(event.acc);
+    else if (event.what === "send" && event.ballot) seen.add(event.ballot);
+  }
+  const collator = new Intl.Collator("en", { numeric: true });
+  return [...seen].filter((ballot) => ballot !== undefined && !isNoBallot(ballot)).sort(collator.compare);
+}
+
+/** Before its first election an epoch has ballot number 0. */
+function isNoBallot(ballot) {
+  return !ballot || /^e\d+\.0$/.test(ballot);
+}
+
+/** Puts intervals { from, to } into as few rows as it takes; each gets its `row`. */
+function packRows(intervals, rowsMax) {
+  const ends = [];
+  for (const interval of intervals) {
+    let row = ends.findIndex((end) => end < interval.from);
+    if (row < 0) row = ends.length < rowsMax ? ends.length : interval.from % rowsMax | 0;
+    ends[row] = Math.max(ends[row] ?? -1, interval.to);
+    interval.row = row;
+  }
+  return Math.max(1, ends.length);
+}
+
+linkEvents();
+const spans = spansOfNodes();
+const faults = collectFaults();
+const operations = collectOperations();
+const decisions = collectDecisions();
+const ballots = collectBallots();
+const violations = events.filter((event) => event.what === "violation");
+for (const fault of faults) Object.assign(fault, { from: fault.at, to: fault.until });
+const faultRows = packRows(faults, 5);
+for (const operation of operations) {
+  operation.from = operation.steps[0].i;
+  operation.to = operation.end ? operation.end.i : events.length;
+}
+const operationRows = packRows(operations, 10);
+

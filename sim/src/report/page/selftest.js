@@ -1,0 +1,108 @@
+// A test of the page by itself: opened with #selftest it works its own keys and filters and
+// writes what it found into the page. Knows nothing about who reads that.
+
+const pageErrors = [];
+addEventListener("error", (e) => pageErrors.push(String(e.message)));
+addEventListener("unhandledrejection", (e) => pageErrors.push(String(e.reason)));
+
+function press(key) {
+  byId("stage").dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  draw();
+}
+
+/** What a statement gives, or the error that it threw. */
+function attempt(act) {
+  try {
+    return act();
+  } catch (e) {
+    pageErrors.push(String(e.stack ?? e));
+    return null;
+  }
+}
+
+/** How many arrows of each fate are drawn when all of the run is in sight. */
+function drawnArrows() {
+  fitAll();
+  draw();
+  const counts = { received: 0, missed: 0, lost: 0, flying: 0, copies: 0 };
+  for (const arrow of view.visible) {
+    counts[arrow.fate] += 1;
+    if (arrow.copy) counts.copies += 1;
+  }
+  return counts;
+}
+
+/** Milliseconds of the median frame of some steps through the run. */
+function frameTime(zoom, steps) {
+  view.zoom = zoom;
+  view.top = 0;
+  const times = [];
+  for (let i = 0; i < steps; i += 1) {
+    const began = performance.now();
+    view.top += (scale.length / steps) * 0.9;
+    clampView();
+    draw();
+    // Asking for a pixel makes the browser finish what it only queued.
+    ctx.getImageData(0, 0, 1, 1);
+    times.push(performance.now() - began);
+  }
+  times.sort((a, b) => a - b);
+  return { median: rounded(times[steps >> 1]), worst: rounded(times[steps - 1]) };
+}
+
+function rounded(number) {
+  return Math.round(number * 100) / 100;
+}
+
+/** Steps with the keys from the first event to the last; counts the different ones. */
+function walk(limit) {
+  press("Home");
+  const seen = new Set([view.selected]);
+  for (let i = 1; i < Math.min(limit, shown.length); i += 1) {
+    press("j");
+    seen.add(view.selected);
+  }
+  return seen.size;
+}
+
+function filtersWork() {
+  const all = shown.length;
+  onlySlots([1, 1]);
+  const slots = shown.length;
+  resetFilters();
+  filters.nodes.add(0);
+  layOutAll();
+  draw();
+  const lanes = layout.lanes.length;
+  resetFilters();
+  filters.text = "no such text anywhere";
+  layOutAll();
+  const nothing = shown.filter((event) => !LANDMARKS.has(event.what)).length;
+  resetFilters();
+  layOutAll();
+  return { all, slots, lanes, nothing, again: shown.length };
+}
+
+function selfTest(firstPaint) {
+  const result = { firstPaint: rounded(firstPaint), events: events.length };
+  attempt(() => {
+    result.selected = view.selected?.what ?? null;
+    result.lifelines = layout.lanes.length;
+    toggleHeartbeats();
+    result.arrows = drawnArrows();
+    toggleHeartbeats();
+    result.walked = walk(200);
+    result.walkable = Math.min(200, shown.length);
+    for (const key of ["n", "p", "w", "w", "t", "t", "c", "c", "+", "-", "f", "Enter", "b", "End", "PageUp", " ", "?"]) press(key);
+    result.help = byId("help").open;
+    byId("help").close();
+    press("End");
+    result.filters = filtersWork();
+    result.frames = { near: frameTime(18, 60), far: frameTime(2, 30), all: frameTime(view.height / scale.length, 10) };
+    result.title = document.title;
+    result.markup = document.querySelectorAll("img, iframe, script").length;
+  });
+  result.errors = pageErrors;
+  document.body.append(element("pre", { id: "selftest" }, JSON.stringify(result)));
+}
+

@@ -1,0 +1,278 @@
+//! A recording as lines for a terminal: the whole timeline, a part of it, or a short story.
+//! Knows nothing about how it was recorded.
+
+use std::fmt::Write as _;
+
+use super::event::{Event, Recording, What};
+use super::words::{Words, time};
+
+/// Which events a timeline consists of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only what happens at this node or between it and others, and what happens to the world.
+    pub node: Option<usize>,
+    /// Only what speaks of one of these slots (the first and the last), and faults.
+    pub slots: Option<(u64, u64)>,
+    /// Only what happens up to the event with this number, which is included.
+    pub until: Option<u64>,
+    /// Without heartbeats and wake-ups.
+    pub quiet: bool,
+}
+
+impl Filter {
+    fn takes(&self, words: &Words<'_>, event: &Event) -> bool {
+        if self.until.is_some_and(|until| event.n > until) {
+            return false;
+        }
+        if self.quiet && (matches!(event.what, What::Wake) || words.is_heartbeat(event)) {
+            return false;
+        }
+        if self.node.is_some_and(|node| !concerns(event, node)) {
+            return false;
+        }
+        let Some((first, last)) = self.slots else {
+            return true;
+        };
+        let overlaps = |(from, to): (u64, u64)| from <= last && first <= to;
+        words.slots(event).is_some_and(overlaps) || is_landmark(event)
+    }
+}
+
+/// Whether the event happens at the node, between it and others, or to the whole world.
+fn concerns(event: &Event, node: usize) -> bool {
+    match &event.what {
+        What::Send { to, .. } => event.node == Some(node) || *to == node,
+        What::Receive { from, .. } | What::Miss { from, .. } => {
+            event.node == Some(node) || *from == node
+        }
+        _ => event.node.is_none_or(|at| at == node),
+    }
+}
+
+/// Whether the event orients readers in each timeline.
+const fn is_landmark(event: &Event) -> bool {
+    matches!(
+        event.what,
+        What::Fault { .. }
+            | What::Dies { .. }
+            | What::Starts { .. }
+            | What::Healing
+            | What::Violation { .. }
+    )
+}
+
+/// The timeline, one line an event: time, number, node, and what happened.
+#[must_use]
+pub fn text(recording: &Recording, filter: &Filter) -> String {
+    let words = Words::new(recording);
+    let mut out = String::new();
+    for (index, event) in recording.events.iter().enumerate() {
+        if filter.takes(&words, event) {
+            out.push_str(&line(&words, index, event));
+            out.push('\n');
+        }
+    }
+    out
+}
+
+fn line(words: &Words<'_>, index: usize, event: &Event) -> String {
+    let (at, name) = (time(event.at), words.name(event.node));
+    let what = words.line(index, event);
+    format!("{at:>11} #{:<6} {name:<5} {what}", event.n)
+}
+
+/// Lines of a story at most, its first one included.
+const STORY_LINES_MAX: usize = 40;
+
+/// What matters of a run in at most forty lines: faults, ends and starts, new roles, what clients
+/// saw, and whatever speaks of the slots of the violation. When that is too much, what is less
+/// telling is left out first, then what is longer ago.
+#[must_use]
+pub fn story(recording: &Recording) -> String {
+    let words = Words::new(recording);
+    let suspects = suspects(recording);
+    let mut ranked: Vec<(u8, usize)> = Vec::new();
+    for (index, event) in recording.events.iter().enumerate() {
+        if let Some(weight) = weight(&words, &suspects, index, event) {
+            ranked.push((weight, index));
+        }
+    }
+    ranked.sort_by_key(|(weight, index)| (std::cmp::Reverse(*weight), std::cmp::Reverse(*index)));
+    ranked.truncate(STORY_LINES_MAX - 1);
+    let mut chosen: Vec<usize> = ranked.into_iter().map(|(_, index)| index).collect();
+    chosen.sort_unstable();
+    let mut out = String::new();
+    let (count, all) = (chosen.len(), recording.events.len());
+    let _ = writeln!(out, "the story, {count} of {all} events:");
+    for index in chosen {
+        if let Some(event) = recording.events.get(index) {
+            let _ = writeln!(out, "{}", shortened(&line(&words, index, event)));
+        }
+    }
+    out
+}
+
+/// How telling an event is; `None` if it is not.
+fn weight(words: &Words<'_>, suspects: &[(u64, u64)], index: usize, event: &Event) -> Option<u8> {
+    let speaks_of_suspects = || {
+        let slots = words.slots(event);
+        slots.is_some_and(|(first, last)| suspects.iter().any(|s| s.0 <= last && first <= s.1))
+    };
+    match &event.what {
+        What::Violation { .. } => Some(9),
+        What::Dies { .. } | What::Fault { .. } | What::Healing => Some(7),
+        What::Starts { .. } => Some(6),
+        What::State(_) if words.is_new_role(index, event) => Some(5),
+        What::Client { .. } => Some(if speaks_of_suspects() { 8 } else { 1 }),
+        What::Decided { .. } if speaks_of_suspects() => Some(8),
+        What::Send { .. } | What::Receive { .. } | What::Miss { .. } if speaks_of_suspects() => {
+            Some(4)
+        }
+        _ => None,
+    }
+}
+
+/// The slots that the violation speaks of; when it names none, those decided last.
+fn suspects(recording: &Recording) -> Vec<(u64, u64)> {
+    let Some(violation) = &recording.violation else {
+        return Vec::new();
+    };
+    let named = slots_in(violation);
+    if !named.is_empty() {
+        return named;
+    }
+    let mut decisions = recording.events.iter().rev();
+    let last = decisions.find_map(|event| match event.what {
+        What::Decided { first, last } => Some((first, last)),
+        _ => None,
+    });
+    last.into_iter().collect()
+}
+
+/// The numbers behind the words "slot" and "slots".
+fn slots_in(sentence: &str) -> Vec<(u64, u64)> {
+    let mut found = Vec::new();
+    for (at, word) in sentence.match_indices("slot") {
+        let rest = &sentence[at + word.len()..];
+        let rest = rest.strip_prefix('s').unwrap_or(rest).trim_start();
+        let Some((first, rest)) = number(rest) else {
+            continue;
+        };
+        let behind = rest.strip_prefix("..").or_else(|| rest.strip_prefix('-'));
+        let last = behind
+            .map(|rest| rest.trim_start_matches('='))
+            .and_then(number);
+        found.push((first, last.map_or(first, |(last, _)| last.max(first))));
+    }
+    found
+}
+
+/// The number that the text begins with, and what follows.
+fn number(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    let (digits, rest) = text.split_at(end.unwrap_or(text.len()));
+    Some((digits.parse().ok()?, rest))
+}
+
+/// Lines of a story fit into a wide terminal: the whole of each is in the timeline.
+fn shortened(line: &str) -> String {
+    const WIDTH_MAX: usize = 160;
+    if line.chars().count() <= WIDTH_MAX {
+        return line.to_owned();
+    }
+    let kept: String = line.chars().take(WIDTH_MAX - 2).collect();
+    format!("{kept} …")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_line_has_time_number_node_and_what() {
+        let text = text(&fixture::small(), &Filter::default());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), fixture::small().events.len());
+        let dies = lines.iter().find(|line| line.contains("DIES"));
+        assert_eq!(
+            dies.copied(),
+            Some("   0.009000 #17     n0    DIES (power)")
+        );
+    }
+
+    #[test]
+    fn filters_leave_out_what_is_not_asked_for() {
+        let recording = fixture::small();
+        let until = Filter {
+            until: Some(3),
+            ..Filter::default()
+        };
+        let shown = text(&recording, &until);
+        assert!(shown.contains("#3 ") && !shown.contains("#4 "), "{shown}");
+        let slots = Filter {
+            slots: Some((1, 1)),
+            ..Filter::default()
+        };
+        let shown = text(&recording, &slots);
+        assert!(
+            shown.contains("Accept ") && shown.contains("VIOLATED"),
+            "{shown}"
+        );
+        assert!(!shown.contains("Prepare"), "{shown}");
+        let node = Filter {
+            node: Some(2),
+            ..Filter::default()
+        };
+        let shown = text(&recording, &node);
+        assert!(
+            shown.contains("-> n2 ") && shown.contains("world"),
+            "{shown}"
+        );
+        assert!(!shown.contains("-> n1 "), "{shown}");
+    }
+
+    #[test]
+    fn quiet_leaves_out_what_happens_all_the_time() {
+        let recording = fixture::small();
+        let loud = text(&recording, &Filter::default());
+        let quiet = Filter {
+            quiet: true,
+            ..Filter::default()
+        };
+        let quiet = text(&recording, &quiet);
+        assert!(loud.contains("Heartbeat") && loud.contains("wakes"));
+        assert!(!quiet.contains("Heartbeat") && !quiet.contains("wakes"));
+    }
+
+    #[test]
+    fn a_story_keeps_the_violation_and_what_speaks_of_its_slots() {
+        let mut recording = fixture::small();
+        let whole = story(&recording);
+        assert!(whole.contains("VIOLATED agreement"), "{whole}");
+        assert!(whole.contains("Accept e1.1.n0"), "{whole}");
+        assert!(whole.contains("campaigning"), "{whole}");
+        assert!(!whole.contains("Heartbeat"), "{whole}");
+        // Noise in front of it pushes none of that out.
+        let end = recording.events.pop().expect("the violation");
+        let client = fixture::client_noise(500, end.at - 1);
+        recording.events.extend(client);
+        recording.events.push(end);
+        let long = story(&recording);
+        assert_eq!(long.lines().count(), STORY_LINES_MAX);
+        assert!(
+            long.contains("VIOLATED agreement") && long.contains("DIES"),
+            "{long}"
+        );
+    }
+
+    #[test]
+    fn slots_are_found_in_a_sentence() {
+        assert_eq!(slots_in("slot 12 has two values"), [(12, 12)]);
+        assert_eq!(
+            slots_in("slots 3..7 and slot 9, in slots"),
+            [(3, 7), (9, 9)]
+        );
+        assert_eq!(slots_in("no place at all"), []);
+    }
+}
