@@ -38,8 +38,8 @@ pub trait SnapshotStorage<S: StateMachine>: Send + 'static {
     /// error here is final: the node must stop, since no job will be done any more.
     fn completed(&mut self) -> impl Future<Output = Result<SnapshotDone<S>, StorageError>> + Send;
 
-    /// Ends after the job under way, closes the files and gives the directory free. What was
-    /// queued is not done: none of it was promised to anybody.
+    /// Gives up the job under way where that takes long, closes the files and gives the directory
+    /// free. What was queued is not done: none of it was promised to anybody.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 

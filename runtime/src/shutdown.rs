@@ -96,12 +96,18 @@ pub(crate) async fn ended(mut ended: watch::Receiver<Ended>) -> Result<(), NodeE
 /// whoever shuts a node down was promised a bounded time.
 const CLOSE_MAX: Span = Span::from_millis(2_000);
 
-/// Waits for `closing` to close the storage, but not for a disk that hangs: then the directory
-/// stays in use until the disk answers or the process ends. Whether it was closed.
-pub(crate) async fn close(closing: impl Future<Output = ()>, clock: &impl Clock) -> bool {
+/// Waits until log and snapshots are closed, which is done at the same time: whatever holds up a
+/// snapshot, the log's last records are made durable. A disk that hangs is not waited for: then the
+/// directory stays in use until the disk answers or the process ends. Whether both were closed.
+pub(crate) async fn close(
+    log: impl Future<Output = ()>,
+    snapshots: impl Future<Output = ()>,
+    clock: &impl Clock,
+) -> bool {
+    let both = async { tokio::join!(log, snapshots) };
     tokio::select! {
         biased;
-        () = closing => true,
+        ((), ()) = both => true,
         () = clock.sleep(CLOSE_MAX) => false,
     }
 }
@@ -128,7 +134,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_disk_that_hangs_does_not_hold_up_the_end() {
-        assert!(close(ready(()), &Ahead).await);
-        assert!(!close(pending(), &Ahead).await);
+        assert!(close(ready(()), ready(()), &Ahead).await);
+        assert!(!close(pending(), ready(()), &Ahead).await);
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_hangs_does_not_keep_the_log_open() {
+        let mut closed = false;
+        let log = async { closed = true };
+        assert!(!close(log, pending(), &Ahead).await);
+        assert!(closed, "its last records are durable");
     }
 }

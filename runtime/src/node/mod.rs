@@ -157,14 +157,11 @@ where
         self.apply.give_up();
         self.watchers.give_up();
         self.leader.send_replace(None);
-        let closing = async {
-            self.keeper.close().await;
-            self.storage.close().await;
-        };
-        if !shutdown::close(closing, &self.clock).await {
+        let (log, snapshots) = (self.storage.close(), self.keeper.close());
+        if !shutdown::close(log, snapshots, &self.clock).await {
             tracing::warn!(
                 node = self.about.name,
-                "the disk hangs: its directory stays in use"
+                "the disk or the state machine hangs: the directory stays in use"
             );
         }
         outcome
@@ -245,6 +242,9 @@ where
 
     fn woken(&mut self, now: Time) {
         self.replica.handle(now, Input::Wake);
+        if self.drain_until.is_some() {
+            self.hand_over(now);
+        }
         // Rounds end here, and with them a leader may begin or cease to count as one.
         self.leader_may_differ = true;
         self.apply.expire(now);

@@ -179,7 +179,7 @@ fn copy_snapshot<D: Disk>(
     from: &mut dyn Read,
 ) -> Result<(), StorageError> {
     let mut file = snapshots::create(disk, TEMPORARY)?;
-    let mut pause = || {};
+    let mut pause = || Ok(());
     let mut sink = Sink::new(&mut file, &mut pause);
     let copied = io::copy(from, &mut sink).and_then(|_| sink.finish());
     copied.context(disk, TEMPORARY, "copy the snapshot to")?;

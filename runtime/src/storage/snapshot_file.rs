@@ -2,6 +2,7 @@
 //! Knows nothing about what a snapshot says, nor about which of them are needed.
 
 use std::io::{self, BufReader, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chil_core::{Chain, Slot, SnapshotId};
 
@@ -86,13 +87,13 @@ pub(super) struct Sink<'a, F> {
     at: u64,
     synced: u64,
     piece: Vec<u8>,
-    /// Called between two pieces.
-    between: &'a mut dyn FnMut(),
+    /// Called between two pieces; an error ends the writing.
+    between: &'a mut dyn FnMut() -> io::Result<()>,
 }
 
 impl<'a, F: DiskFile> Sink<'a, F> {
     /// Begins at the start of `file`.
-    pub(super) fn new(file: &'a mut F, between: &'a mut dyn FnMut()) -> Self {
+    pub(super) fn new(file: &'a mut F, between: &'a mut dyn FnMut() -> io::Result<()>) -> Self {
         Self {
             file,
             at: 0,
@@ -116,8 +117,7 @@ impl<'a, F: DiskFile> Sink<'a, F> {
             self.file.sync()?;
             self.synced = self.at;
         }
-        (self.between)();
-        Ok(())
+        (self.between)()
     }
 }
 
@@ -162,6 +162,28 @@ impl<F: DiskFile> Read for Source<'_, F> {
         self.left -= len as u64;
         Ok(len)
     }
+}
+
+/// A stream that ends with an error once nobody wants the rest any more.
+#[derive(Debug)]
+pub(super) struct Unless<'a, R> {
+    pub(super) stopped: &'a AtomicBool,
+    pub(super) from: R,
+}
+
+impl<R: Read> Read for Unless<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        go_on(self.stopped)?;
+        self.from.read(into)
+    }
+}
+
+/// An error if the work is not wanted any more.
+pub(super) fn go_on(stopped: &AtomicBool) -> io::Result<()> {
+    if stopped.load(Ordering::Acquire) {
+        return Err(io::Error::other("the node ends"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

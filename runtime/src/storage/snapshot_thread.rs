@@ -20,7 +20,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// [`Snapshots`] on a thread of their own, as the node loop uses them.
 ///
-/// Dropping it ends the thread after the job under way, without waiting for that.
+/// Dropping it ends the thread, without waiting for that; long work under way is given up.
 #[derive(Debug)]
 pub struct SnapshotThread<S> {
     submit: Option<Sender<SnapshotJob<S>>>,
@@ -35,7 +35,7 @@ impl<S: StateMachine> SnapshotThread<S> {
     ///
     /// # Errors
     /// When the system has no thread to give.
-    pub fn start<D>(snapshots: Snapshots<D>) -> io::Result<Self>
+    pub fn start<D>(mut snapshots: Snapshots<D>) -> io::Result<Self>
     where
         D: Disk + Send + 'static,
         D::File: Send,
@@ -43,6 +43,7 @@ impl<S: StateMachine> SnapshotThread<S> {
         let (submit, queue) = channel();
         let (report, completed) = unbounded_channel();
         let stop = Arc::new(AtomicBool::new(false));
+        snapshots.stop_with(Arc::clone(&stop));
         let worker = Worker {
             snapshots,
             jobs: Jobs {

@@ -12,6 +12,8 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use chil_core::snapshot::{FrozenSnapshot, verify};
@@ -21,7 +23,7 @@ use chil_core::{
 
 use super::disk::{Disk, DiskFile};
 use super::error::{Context, StorageError};
-use super::snapshot_file::{self as file, Named, SYNC_LEN, Sink, Source, TEMPORARY};
+use super::snapshot_file::{self as file, Named, SYNC_LEN, Sink, Source, TEMPORARY, Unless};
 
 /// The snapshot files of one directory. It starts no threads; a call ends when the work is done.
 pub struct Snapshots<D: Disk> {
@@ -35,6 +37,8 @@ pub struct Snapshots<D: Disk> {
     served: BTreeSet<SnapshotId>,
     /// A sync of the directory failed.
     broken: bool,
+    /// Whether long work is to be given up.
+    stopped: Arc<AtomicBool>,
 }
 
 /// A snapshot on its way.
@@ -49,7 +53,7 @@ struct Partial<F> {
 impl<D: Disk> Snapshots<D> {
     /// The files in `disk`, which a [`Store`](super::Store) recovered with this interrupted
     /// transfer. Snapshots of a cluster that keeps anything but `sessions` are not received.
-    pub const fn new(disk: D, partial: Option<PartialSnapshot>, sessions: SessionLimits) -> Self {
+    pub fn new(disk: D, partial: Option<PartialSnapshot>, sessions: SessionLimits) -> Self {
         let partial = match partial {
             Some(PartialSnapshot { id, have }) => Some(Partial {
                 id,
@@ -66,7 +70,15 @@ impl<D: Disk> Snapshots<D> {
             reading: None,
             served: BTreeSet::new(),
             broken: false,
+            stopped: Arc::default(),
         }
+    }
+
+    /// Lets long work fail once this is true: a node that ends does not wait until a large state
+    /// is written or read. Nothing of a snapshot that was being taken is left then, and a transfer
+    /// goes on after the next start.
+    pub fn stop_with(&mut self, stopped: Arc<AtomicBool>) {
+        self.stopped = stopped;
     }
 
     /// Writes a snapshot; it is durable under its own name when this returns.
@@ -104,7 +116,10 @@ impl<D: Disk> Snapshots<D> {
         between: &mut dyn FnMut(&mut Self),
     ) -> Result<SnapshotId, StorageError> {
         let mut file = create(&mut self.disk, TEMPORARY)?;
-        let mut pause = || between(self);
+        let mut pause = || {
+            between(self);
+            file::go_on(&self.stopped)
+        };
         let mut sink = Sink::new(&mut file, &mut pause);
         let written = frozen
             .write_to(&mut sink)
@@ -216,7 +231,7 @@ impl<D: Disk> Snapshots<D> {
         let sound = self.finish_partial(id, &name);
         if matches!(sound, Ok(true)) {
             self.partial = None;
-        } else {
+        } else if !self.stopped.load(Ordering::Acquire) {
             self.drop_partial();
         }
         sound
@@ -230,7 +245,7 @@ impl<D: Disk> Snapshots<D> {
             .disk
             .open(name, false)
             .context(&self.disk, name, "open")?;
-        let header = read_snapshot(&file, id).context(&self.disk, name, "read")?;
+        let header = read_snapshot(&file, id, &self.stopped).context(&self.disk, name, "read")?;
         if header.is_none_or(|header| header.membership.sessions != self.sessions) {
             return Ok(false);
         }
@@ -254,7 +269,9 @@ impl<D: Disk> Snapshots<D> {
             .disk
             .open(&name, false)
             .context(&self.disk, &name, "open")?;
-        let mut from = Source::new(&file, u64::MAX).context(&self.disk, &name, "read")?;
+        let from = Source::new(&file, u64::MAX).context(&self.disk, &name, "read")?;
+        let stopped = &*self.stopped;
+        let mut from = Unless { stopped, from };
         applier
             .restore(id, &mut from)
             .map_err(|source| StorageError::Snapshot {
@@ -360,8 +377,13 @@ pub(super) fn create<D: Disk>(disk: &mut D, name: &str) -> Result<D::File, Stora
 }
 
 /// What a file says about itself that holds this snapshot, whole and sound; `None` if it does not.
-fn read_snapshot<F: DiskFile>(file: &F, id: &SnapshotId) -> io::Result<Option<SnapshotHeader>> {
-    match verify(&mut Source::new(file, u64::MAX)?) {
+fn read_snapshot<F: DiskFile>(
+    file: &F,
+    id: &SnapshotId,
+    stopped: &AtomicBool,
+) -> io::Result<Option<SnapshotHeader>> {
+    let from = Source::new(file, u64::MAX)?;
+    match verify(&mut Unless { stopped, from }) {
         Ok((header, found)) => Ok(Some(header).filter(|_| found == *id)),
         Err(chil_core::snapshot::SnapshotError::Io(error)) => Err(error),
         Err(_) => Ok(None),

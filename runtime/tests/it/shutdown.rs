@@ -1,10 +1,15 @@
 //! A node ends in bounded time, whoever is connected, and says why when it ends by itself.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chil::{FrozenState, KeyValue, Node, NodeError, ProposeError, Slot, StateMachine, canonical};
+use chil::{
+    FrozenState, KeyValue, Node, NodeError, ProposeError, Slot, SnapshotPolicy, StateMachine,
+    canonical,
+};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -107,6 +112,82 @@ impl StateMachine for Fragile {
     fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
         canonical::read_end(from)
     }
+}
+
+/// Counts, and has a state without an end.
+#[derive(Clone, Default)]
+struct Endless {
+    executed: u64,
+    writing: Arc<AtomicBool>,
+}
+
+impl StateMachine for Endless {
+    fn apply(&mut self, _slot: Slot, _command: &Bytes) -> Bytes {
+        self.executed += 1;
+        Bytes::new()
+    }
+
+    fn query(&self, _query: &Bytes) -> Bytes {
+        self.executed.to_string().into()
+    }
+
+    fn digest(&self) -> u128 {
+        self.executed.into()
+    }
+
+    fn freeze(&self) -> Box<dyn FrozenState> {
+        Box::new(self.clone())
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        canonical::read_end(from)
+    }
+}
+
+impl FrozenState for Endless {
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        loop {
+            out.write_all(&[0; 64 << 10])?;
+            self.writing.store(true, Ordering::Release);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_being_written_does_not_delay_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let machine = Endless::default();
+    let start = || {
+        let node = Node::builder("alone")
+            .bind("127.0.0.1:0")
+            .data_dir(dir.path())
+            .single_node(true)
+            .snapshots(SnapshotPolicy {
+                slots: 5,
+                bytes: u64::MAX,
+            });
+        node.state_machine(machine.clone()).start()
+    };
+    let node = start().await.unwrap();
+    node.wait_for_leader().await.unwrap();
+    for _ in 0..20 {
+        node.submit("one").await.unwrap();
+    }
+    let writing = async {
+        while !machine.writing.load(Ordering::Acquire) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, writing).await.unwrap();
+    let begin = Instant::now();
+    node.shutdown(Duration::from_secs(5)).await.unwrap();
+    assert!(begin.elapsed() < Duration::from_millis(1_500), "too long");
+    // The directory is free, and all that was acknowledged is in the log.
+    let node = start().await.unwrap();
+    node.wait_for_leader().await.unwrap();
+    let executed = node.query("", chil::Consistency::Linearizable).await;
+    assert_eq!(executed.unwrap().answer, "20");
 }
 
 /// The state of a machine that has none.

@@ -2,6 +2,9 @@
 //! Knows nothing about files.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chil::storage::{Disk, Snapshots, StorageError};
@@ -141,5 +144,59 @@ impl Remote {
             have = end;
         }
         Ok(())
+    }
+}
+
+/// A machine whose snapshots take for ever to write, and very long to read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sluggish {
+    /// Whether somebody works on one.
+    pub(crate) busy: Arc<AtomicBool>,
+    /// Whether writing one comes to an end.
+    pub(crate) ends: bool,
+}
+
+/// What is written or read at a time, and how long that takes.
+const STEP_LEN: usize = 300 << 10;
+const STEP: Duration = Duration::from_millis(50);
+
+impl StateMachine for Sluggish {
+    fn apply(&mut self, _: Slot, _: &Bytes) -> Bytes {
+        Bytes::new()
+    }
+
+    fn query(&self, _: &Bytes) -> Bytes {
+        Bytes::new()
+    }
+
+    fn digest(&self) -> u128 {
+        0
+    }
+
+    fn freeze(&self) -> Box<dyn FrozenState> {
+        Box::new(self.clone())
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        let mut step = vec![0; STEP_LEN];
+        loop {
+            from.read_exact(&mut step)?;
+            self.busy.store(true, Ordering::Release);
+            std::thread::sleep(STEP);
+        }
+    }
+}
+
+impl FrozenState for Sluggish {
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        let step = vec![7; STEP_LEN];
+        if self.ends {
+            return (0..100).try_for_each(|_| out.write_all(&step));
+        }
+        loop {
+            out.write_all(&step)?;
+            self.busy.store(true, Ordering::Release);
+            std::thread::sleep(STEP);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Snapshot files: full disks, failing syncs, transfers, what a start checks, and a cluster made of one.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +13,7 @@ use chil::storage::{
 use chil_core::{Applier, DiskId, NodeId, Record, SessionLimits, Slot, SnapshotId, SnapshotPolicy};
 
 use crate::fault_disk::FaultDisk;
-use crate::machine::{Machine, Panicking, Remote, catch_up, freeze};
+use crate::machine::{Machine, Panicking, Remote, Sluggish, catch_up, freeze};
 use crate::model::{DISK, Model, NAME, OPTIONS, first_meta, formed, fresh, open};
 
 /// A store with some decided entries, and a machine that has executed them.
@@ -571,4 +573,56 @@ async fn a_panic_of_the_machine_stops_the_node() {
     assert!(error.contains("panicked"), "{error}");
     let more = tokio::time::timeout(Duration::from_millis(50), thread.completed()).await;
     assert!(more.is_err(), "an error comes once");
+}
+
+/// Closes the thread while it works on a snapshot.
+async fn closes_at_once(thread: SnapshotThread<Sluggish>, busy: &AtomicBool) {
+    let begun = async {
+        while !busy.load(Ordering::Acquire) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let patience = Duration::from_secs(30);
+    tokio::time::timeout(patience, begun).await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(2), thread.close()).await;
+    closed.expect("it does not wait until the snapshot is done");
+}
+
+#[tokio::test]
+async fn long_work_is_given_up_when_the_node_ends() {
+    let disk = FaultDisk::new(1);
+    let (store, model, _) = decided(&disk);
+    let membership = &model.state.meta.membership;
+    let mut snapshots = store.snapshots(&model.state).unwrap();
+    let mut machine = Sluggish::default();
+    let frozen = Applier::new(machine.clone()).freeze(membership);
+    let mut thread = SnapshotThread::start(store.snapshots(&model.state).unwrap()).unwrap();
+    thread.submit(SnapshotJob::Take(frozen));
+    closes_at_once(thread, &machine.busy).await;
+    assert_eq!(files(&disk), [""; 0], "nothing of it is left");
+
+    machine.ends = true;
+    let frozen = Applier::new(machine.clone()).freeze(membership);
+    let id = snapshots.take(&frozen).unwrap();
+    machine.busy.store(false, Ordering::Release);
+    let mut thread = SnapshotThread::start(snapshots).unwrap();
+    let applier = Box::new(Applier::new(machine.clone()));
+    thread.submit(SnapshotJob::Restore { id, applier });
+    closes_at_once(thread, &machine.busy).await;
+    assert_eq!(files(&disk).len(), 1, "the snapshot is sound");
+}
+
+#[test]
+fn a_transfer_that_the_end_of_the_node_interrupts_is_kept() {
+    let disk = FaultDisk::new(1);
+    let (store, model, applier) = decided(&disk);
+    let remote = Remote::of(&applier, &model);
+    let mut snapshots = store.snapshots(&model.state).unwrap();
+    let stopped = Arc::new(AtomicBool::new(true));
+    snapshots.stop_with(Arc::clone(&stopped));
+    remote.send(&mut snapshots, remote.bytes.len()).unwrap();
+    assert!(snapshots.finish(&remote.id).is_err());
+    assert_eq!(snapshots.have(&remote.id), remote.id.bytes);
+    stopped.store(false, Ordering::Release);
+    assert!(snapshots.finish(&remote.id).unwrap());
 }
