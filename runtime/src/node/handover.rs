@@ -1,7 +1,7 @@
 //! What a leader does before it goes: it hands over, so that nobody has to notice that it is gone.
 //! Knows nothing about how leadership is handed over: that is the core's.
 
-use chil_core::{Input, NodeId, StateMachine, Time, Token};
+use chil_core::{Input, NodeId, StateMachine, Time, Token, TransferError};
 
 use super::NodeLoop;
 use crate::error::{ProposeError, ReadError};
@@ -23,6 +23,8 @@ enum Stage {
     NotBegun,
     /// It is under way.
     Running(Token),
+    /// Another transfer is under way: it is tried again.
+    Waiting,
     /// It is done, has failed, or was not needed.
     Over,
 }
@@ -34,9 +36,11 @@ impl Handover {
     }
 
     /// The transfer of this token has ended, well or not.
-    pub(super) fn ended(&mut self, token: Token) {
+    pub(super) fn ended(&mut self, token: Token, outcome: &Result<(), TransferError>) {
         if self.stage == Stage::Running(token) {
-            self.stage = Stage::Over;
+            // One by priority, or that somebody asked for: if it fails, this node still leads.
+            let is_busy = *outcome == Err(TransferError::Busy);
+            self.stage = if is_busy { Stage::Waiting } else { Stage::Over };
         }
     }
 }
@@ -49,9 +53,10 @@ where
     N: Network,
     C: Clock,
 {
-    /// Begins to hand over to whoever suits best, if this node leads and has not begun yet.
+    /// Begins to hand over to whoever suits best, if this node leads and has not begun yet, or
+    /// could not because of another transfer.
     pub(super) fn hand_over(&mut self, now: Time) {
-        if self.handover.stage != Stage::NotBegun {
+        if !matches!(self.handover.stage, Stage::NotBegun | Stage::Waiting) {
             return;
         }
         let token = self.pending.token();

@@ -122,7 +122,7 @@ where
     }
 
     fn transfer_ended(&mut self, token: Token, outcome: Result<(), Failure>) {
-        self.handover.ended(token);
+        self.handover.ended(token, &outcome);
         let Some((to, reply)) = self.pending.take_transfer(token) else {
             return;
         };

@@ -80,6 +80,31 @@ async fn clients_hardly_notice_that_a_leader_is_shut_down() {
     assert!(longest < Duration::from_secs(1), "{longest:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_shut_down_during_another_transfer_hands_over_after_it() {
+    let mut cluster = Cluster::start().await;
+    let old = cluster.leader_seen_by(0).await;
+    let (gone, next) = ((old + 1) % 3, (old + 2) % 3);
+    cluster.node(old).propose("key", "before").await.unwrap();
+    cluster.converged().await;
+    cluster.kill(gone);
+    // What is to take over lacks this, and will not get it: the transfer waits, then fails.
+    cluster.node(old).propose("key", "without").await.unwrap();
+    let leader = cluster.node(old).clone();
+    let asked = tokio::spawn({
+        let (leader, gone) = (leader.clone(), name(gone));
+        async move { leader.transfer_leadership(Some(&gone)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let busy = leader.transfer_leadership(None).await;
+    assert_eq!(busy, Err(TransferError::Busy));
+    leader.shutdown(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(asked.await.unwrap(), Err(TransferError::TimedOut));
+    let status = cluster.node(next).status().await.unwrap();
+    let promised = status.replica.unwrap().promised.node;
+    assert_eq!(promised, status.node, "nobody took over");
+}
+
 /// The last node is wanted as leader.
 fn last_preferred(i: usize, node: NodeBuilder) -> NodeBuilder {
     node.priority(if i == 2 { 9 } else { 1 })
@@ -94,8 +119,17 @@ async fn leadership_goes_to_whom_is_wanted_more() {
         }
     };
     tokio::time::timeout(PATIENCE, preferred).await.unwrap();
-    let status = cluster.node(2).status().await.unwrap();
-    assert_eq!(status.priority, 9);
-    let peers = status.replica.unwrap().peers;
-    assert!(peers.iter().all(|peer| peer.priority == 1), "{peers:?}");
+    assert_eq!(cluster.node(2).status().await.unwrap().priority, 9);
+    // It may have been elected before it heard of all of them.
+    let known = async {
+        loop {
+            let status = cluster.node(2).status().await.unwrap();
+            let peers = status.replica.unwrap().peers;
+            if peers.iter().all(|peer| peer.priority == 1) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, known).await.unwrap();
 }
