@@ -12,3 +12,4 @@ mod shutdown;
 mod snapshots;
 mod transfer;
 mod watch;
+mod watching;

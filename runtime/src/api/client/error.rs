@@ -50,7 +50,7 @@ pub enum WatchError {
          and watch from {first}", first.prev()
     )]
     Compacted {
-        /// The first slot that can be watched.
+        /// The first slot that can be watched, on the node that has the most.
         first: Slot,
     },
     /// No node served it for as long as the client's timeout.

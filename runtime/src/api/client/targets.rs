@@ -158,7 +158,7 @@ impl Targets {
     }
 
     /// Takes note that the node at `address` belongs to `cluster`.
-    fn seen(&self, address: &str, cluster: &[u8]) -> Result<ClusterId, Refusal> {
+    pub(super) fn seen(&self, address: &str, cluster: &[u8]) -> Result<ClusterId, Refusal> {
         let Ok(found) = <[u8; 16]>::try_from(cluster) else {
             return Err(Refusal::Failed("belongs to no cluster yet".to_owned()));
         };

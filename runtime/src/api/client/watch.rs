@@ -1,6 +1,7 @@
 //! Watching what is decided: a stream that survives the nodes that it comes from, and goes on
 //! behind the last slot that it gave. Knows nothing about what commands mean.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chil_core::{ClientId, Slot};
@@ -22,9 +23,20 @@ pub struct Watch {
     /// The slot due next; zero until the first connection: from what is decided next on.
     next: Slot,
     open: Option<(String, Streaming<v1::WatchResponse>)>,
+    /// Somebody has trimmed the slot that is due, and the others are asked for it.
+    trimmed: Option<Trimmed>,
     /// Nothing was heard since; bounded by the client's timeout while nobody serves.
     failing_since: Option<Instant>,
     pause: Duration,
+}
+
+/// Nodes trim their logs each for itself: what is gone at one may be there at another.
+#[derive(Debug)]
+struct Trimmed {
+    /// The first slot that somebody said to have.
+    first: Slot,
+    /// Who has been asked since.
+    asked: BTreeSet<String>,
 }
 
 /// The first pause after a failure; it doubles from there to the last.
@@ -35,14 +47,17 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 impl Client {
-    /// Watches what is decided from slot `from` on; from [`Slot::ZERO`]: what is decided after
-    /// this call, and perhaps a little of what was decided before it.
+    /// Watches what is decided from slot `from` on; from [`Slot::ZERO`]: from where the first node
+    /// stands that answers the first [`Watch::next`]. If that node lags, that is a little of what
+    /// was decided before. Once known ([`Watch::due`]), the beginning stays, whichever nodes the
+    /// rest comes from: no slot is left out, and none comes twice.
     #[must_use]
     pub fn watch(&self, from: Slot) -> Watch {
         Watch {
             client: self.clone(),
             next: from,
             open: None,
+            trimmed: None,
             failing_since: None,
             pause: PAUSE_MIN,
         }
@@ -53,8 +68,9 @@ impl Watch {
     /// The next decision. Waits until there is one, on one node after the other.
     ///
     /// # Errors
-    /// [`WatchError::Compacted`] when the slot that is due was trimmed: the same would be said
-    /// again. [`WatchError::Client`] when no node served the watch for the client's timeout;
+    /// [`WatchError::Compacted`] when the slot that is due was trimmed, and each of the addresses
+    /// that the client was given was asked once and does not have it either, or does not say so in
+    /// time. Called again, it asks them again. [`WatchError::Client`] when no node served the watch for the client's timeout;
     /// called again, it tries again.
     pub async fn next(&mut self) -> Result<Decision, WatchError> {
         loop {
@@ -83,8 +99,7 @@ impl Watch {
                 }
                 Event::Compacted(v1::Compacted { first_slot }) => {
                     self.open = None;
-                    let first = Slot::new(first_slot);
-                    return Err(WatchError::Compacted { first });
+                    self.trimmed(&address, Slot::new(first_slot))?;
                 }
                 Event::Unavailable(v1::Unavailable { reason }) => {
                     self.failed(&address, &reason).await?;
@@ -118,8 +133,41 @@ impl Watch {
         self.open.as_ref().map(|(address, _)| address.clone())
     }
 
+    /// Whom to ask next.
+    fn address(&self) -> String {
+        let listed = self.client.targets.addresses().iter();
+        let asked = self.trimmed.as_ref().map(|trimmed| &trimmed.asked);
+        let unasked = asked.and_then(|asked| listed.clone().find(|a| !asked.contains(*a)));
+        unasked
+            .cloned()
+            .unwrap_or_else(|| self.client.targets.any())
+    }
+
+    /// The node at `address` has nothing before `first`. An error once nobody is left to ask.
+    fn trimmed(&mut self, address: &str, first: Slot) -> Result<(), WatchError> {
+        let asked = BTreeSet::new();
+        let trimmed = self.trimmed.get_or_insert(Trimmed { first, asked });
+        trimmed.first = trimmed.first.min(first);
+        self.asked(address)
+    }
+
+    /// The node at `address` does not have what is due, as far as is known.
+    fn asked(&mut self, address: &str) -> Result<(), WatchError> {
+        let Some(trimmed) = &mut self.trimmed else {
+            return Ok(());
+        };
+        trimmed.asked.insert(address.to_owned());
+        let addresses = self.client.targets.addresses();
+        if addresses.iter().any(|a| !trimmed.asked.contains(a)) {
+            return Ok(());
+        }
+        let first = trimmed.first;
+        self.trimmed = None;
+        Err(WatchError::Compacted { first })
+    }
+
     async fn connect(&mut self) -> Result<(), (String, Refusal)> {
-        let address = self.client.targets.any();
+        let address = self.address();
         let limit = self.client.options.attempt_timeout;
         let opening = timeout(limit, self.ask(&address)).await;
         let answer =
@@ -141,6 +189,8 @@ impl Watch {
             // first decision.
             let status = self.client.status_of(address).await;
             let status = status.map_err(|error| Refusal::Failed(error.to_string()))?;
+            // Where another cluster stands, or a node that has none yet, says nothing.
+            targets.seen(address, &status.cluster)?;
             self.next = Slot::new(status.commit.max(status.applied)).next();
         }
         let mut consensus = targets.consensus(address).map_err(Refusal::Failed)?;
@@ -168,6 +218,7 @@ impl Watch {
                 }
                 Ok(Ok(None)) => return Err("the node closed the stream".to_owned()),
                 Ok(Err(status)) => return Err(status_text(&status)),
+                Err(_) if self.trimmed.is_some() => return Err("does not have it yet".to_owned()),
                 Err(_) => match self.client.status_of(address).await {
                     Ok(status) if status.happy => self.failing_since = None,
                     Ok(_) => return Err("has no leader that works".to_owned()),
@@ -197,7 +248,7 @@ impl Watch {
             return Ok(None);
         };
         self.next = slot.next();
-        self.failing_since = None;
+        (self.trimmed, self.failing_since) = (None, None);
         self.pause = PAUSE_MIN;
         Ok(Some(Decision { slot, what }))
     }
@@ -206,6 +257,10 @@ impl Watch {
     async fn failed(&mut self, address: &str, reason: &str) -> Result<(), WatchError> {
         self.open = None;
         self.client.targets.failed(address, reason);
+        if self.trimmed.is_some() {
+            // Each is asked once, so there is nothing to wait for.
+            return self.asked(address);
+        }
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         if since.elapsed() + self.pause >= self.client.options.timeout {
             self.failing_since = None;
