@@ -55,6 +55,9 @@ impl Lease {
     /// Half of the time: a clock that bad is none.
     pub const DRIFT_PPM_MAX: u32 = 500_000;
 
+    /// One minute: for so long nothing is decided after a change of leader.
+    pub const DURATION_US_MAX: u64 = 60_000_000;
+
     /// How long a new leader waits, on its own clock.
     #[must_use]
     pub const fn wait(&self) -> Span {
@@ -71,10 +74,12 @@ impl Lease {
         Span::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Whether it means anything: it lasts for some time, and clocks are bounded.
+    /// Whether it is of use: it lasts for some time, but not for so long that every change of
+    /// leader would look like an outage, and clocks are bounded.
     #[must_use]
     pub const fn valid(&self) -> bool {
-        self.duration_us > 0 && self.drift_ppm <= Self::DRIFT_PPM_MAX
+        let lasts = self.duration_us > 0 && self.duration_us <= Self::DURATION_US_MAX;
+        lasts && self.drift_ppm <= Self::DRIFT_PPM_MAX
     }
 }
 

@@ -202,6 +202,14 @@ impl NodeBuilder {
         config
             .check()
             .map_err(|e| setting("protocol", e.to_string()))?;
+        let useless = |lease: &Lease| !lease.valid() || lease.trust() < config.heartbeat_interval;
+        if let Some(lease) = self.lease.filter(useless) {
+            let problem = format!(
+                "{lease} is of no use: with such clocks, it has to last for a heartbeat interval \
+                 at least, and at most for a minute, since no new leader decides anything before"
+            );
+            return Err(setting("lease", problem));
+        }
         Ok(config)
     }
 
@@ -258,7 +266,7 @@ impl NodeBuilder {
     }
 }
 
-fn is_loopback(address: &str) -> bool {
+pub(crate) fn is_loopback(address: &str) -> bool {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())

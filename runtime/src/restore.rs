@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use chil_core::snapshot::{RestoredMember, SnapshotError, verify};
 use chil_core::{
-    Ballot, ClusterId, Epoch, Membership, MembershipError, Meta, NodeId, Slot, SnapshotHeader,
-    SnapshotId, SnapshotMark,
+    Ballot, ClusterId, Epoch, Lease, Membership, MembershipError, Meta, NodeId, SessionLimits,
+    Slot, SnapshotHeader, SnapshotId, SnapshotMark,
 };
 
 use crate::config::Peer;
@@ -37,6 +37,10 @@ pub struct Restored {
     pub cluster: ClusterId,
     /// The snapshot that it begins with.
     pub snapshot: SnapshotId,
+    /// What the members agreed on in the cluster that it was taken of; it holds for the new one.
+    pub lease: Option<Lease>,
+    /// The same for sessions. Settings have to say both.
+    pub sessions: SessionLimits,
 }
 
 /// Why no directory was made.
@@ -108,6 +112,8 @@ impl Restore {
         Ok(Restored {
             cluster: meta.cluster,
             snapshot: id,
+            lease: meta.membership.lease,
+            sessions: meta.membership.sessions,
         })
     }
 

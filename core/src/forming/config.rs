@@ -84,10 +84,12 @@ pub enum FormingConfigError {
     /// Nobody's vote would count.
     #[error("all weights are 0: nothing could ever be decided")]
     NoVoter,
-    /// Clocks worse than that are none, and a lease that ends at once serves nobody.
+    /// Clocks worse than that are none, a lease that ends at once serves nobody, and a very long
+    /// one stops every new leader for as long.
     #[error(
-        "a lease of {0} cannot be used: it must last for some time, and clocks may not drift by \
-         more than {max} ppm", max = Lease::DRIFT_PPM_MAX
+        "a lease of {0} cannot be used: it must last for some time, for at most {longest} us, \
+         and clocks may not drift by more than {max} ppm",
+        longest = Lease::DURATION_US_MAX, max = Lease::DRIFT_PPM_MAX
     )]
     BadLease(Lease),
     /// Questions would be asked without a pause.

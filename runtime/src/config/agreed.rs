@@ -23,6 +23,7 @@ pub struct Agreed {
 const DRIFT_PPM_DEFAULT: u32 = 1_000;
 /// A leader renews its lease once a heartbeat: one that is shorter serves nobody.
 const LEASE_HEARTBEATS_MIN: u32 = 2;
+const LEASE_MAX: Duration = Duration::from_micros(Lease::DURATION_US_MAX);
 
 impl Check<'_> {
     pub(super) fn agreed(&mut self, heartbeat: Option<Duration>) -> Agreed {
@@ -57,6 +58,13 @@ impl Check<'_> {
                     raw.shown()
                 ));
             }
+            if duration > LEASE_MAX {
+                return Err(format!(
+                    "{} must not be more than {LEASE_MAX:?}: for so long a new leader decides \
+                     nothing, after every change of leader",
+                    raw.shown()
+                ));
+            }
             Ok(duration)
         });
         let drift = self.optional(Field::ClockDriftPpm, |raw| {
@@ -67,10 +75,20 @@ impl Check<'_> {
             self.refuse(Field::ClockDriftPpm, format!("means nothing without {key}"));
         }
         let duration_us = u64::try_from(duration?.as_micros()).unwrap_or(u64::MAX);
-        Some(Lease {
+        let lease = Lease {
             duration_us,
             drift_ppm: drift.unwrap_or(DRIFT_PPM_DEFAULT),
-        })
+        };
+        let trusted = Duration::from_nanos(lease.trust().nanos());
+        if trusted < heartbeat {
+            let what = format!(
+                "leaves {trusted:?} of the lease, less than one heartbeat interval \
+                 ({heartbeat:?}): it would be over before it is renewed, so make the lease longer, \
+                 or see to better clocks"
+            );
+            self.refuse(Field::ClockDriftPpm, what);
+        }
+        Some(lease)
     }
 }
 
@@ -135,5 +153,21 @@ mod tests {
             .set(Field::ReadLease, "1s")
             .set(Field::ClockDriftPpm, 500_001);
         assert!(refused(wild).contains("from 0 to 500000"));
+        let useless = minimal()
+            .set(Field::ReadLease, "200ms")
+            .set(Field::ClockDriftPpm, 400_000);
+        let useless = refused(useless);
+        assert!(
+            useless.contains("clock_drift_ppm") && useless.contains("over before it is renewed"),
+            "{useless}"
+        );
+    }
+
+    #[test]
+    fn a_lease_does_not_stop_the_next_leader_for_long() {
+        assert!(minimal().set(Field::ReadLease, "60s").finish().is_ok());
+        let long = minimal().set(Field::ReadLease, "61s").finish();
+        let long = long.unwrap_err().to_string();
+        assert!(long.contains("a new leader decides nothing"), "{long}");
     }
 }

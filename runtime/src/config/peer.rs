@@ -23,6 +23,12 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Whether its address is surely one of this host: what is sent there leaves it not.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        crate::builder::is_loopback(&self.address)
+    }
+
     /// A peer that introduces itself.
     #[must_use]
     pub fn at(address: impl Into<String>) -> Self {

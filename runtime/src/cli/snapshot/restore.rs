@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use chil::config::Peer;
-use chil::{Restore, RestoreError};
+use chil::config::{Field, Peer};
+use chil::{Restore, RestoreError, Restored, SessionLimits};
 use serde::Serialize;
 
 use crate::cli::failure::{Exit, Failure};
@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &Arguments, format: Format) -> Result<Exit, Failure
         data_dir: arguments.data_dir.display().to_string(),
         slot: restored.snapshot.slot.get(),
         snapshot_digest: format!("{:032x}", restored.snapshot.digest),
-        next: next(&restore),
+        next: next(&restore, &restored),
     };
     format.print(&made, shown)?;
     Ok(Exit::Ok)
@@ -122,17 +122,21 @@ fn members(arguments: &Arguments) -> Result<Vec<Peer>, Failure> {
     Ok(members)
 }
 
-/// The command that starts the node.
-fn next(restore: &Restore) -> String {
+/// The command that starts the node, for a shell: with the terms of the cluster, which have no
+/// flags, as variables.
+fn next(restore: &Restore, restored: &Restored) -> String {
     let own = |peer: &&Peer| peer.name.as_deref() == Some(&restore.name);
-    let address = restore
-        .members
-        .iter()
-        .find(own)
-        .map_or("", |peer| &peer.address);
-    let mut command = format!("chil node --node-id {}", restore.name);
-    command.push_str(&format!(" --bind-address {address}"));
-    command.push_str(&format!(" --data-dir {}", restore.data_dir.display()));
+    let listed = restore.members.iter().find(own);
+    let mut words: Vec<String> = terms(restored)
+        .into_iter()
+        .map(|(field, value)| format!("{}={value}", field.known().env))
+        .collect();
+    words.extend(["chil", "node", "--node-id"].map(str::to_owned));
+    words.push(quoted(&restore.name));
+    words.push("--bind-address".to_owned());
+    words.push(listed.map_or_else(String::new, |peer| quoted(&peer.address)));
+    words.push("--data-dir".to_owned());
+    words.push(quoted(&restore.data_dir.display().to_string()));
     let others: Vec<String> = restore
         .members
         .iter()
@@ -146,11 +150,42 @@ fn next(restore: &Restore) -> String {
         })
         .collect();
     if others.is_empty() {
-        command.push_str(" --single-node");
+        words.push("--single-node".to_owned());
     } else {
-        command.push_str(&format!(" --peers {}", others.join(",")));
+        words.push("--peers".to_owned());
+        words.push(quoted(&others.join(",")));
     }
-    command
+    if !restore.members.iter().all(Peer::is_loopback) {
+        words.push("--insecure".to_owned());
+    }
+    words.join(" ")
+}
+
+/// What the cluster agreed on, as far as it is not what settings say by themselves.
+fn terms(restored: &Restored) -> Vec<(Field, String)> {
+    let mut terms = Vec::new();
+    if let Some(lease) = restored.lease {
+        terms.push((Field::ReadLease, format!("{}us", lease.duration_us)));
+        terms.push((Field::ClockDriftPpm, lease.drift_ppm.to_string()));
+    }
+    let (sessions, usual) = (restored.sessions, SessionLimits::default());
+    if sessions.sessions_max != usual.sessions_max {
+        terms.push((Field::SessionsMax, sessions.sessions_max.to_string()));
+    }
+    if sessions.reply_bytes_max != usual.reply_bytes_max {
+        let bytes = sessions.reply_bytes_max.to_string();
+        terms.push((Field::SessionReplyBytesMax, bytes));
+    }
+    terms
+}
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+[]".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn shown(made: &Made) -> String {
@@ -167,6 +202,11 @@ fn shown(made: &Made) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chil::Lease;
+    use chil::config::Layers;
+    use chil_core::{Chain, ClusterId, Slot, SnapshotId};
+    use clap::Parser;
+
     use super::*;
 
     fn arguments(peers: &[&str], weights: &[&str]) -> Arguments {
@@ -193,22 +233,75 @@ mod tests {
         }
     }
 
+    fn command(peers: &[&str], dir: &str, lease: Option<Lease>, limits: SessionLimits) -> String {
+        let arguments = arguments(peers, &[]);
+        let restore = Restore {
+            snapshot: arguments.file.clone(),
+            data_dir: dir.into(),
+            name: arguments.name.clone(),
+            members: members(&arguments).unwrap(),
+            token: arguments.token,
+        };
+        let snapshot = SnapshotId {
+            slot: Slot::new(1),
+            chain: Chain::EMPTY,
+            bytes: 1,
+            digest: 1,
+        };
+        let restored = Restored {
+            cluster: ClusterId::new(1),
+            snapshot,
+            lease,
+            sessions: limits,
+        };
+        next(&restore, &restored)
+    }
+
     #[test]
     fn the_next_command_starts_the_node() {
-        let command = |peers: &[&str]| {
-            let arguments = arguments(peers, &[]);
-            next(&Restore {
-                snapshot: arguments.file.clone(),
-                data_dir: arguments.data_dir.clone(),
-                name: arguments.name.clone(),
-                members: members(&arguments).unwrap(),
-                token: arguments.token,
-            })
-        };
+        let usual = SessionLimits::default();
         assert_eq!(
-            command(&["a=h:1", "b=h:2"]),
-            "chil node --node-id a --bind-address h:1 --data-dir data --peers b=h:2"
+            command(&["a=127.0.0.1:1", "b=127.0.0.1:2"], "data", None, usual),
+            "chil node --node-id a --bind-address 127.0.0.1:1 --data-dir data \
+             --peers b=127.0.0.1:2"
         );
-        assert!(command(&["a=h:1"]).ends_with("--single-node"));
+        let single = command(&["a=h:1"], "my data", None, usual);
+        assert!(single.ends_with("--data-dir 'my data' --single-node --insecure"));
+    }
+
+    #[test]
+    fn the_next_command_says_what_the_cluster_agreed_on() {
+        let lease = Lease {
+            duration_us: 500_000,
+            drift_ppm: 250,
+        };
+        let limits = SessionLimits {
+            sessions_max: 7,
+            reply_bytes_max: 1_000,
+        };
+        let command = command(
+            &["a=10.0.0.1:1", "b=10.0.0.2:2"],
+            "data",
+            Some(lease),
+            limits,
+        );
+        let (variables, rest) = command.split_once(" chil ").unwrap();
+        let words: Vec<&str> = std::iter::once("chil").chain(rest.split(' ')).collect();
+        crate::cli::Arguments::try_parse_from(&words).unwrap();
+        assert!(words.contains(&"--insecure"), "{command}");
+        let variables = variables.split(' ').map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap();
+            (name.to_owned(), value.to_owned())
+        });
+        let settings = Layers::new().env(variables).unwrap();
+        let settings = settings
+            .set(Field::NodeId, "a")
+            .set(Field::DataDir, "data")
+            .set(Field::Peers, "b=10.0.0.2:2")
+            .set(Field::Insecure, true)
+            .finish()
+            .unwrap();
+        assert_eq!(settings.agreed.lease, Some(lease));
+        assert_eq!(settings.agreed.sessions, limits);
     }
 }
