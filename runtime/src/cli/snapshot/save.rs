@@ -1,6 +1,7 @@
 //! `chil snapshot save`: fetches a snapshot from a running node into a file, whole or not at all.
 //! Knows nothing about how the node makes it.
 
+use std::future::Future;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use chil::client::{Client, ClientError};
 use chil_core::{SnapshotHeader, SnapshotId};
 use serde::Serialize;
 use tempfile::NamedTempFile;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Described, check};
 use crate::cli::connect::Target;
@@ -51,8 +53,36 @@ struct Saved {
     age_ms: Option<u64>,
 }
 
-/// Runs `chil snapshot save`.
+/// Runs `chil snapshot save`. A signal leaves nothing behind.
 pub(super) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let signalled = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    unless(signalled, save(arguments, format)).await
+}
+
+/// Works until it is done or told to end: then what it has begun is dropped, and with it the
+/// temporary file is removed.
+async fn unless(
+    told: impl Future<Output = ()>,
+    work: impl Future<Output = Result<Exit, Failure>>,
+) -> Result<Exit, Failure> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = told => {
+            let error = anyhow::anyhow!("interrupted: nothing was saved");
+            Err(Failure::new(Exit::Failure, error))
+        }
+    }
+}
+
+async fn save(arguments: Arguments, format: Format) -> Result<Exit, Failure> {
     let file = &arguments.file;
     if !arguments.force && file.exists() {
         let shown = file.display();
@@ -181,6 +211,29 @@ const AGE_WARNING_MS: u64 = 2_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_signal_leaves_no_temporary_file_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("backup.chil");
+        let (begun, told) = tokio::sync::oneshot::channel();
+        let work = async {
+            let mut temporary = temporary(&file)?;
+            temporary.write_all(b"a part").unwrap();
+            begun.send(()).unwrap();
+            std::future::pending().await
+        };
+        let told = async {
+            told.await.unwrap();
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        };
+        let failure = unless(told, work).await.unwrap_err();
+        assert!(
+            failure.to_string().contains("nothing was saved"),
+            "{failure}"
+        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn the_temporary_file_is_beside_the_one_that_is_wanted() {
