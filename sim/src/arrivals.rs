@@ -7,15 +7,24 @@ use chil_core::{Envelope, Input, Lane, Message, Replica};
 use chil_proto::{Frame, decode};
 
 use crate::check::{Verdict, Violation, on, transfer_is_fresh};
+use crate::report::event::What;
 use crate::trace::{self, Mark};
 use crate::world::{Hop, World};
 
 impl World {
-    pub(crate) fn arrive(&mut self, from: usize, to: usize, lane: Lane, hop: Hop) -> Verdict {
+    pub(crate) fn arrive(
+        &mut self,
+        from: usize,
+        to: usize,
+        lane: Lane,
+        id: u64,
+        hop: Hop,
+    ) -> Verdict {
         let state = &self.nodes[to];
         let is_down = state.replica.is_none() && state.forming.is_none();
         if is_down || self.network.is_cut(from, to, lane) {
             self.stats.lost += 1;
+            self.tell(to, || What::Miss { id, from });
             return Ok(());
         }
         let frame = match hop {
@@ -23,6 +32,7 @@ impl World {
             Hop::Encoded(bytes) => decoded(from, bytes)?,
         };
         self.stats.events += 1;
+        self.tell(to, || What::Receive { id, from });
         let envelope = match frame {
             Frame::Envelope(envelope) => envelope,
             Frame::Forming(message) => return self.arrive_forming(from, to, message),
@@ -30,10 +40,6 @@ impl World {
         let [a, b] = trace::numbers(&envelope.body);
         self.trace
             .mix(Mark::Received, self.now, to, [from as u64, a, b, 0]);
-        if self.trace.is_told() {
-            let sender = self.nodes[from].name.clone();
-            self.tell(to, || format!("<- {sender}  {}", envelope.body));
-        }
         let word = match &envelope.body {
             Message::TransferNow(word) if self.plan.cluster.gather_us == 0 => word.clone(),
             _ => return self.give(to, Input::Received(envelope)),

@@ -3,14 +3,19 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// What a stream of random numbers is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Concern {
     /// Drawing the plan itself.
     Plan,
-    /// Latency, loss, duplication.
+    /// Loss, duplication, and what comes late.
     Network,
+    /// How long a message takes.
+    Latency,
+    /// What becomes of answers to clients with sessions.
+    Answers,
     /// Latency of disks, and what a crash leaves of unsynced writes.
     Disk,
     /// When clients act, whom they ask, and how they read.
@@ -35,8 +40,14 @@ impl Dice {
     /// The stream of `concern` in the run with this seed.
     #[must_use]
     pub fn new(seed: u64, concern: Concern) -> Self {
+        Self::of(seed, concern, 0)
+    }
+
+    /// The stream of `concern` for the node of this index, or whatever else has its own.
+    #[must_use]
+    pub fn of(seed: u64, concern: Concern, nth: usize) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(match concern {
+        let concern = match concern {
             Concern::Plan => 1,
             Concern::Network => 2,
             Concern::Disk => 3,
@@ -46,7 +57,10 @@ impl Dice {
             Concern::Work => 7,
             Concern::Callers => 8,
             Concern::Clients => 9,
-        });
+            Concern::Latency => 10,
+            Concern::Answers => 11,
+        };
+        rng.set_stream(concern | (nth as u64) << 8);
         Self(rng)
     }
 
@@ -89,6 +103,49 @@ impl Dice {
     /// True every second time.
     pub fn coin(&mut self) -> bool {
         self.0.next_u32() & 1 == 1
+    }
+}
+
+/// Random numbers for one thing of many, such as a message: they depend on its name alone and not
+/// on what was drawn before, so that leaving other things out of a run changes as little as can be.
+///
+/// SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lot(u64);
+
+impl Lot {
+    /// The numbers of what is called `name` in the run with this seed.
+    pub(crate) fn new(seed: u64, concern: Concern, name: [u64; 4]) -> Self {
+        let words = name.into_iter().chain([concern as u64]);
+        let mut bytes = [0_u8; 40];
+        for (to, from) in bytes.iter_mut().zip(words.flat_map(u64::to_le_bytes)) {
+            *to = from;
+        }
+        Self(xxh3_64_with_seed(&bytes, seed))
+    }
+
+    fn word(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    /// A number below `bound`; 0 when that is 0.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        let wide = u128::from(self.word()) * u128::from(bound);
+        u64::try_from(wide >> 64).expect("a product of two words, halved, is a word")
+    }
+
+    /// A number in `low ..= high`.
+    pub(crate) fn range(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below(high.saturating_sub(low) + 1)
+    }
+
+    /// True `per_million` times in a million.
+    pub(crate) fn chance(&mut self, per_million: u32) -> bool {
+        self.below(1_000_000) < u64::from(per_million)
     }
 }
 

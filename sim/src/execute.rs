@@ -1,7 +1,7 @@
 //! What a node does with what is decided: it executes it, at once or a little later, and answers
 //! who waited for it. Knows nothing about how anything was decided.
 
-use chil_core::{Ballot, Entry};
+use chil_core::{Ballot, Entry, Outcome};
 
 use crate::check::Verdict;
 use crate::sessions::Waiter;
@@ -26,7 +26,7 @@ impl World {
         }
         if !self.nodes[node].apply_due {
             self.nodes[node].apply_due = true;
-            let at = self.now + self.work_dice.below(delay);
+            let at = self.now + self.nodes[node].work_dice.below(delay);
             let life = self.nodes[node].life;
             self.schedule(at, Event::Apply { node, life });
         }
@@ -56,7 +56,7 @@ impl World {
             let waiter = self.nodes[node].placed.remove(&applied.slot);
             match waiter {
                 Some((ballot, Waiter::Operation(operation))) => {
-                    self.executed(node, operation, ballot, &entry)?;
+                    self.executed(node, operation, ballot, &entry, &applied.outcome)?;
                 }
                 Some((ballot, Waiter::Attempt(number))) => {
                     let ours = entry.origin() == ballot;
@@ -77,6 +77,7 @@ impl World {
         operation: usize,
         ballot: Ballot,
         entry: &Entry,
+        outcome: &Outcome,
     ) -> Verdict {
         if self.clients.operations[operation].state != State::Given {
             return Ok(());
@@ -92,12 +93,11 @@ impl World {
         self.stats.writes += 1;
         let numbers = [operation as u64, entry.slot().get(), 0, 0];
         self.trace.mix(Mark::Outcome, self.now, node, numbers);
-        self.tell(node, || {
-            format!(
-                "client: operation {operation} done in slot {}",
-                entry.slot()
-            )
-        });
+        let reply = match outcome {
+            Outcome::Executed { reply, .. } => Some(reply),
+            _ => None,
+        };
+        self.tell_end(operation, State::Done, Some(entry.slot()), reply);
         self.finish(operation, State::Done);
         Ok(())
     }

@@ -5,6 +5,7 @@ use chil_core::{Input, Lane, Role, Token};
 
 use crate::check::Verdict;
 use crate::plan::{CrashMode, FaultKind, LaneName, Target};
+use crate::report::event::What;
 use crate::store::StoreFailure;
 use crate::trace::Mark;
 use crate::world::{Event, World, store_violation};
@@ -38,9 +39,7 @@ impl World {
     fn begin_fault(&mut self, index: usize, kind: &FaultKind, end: u64) -> Verdict {
         let down = end - self.now;
         let (now, nodes, begins) = (self.now, self.nodes.len(), true);
-        self.trace.tell(now, "--", || {
-            format!("FAULT {kind:?} for {} ms", down / 1_000_000)
-        });
+        self.tell_fault(index, kind, end);
         match kind {
             FaultKind::Crash { node, mode } => {
                 let node = self.target(*node);
@@ -48,7 +47,7 @@ impl World {
             }
             FaultKind::Blackout => {
                 for node in 0..nodes {
-                    let down = self.node_dice.below(down.max(1));
+                    let down = self.nodes[node].own_dice.below(down.max(1));
                     self.crash(node, CrashMode::Power, down)?;
                 }
                 Ok(())
@@ -120,7 +119,6 @@ impl World {
     }
 
     fn end_fault(&mut self, index: usize, kind: &FaultKind) {
-        self.trace.tell(self.now, "--", || format!("ENDS {kind:?}"));
         let begins = false;
         match kind {
             FaultKind::Cut { links } => self.bend(links, &Lane::ALL, begins),
@@ -167,7 +165,7 @@ impl World {
     }
 
     /// The node that a fault hits now.
-    fn target(&self, target: Target) -> usize {
+    pub(crate) fn target(&self, target: Target) -> usize {
         let leads = |node: usize| {
             let replica = self.nodes[node].replica.as_ref();
             replica.is_some_and(|replica| replica.status().role != Role::Follower)
@@ -189,11 +187,18 @@ impl World {
         let life = self.nodes[node].life;
         self.trace
             .mix(Mark::Crash, self.now, node, [life, mode as u64, down, 0]);
-        self.tell(node, || format!("DIES ({mode:?})"));
+        self.tell(node, || What::Dies {
+            mode: match mode {
+                CrashMode::Power => "loses power".to_owned(),
+                CrashMode::Kill => "is killed".to_owned(),
+            },
+        });
+        self.tell_down(node);
         if mode == CrashMode::Power {
             self.interrupt_work(node);
         }
-        self.nodes[node].store.crash(mode, &mut self.disk_dice);
+        let state = &mut self.nodes[node];
+        state.store.crash(mode, &mut state.disk_dice);
         self.orphaned(node);
         self.judge.deposed(node);
         let state = &mut self.nodes[node];

@@ -10,7 +10,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::check::{Verdict, Violation};
 use crate::node;
+use crate::report::event::What;
 use crate::store::StoreFailure;
+use crate::telling::lane_name;
 use crate::trace::Mark;
 use crate::world::World;
 
@@ -36,16 +38,19 @@ impl World {
             lease: node::lease(&self.plan),
             sessions: crate::snapshots::session_limits(&self.plan),
             interval: Span::from_micros(self.plan.cluster.heartbeat_us),
-            seed: self.node_dice.word(),
+            seed: self.nodes[node].own_dice.word(),
         };
         let now = self.nodes[node].clock.read(self.now);
-        self.tell(node, || "STARTS without a cluster".to_owned());
+        self.tell(node, || What::Starts {
+            text: "without a cluster".to_owned(),
+        });
         let forming = Forming::new(config, now).map_err(|error| Violation {
             check: "forming",
             node: Some(node),
             what: format!("cannot begin to form a cluster: {error}"),
         })?;
         self.nodes[node].forming = Some(forming);
+        self.tell_forming(node);
         self.drain_forming(node)
     }
 
@@ -73,7 +78,8 @@ impl World {
                     });
                 }
                 FormingOutput::Notice(notice) => {
-                    self.tell(node, || format!("   -> notice: {notice}"));
+                    let text = self.trace.named(notice);
+                    self.tell(node, || What::Note { text });
                 }
                 FormingOutput::Wait(at) => {
                     self.arm(node, at);
@@ -89,7 +95,9 @@ impl World {
         let cluster = u64::try_from(meta.cluster.get() >> 64).unwrap_or(0);
         let numbers = [cluster, 0, 0, 0];
         self.trace.mix(Mark::Formed, self.now, node, numbers);
-        self.tell(node, || format!("FORMED cluster {}", meta.cluster));
+        self.tell(node, || What::Note {
+            text: format!("has formed cluster {}", meta.cluster),
+        });
         self.nodes[node].forming = None;
         match self.nodes[node].store.form(meta) {
             Ok(recovered) => self.start_replica(node, recovered, &[]),
@@ -111,8 +119,6 @@ impl World {
     ) -> Verdict {
         let numbers = [from as u64, fingerprint(&message), 0, 0];
         self.trace.mix(Mark::Forming, self.now, to, numbers);
-        let sender = node::name(from);
-        self.tell(to, || format!("<- {sender}  {message:?}"));
         if self.nodes[to].forming.is_some() {
             return self.give_forming(to, FormingInput::Received(message));
         }
@@ -130,11 +136,24 @@ impl World {
         };
         self.stats.messages += 1;
         let fate = self.network.send(self.now, from, to, Lane::Heartbeat);
-        let Some(first) = fate.first else {
+        let id = self.stats.messages;
+        if self.trace.is_told() {
+            let text = self.trace.named(format!("{message:?}"));
+            self.tell(from, || What::Send {
+                id,
+                to,
+                lane: lane_name(Lane::Heartbeat),
+                name: "Forming".to_owned(),
+                text,
+                ballot: None,
+                slots: None,
+                arrives: fate.times(),
+            });
+        }
+        if fate.first.is_none() {
             self.stats.lost += 1;
-            return;
-        };
-        self.deliver(from, to, Frame::Forming(message), first, fate.second);
+        }
+        self.deliver(from, to, id, Frame::Forming(message), fate);
     }
 }
 

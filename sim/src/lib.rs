@@ -32,6 +32,7 @@ mod store;
 pub mod subject;
 pub mod swarm;
 pub mod sweep;
+mod telling;
 mod trace;
 pub use trace::Sink;
 mod workload;

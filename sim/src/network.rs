@@ -1,17 +1,23 @@
 //! The simulated network: when a message arrives, how often, or that it never does.
 //! Knows nothing about what messages say.
 
+use std::collections::BTreeMap;
+
 use chil_core::Lane;
 
-use crate::dice::{Concern, Dice};
-use crate::plan::NetworkPlan;
+use crate::dice::{Concern, Lot};
+use crate::plan::{Accident, MessageName, Mishap, NetworkPlan, Plan};
 
 /// All links between the nodes of a run.
 #[derive(Debug)]
 pub(crate) struct Network {
     plan: NetworkPlan,
     nodes: usize,
-    dice: Dice,
+    seed: u64,
+    /// What befalls messages, if it is written down and not drawn.
+    script: Option<BTreeMap<MessageName, Mishap>>,
+    /// What befell messages, if that is to be written down.
+    record: Option<Vec<Accident>>,
     links: Vec<Link>,
     calm: bool,
 }
@@ -25,6 +31,8 @@ struct Link {
     held_until: u64,
     /// When the last message of each lane arrives.
     latest: [u64; Lane::ALL.len()],
+    /// Messages of each lane so far.
+    sent: [u64; Lane::ALL.len()],
 }
 
 /// What becomes of a message.
@@ -36,15 +44,34 @@ pub(crate) struct Arrivals {
     pub(crate) second: Option<u64>,
 }
 
+impl Arrivals {
+    /// When it arrives, as often as it does.
+    pub(crate) fn times(self) -> Vec<u64> {
+        self.first.into_iter().chain(self.second).collect()
+    }
+}
+
 impl Network {
-    pub(crate) fn new(seed: u64, plan: &NetworkPlan, nodes: usize) -> Self {
+    pub(crate) fn new(plan: &Plan, record: bool) -> Self {
+        let nodes = plan.nodes();
+        let script = plan.script.as_ref().map(|script| {
+            let accidents = script.accidents.iter();
+            accidents.map(|a| (a.message, a.mishap)).collect()
+        });
         Self {
-            plan: plan.clone(),
+            plan: plan.network.clone(),
             nodes,
-            dice: Dice::new(seed, Concern::Network),
+            seed: plan.seed,
+            script,
+            record: record.then(Vec::new),
             links: vec![Link::default(); nodes * nodes],
             calm: false,
         }
+    }
+
+    /// What befell messages, if that was to be written down.
+    pub(crate) fn accidents(&mut self) -> Vec<Accident> {
+        self.record.take().unwrap_or_default()
     }
 
     fn link(&mut self, from: usize, to: usize) -> &mut Link {
@@ -54,28 +81,86 @@ impl Network {
 
     /// Decides the fate of a message sent now.
     pub(crate) fn send(&mut self, now: u64, from: usize, to: usize, lane: Lane) -> Arrivals {
-        if self.is_cut(from, to, lane) || (!self.calm && self.dice.chance(self.plan.loss_ppm)) {
+        let link = self.link(from, to);
+        let sent = link.sent.get_mut(lane as usize).map(|sent| {
+            *sent += 1;
+            *sent
+        });
+        let message = MessageName {
+            from,
+            to,
+            lane: lane.into(),
+            nth: sent.unwrap_or(0),
+        };
+        if self.is_cut(from, to, lane) {
             return Arrivals::default();
         }
-        let first = Some(self.arrival(now, from, to, lane));
-        let twice = !self.calm && self.dice.chance(self.plan.duplicate_ppm);
-        let second = twice.then(|| self.arrival(now, from, to, lane));
+        let name = [from as u64, to as u64, lane as u64, message.nth];
+        let mut lot = Lot::new(self.seed, Concern::Network, name);
+        let mishap = self.mishap(&mut lot, &message);
+        if let (Some(mishap), Some(record)) = (mishap, &mut self.record) {
+            record.push(Accident { message, mishap });
+        }
+        let (late, copy) = match mishap {
+            None => (0, None),
+            Some(Mishap::Lost) => return Arrivals::default(),
+            Some(Mishap::Late { by_us }) => (by_us, None),
+            Some(Mishap::Twice {
+                late_us,
+                copy_late_us,
+            }) => (late_us, Some(copy_late_us)),
+        };
+        let mut lot = Lot::new(self.seed, Concern::Latency, name);
+        let (low, high) = (self.plan.latency_min_us, self.plan.latency_max_us);
+        let mut latency = || lot.range(low * 1_000, high * 1_000);
+        let (one, other) = (latency(), latency());
+        let first = Some(self.arrival(now, from, to, lane, (one, late)));
+        let second = copy.map(|late| self.arrival(now, from, to, lane, (other, late)));
         Arrivals { first, second }
     }
 
-    fn arrival(&mut self, now: u64, from: usize, to: usize, lane: Lane) -> u64 {
-        let micros = |us: u64| us * 1_000;
-        let (low, high) = (self.plan.latency_min_us, self.plan.latency_max_us);
-        let latency = self.dice.range(micros(low), micros(high));
-        let straggles = !self.calm && self.dice.chance(self.plan.straggle_ppm);
-        let late = if straggles {
-            self.dice.below(micros(self.plan.straggle_max_us))
-        } else {
-            0
+    /// What befalls a message, as it is written down or drawn.
+    fn mishap(&self, lot: &mut Lot, message: &MessageName) -> Option<Mishap> {
+        if let Some(script) = &self.script {
+            return script.get(message).copied();
+        }
+        if self.calm {
+            return None;
+        }
+        if lot.chance(self.plan.loss_ppm) {
+            return Some(Mishap::Lost);
+        }
+        let twice = lot.chance(self.plan.duplicate_ppm);
+        let mut late = || {
+            let straggles = lot.chance(self.plan.straggle_ppm);
+            let late = lot.below(self.plan.straggle_max_us.max(1));
+            if straggles { late.max(1) } else { 0 }
         };
-        let in_order = self.plan.in_order && !straggles;
+        let (late_us, copy_late_us) = (late(), late());
+        match (twice, late_us) {
+            (true, _) => Some(Mishap::Twice {
+                late_us,
+                copy_late_us,
+            }),
+            (false, 0) => None,
+            (false, by_us) => Some(Mishap::Late { by_us }),
+        }
+    }
+
+    /// When a message arrives that takes so long, and is late by so much, in nanoseconds and
+    /// microseconds.
+    fn arrival(
+        &mut self,
+        now: u64,
+        from: usize,
+        to: usize,
+        lane: Lane,
+        (latency, late_us): (u64, u64),
+    ) -> u64 {
+        // A straggler is overtaken by those behind it.
+        let in_order = self.plan.in_order && late_us == 0;
         let link = self.link(from, to);
-        let mut at = (now + latency).max(link.held_until) + late;
+        let mut at = (now + latency).max(link.held_until) + late_us * 1_000;
         if in_order && let Some(latest) = link.latest.get_mut(lane as usize) {
             at = at.max(*latest + 1);
             *latest = at;
@@ -135,6 +220,13 @@ impl Network {
 mod tests {
     use super::*;
 
+    fn network(network: NetworkPlan) -> Network {
+        let mut plan = crate::swarm::plan(1);
+        plan.network = network;
+        plan.cluster.weights = vec![1; 2];
+        Network::new(&plan, false)
+    }
+
     fn plan() -> NetworkPlan {
         NetworkPlan {
             latency_min_us: 10,
@@ -150,7 +242,7 @@ mod tests {
 
     #[test]
     fn messages_of_a_lane_stay_in_order_when_the_plan_says_so() {
-        let mut network = Network::new(1, &plan(), 2);
+        let mut network = network(plan());
         let mut before = 0;
         for now in 0..500 {
             let at = network.send(now, 0, 1, Lane::Quorum).first.unwrap();
@@ -161,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_cut_is_one_way_and_counted() {
-        let mut network = Network::new(1, &plan(), 2);
+        let mut network = network(plan());
         network.cut(0, 1, &Lane::ALL);
         network.cut(0, 1, &Lane::ALL);
         network.mend(0, 1, &Lane::ALL);
@@ -173,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_lane_can_be_cut_alone() {
-        let mut network = Network::new(1, &plan(), 2);
+        let mut network = network(plan());
         network.cut(0, 1, &Lane::ALL);
         network.cut(0, 1, &[Lane::Quorum, Lane::Bulk]);
         network.mend(0, 1, &Lane::ALL);
@@ -185,15 +277,11 @@ mod tests {
 
     #[test]
     fn loss_duplication_and_clogs_happen_and_end() {
-        let mut network = Network::new(
-            1,
-            &NetworkPlan {
-                loss_ppm: 500_000,
-                duplicate_ppm: 500_000,
-                ..plan()
-            },
-            2,
-        );
+        let mut network = network(NetworkPlan {
+            loss_ppm: 500_000,
+            duplicate_ppm: 500_000,
+            ..plan()
+        });
         network.clog(0, 1, 1_000_000);
         let fates: Vec<Arrivals> = (0..200)
             .map(|_| network.send(0, 0, 1, Lane::Bulk))

@@ -10,7 +10,7 @@ use chil_core::{
 };
 
 use crate::clock::Clock;
-use crate::dice::Dice;
+use crate::dice::{Concern, Dice};
 use crate::plan::Plan;
 use crate::sessions::Waiter;
 use crate::snapshots::{Desk, blank};
@@ -29,6 +29,10 @@ pub(crate) struct Node {
     /// Work on snapshot files.
     pub(crate) desk: Desk,
     pub(crate) store: NodeStore,
+    /// Its own random numbers: identities and seeds, its disk, and how long its work takes.
+    pub(crate) own_dice: Dice,
+    pub(crate) disk_dice: Dice,
+    pub(crate) work_dice: Dice,
     pub(crate) clock: Clock,
     /// Counts starts and ends, so that events of an earlier life are recognised.
     pub(crate) life: u64,
@@ -85,6 +89,9 @@ impl Node {
             applier: blank(plan, subject),
             desk: Desk::default(),
             store,
+            own_dice: Dice::of(plan.seed, Concern::Nodes, index + 1),
+            disk_dice: Dice::of(plan.seed, Concern::Disk, index),
+            work_dice: Dice::of(plan.seed, Concern::Work, index),
             forming: None,
             clock: Clock::new(&plan.clocks[index]),
             life: 0,

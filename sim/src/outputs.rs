@@ -5,6 +5,7 @@ use chil_core::{Envelope, Input, Lane, Notice, Output};
 use chil_proto::{Frame, encode};
 
 use crate::check::{Verdict, Violation, no_churn, on};
+use crate::network::Arrivals;
 use crate::snapshots::Job;
 use crate::trace::{self, Mark};
 use crate::world::{Event, Hop, World};
@@ -60,6 +61,7 @@ impl World {
             self.judge.leads(node, ballot, adopted, commit)?;
         }
         self.look(node)?;
+        self.tell_state(node);
         self.begin_sync(node)
     }
 
@@ -77,9 +79,7 @@ impl World {
 
     /// Does one thing that a replica wants done.
     fn effect(&mut self, node: usize, output: Output) -> Verdict {
-        if self.trace.is_told() && !matches!(output, Output::Send(_)) {
-            self.tell(node, || format!("   -> {output}"));
-        }
+        self.tell_output(node, &output);
         match output {
             Output::Persist(persist) => {
                 let lsn = persist.lsn.get();
@@ -187,31 +187,28 @@ impl World {
         let arrival = fate.first.unwrap_or(0);
         self.trace
             .mix(Mark::Sent, self.now, node, [to as u64, a, b, arrival]);
-        if self.trace.is_told() {
-            let lost = if fate.first.is_none() { "  (lost)" } else { "" };
-            let receiver = self.nodes[to].name.clone();
-            self.tell(node, || {
-                format!("   -> send {receiver}  {}{lost}", envelope.body)
-            });
-        }
-        let Some(first) = fate.first else {
+        let id = self.stats.messages;
+        self.tell_send(node, to, id, &envelope.body, fate);
+        if fate.first.is_none() {
             self.stats.lost += 1;
             return Ok(());
-        };
-        let frame = Frame::Envelope(envelope);
-        self.deliver(node, to, frame, first, fate.second);
+        }
+        self.deliver(node, to, id, Frame::Envelope(envelope), fate);
         Ok(())
     }
 
-    /// Lets a frame arrive, once or twice.
+    /// Lets a frame arrive as often as it does.
     pub(crate) fn deliver(
         &mut self,
         from: usize,
         to: usize,
+        id: u64,
         frame: Frame,
-        first: u64,
-        second: Option<u64>,
+        fate: Arrivals,
     ) {
+        let Some(first) = fate.first else {
+            return;
+        };
         let lane = match &frame {
             Frame::Envelope(envelope) => envelope.body.lane(),
             Frame::Forming(_) => Lane::Heartbeat,
@@ -221,29 +218,20 @@ impl World {
         } else {
             Hop::Whole(Box::new(frame))
         };
-        if let Some(second) = second {
+        let arrive = |hop| Event::Arrive {
+            from,
+            to,
+            lane,
+            id,
+            hop,
+        };
+        if let Some(second) = fate.second {
             let hop = match &hop {
                 Hop::Whole(frame) => Hop::Whole(frame.clone()),
                 Hop::Encoded(bytes) => Hop::Encoded(bytes.clone()),
             };
-            self.schedule(
-                second,
-                Event::Arrive {
-                    from,
-                    to,
-                    lane,
-                    hop,
-                },
-            );
+            self.schedule(second, arrive(hop));
         }
-        self.schedule(
-            first,
-            Event::Arrive {
-                from,
-                to,
-                lane,
-                hop,
-            },
-        );
+        self.schedule(first, arrive(hop));
     }
 }

@@ -2,9 +2,12 @@
 //! Knows nothing about how a plan is drawn or executed; it is what replay and people work on.
 
 mod check;
+mod script;
 
 use chil_core::{Config, Lane, NodeId, SessionLimits, SnapshotPolicy};
 use serde::{Deserialize, Serialize};
+
+pub use script::{Accident, LostAnswer, MessageName, Mishap, Script, Scripted};
 
 /// Everything that a run depends on. The same plan gives the same run, event by event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,10 @@ pub struct Plan {
     pub heal_at_us: u64,
     /// A run that needs more events than this does not come to rest.
     pub events_max: u64,
+    /// What clients ask for and what befalls messages, one by one. Without it both are drawn as
+    /// the plan is executed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
 }
 
 /// The members and their knobs.
@@ -300,7 +307,7 @@ pub enum CrashMode {
 }
 
 /// A lane between nodes, as plans name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LaneName {
     /// Heartbeats and what introduces nodes to each other.
@@ -317,6 +324,16 @@ impl From<LaneName> for Lane {
             LaneName::Heartbeat => Self::Heartbeat,
             LaneName::Quorum => Self::Quorum,
             LaneName::Bulk => Self::Bulk,
+        }
+    }
+}
+
+impl From<Lane> for LaneName {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::Heartbeat => Self::Heartbeat,
+            Lane::Quorum => Self::Quorum,
+            Lane::Bulk => Self::Bulk,
         }
     }
 }

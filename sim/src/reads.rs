@@ -127,7 +127,8 @@ impl World {
                 continue;
             }
             // The state is read first and the clock after it: anything may happen in between.
-            let at = self.now + self.clients.travel();
+            let client = self.clients.operations[read.operation].client;
+            let at = self.now + self.clients.travel(client);
             let life = self.nodes[node].life;
             let read = self.made.len();
             self.made.push(made);
@@ -175,9 +176,7 @@ impl World {
         self.stats.reads += 1;
         let numbers = [operation as u64, applied.get(), 1, 0];
         self.trace.mix(Mark::Outcome, self.now, node, numbers);
-        self.tell(node, || {
-            format!("client: operation {operation} done at slot {applied}")
-        });
+        self.tell_end(operation, State::Done, Some(applied), Some(&made.answer));
         self.finish(operation, State::Done);
         Ok(())
     }

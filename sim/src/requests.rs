@@ -14,18 +14,47 @@ use crate::world::{Event, World};
 const HOPS_PER_SEARCH: u64 = 4;
 
 impl World {
+    /// Clients begin to ask: what the script says, or what they think of.
+    pub(crate) fn begin_clients(&mut self) {
+        if let Some(script) = &self.plan.script {
+            let times: Vec<u64> = script.requests.iter().map(|r| r.at_ns).collect();
+            for (index, at) in times.into_iter().enumerate() {
+                self.schedule(at, Event::Scripted { index });
+            }
+            return;
+        }
+        for client in 0..self.clients.count() {
+            let at = self.clients.think();
+            self.schedule(at, Event::Think { client });
+        }
+    }
+
+    /// A client asks for what the script says.
+    pub(crate) fn scripted(&mut self, index: usize) -> Verdict {
+        let Some(script) = &self.plan.script else {
+            return Ok(());
+        };
+        let operation = self
+            .clients
+            .begin_scripted(&script.requests[index], self.now);
+        self.begin_operation(operation)
+    }
+
     pub(crate) fn think(&mut self, client: usize) -> Verdict {
         if let Some(operation) = self.clients.begin(client, self.now) {
-            if self.has_session(operation) {
-                self.submit(operation)?;
-                self.think_later(client);
-                return Ok(());
-            }
-            self.try_operation(operation, 0);
-            let timeout = self.now + self.clients.timeout();
-            self.schedule(timeout, Event::Timeout { operation });
+            self.begin_operation(operation)?;
             self.think_later(client);
         }
+        Ok(())
+    }
+
+    fn begin_operation(&mut self, operation: usize) -> Verdict {
+        if self.has_session(operation) {
+            return self.submit(operation);
+        }
+        self.try_operation(operation, 0);
+        let timeout = self.now + self.clients.timeout();
+        self.schedule(timeout, Event::Timeout { operation });
         Ok(())
     }
 
@@ -59,7 +88,8 @@ impl World {
     }
 
     fn try_operation(&mut self, operation: usize, pause: u64) {
-        let at = self.now + pause + self.clients.travel();
+        let client = self.clients.operations[operation].client;
+        let at = self.now + pause + self.clients.travel(client);
         self.schedule(at, Event::Request { operation });
     }
 
@@ -97,12 +127,7 @@ impl World {
         };
         self.trace
             .mix(mark, self.now, node, [operation as u64, 0, 0, 0]);
-        if self.trace.is_told() {
-            let text = self
-                .subject
-                .describe(&self.clients.operations[operation].request);
-            self.tell(node, || format!("client: operation {operation} {text}"));
-        }
+        self.tell_asked(operation);
         let floor = self.judge.reads.floor();
         let op = &mut self.clients.operations[operation];
         op.state = State::Given;
@@ -137,7 +162,10 @@ impl World {
         }
         match op.state {
             State::Trying => return self.give_up(operation),
-            State::Given if op.is_read() => self.finish(operation, State::Dropped),
+            State::Given if op.is_read() => {
+                self.tell_end(operation, State::Dropped, None, None);
+                self.finish(operation, State::Dropped);
+            }
             State::Given => self.unknown(operation),
             State::Done | State::Unknown | State::Dropped => {}
         }
@@ -151,6 +179,7 @@ impl World {
             let (node, payload) = (op.node, op.payload());
             self.judge.denies(node, operation as u64, &payload)?;
         }
+        self.tell_end(operation, State::Dropped, None, None);
         self.finish(operation, State::Dropped);
         Ok(())
     }
@@ -166,6 +195,7 @@ impl World {
     pub(crate) fn unknown(&mut self, operation: usize) {
         if self.clients.operations[operation].state == State::Given {
             self.stats.unknown += 1;
+            self.tell_end(operation, State::Unknown, None, None);
             self.finish(operation, State::Unknown);
         }
     }

@@ -7,7 +7,8 @@ use crate::check::{
     Verdict, Violation, acked_stays, answered, caught_up, everywhere, no_churn, on, one_leader,
     voters_advance,
 };
-use crate::plan::{CrashMode, Plan};
+use crate::plan::{CrashMode, Plan, Script};
+use crate::report::event::What;
 use crate::stats::Stats;
 use crate::subject::Subject;
 use crate::trace::{Mark, Sink};
@@ -34,6 +35,8 @@ pub struct Watch {
     pub check_every: u64,
     /// Receives the timeline.
     pub sink: Option<Sink>,
+    /// Whether to write down what is drawn while the plan is executed.
+    pub script: bool,
 }
 
 impl Default for Watch {
@@ -41,12 +44,13 @@ impl Default for Watch {
         Self {
             check_every: 1,
             sink: None,
+            script: false,
         }
     }
 }
 
 /// What came of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Fingerprint of everything that happened.
     pub hash: u64,
@@ -56,19 +60,23 @@ pub struct Outcome {
     pub violation: Option<Violation>,
     /// What then stood in the way of each node that was up, as it says itself: a line a finding.
     pub explained: Vec<String>,
+    /// What was drawn while the plan was executed, if that was to be written down: with this as
+    /// its script the plan gives the same run.
+    pub script: Option<Script>,
 }
 
 /// Executes a plan. A panic of the code under test is passed on: see [`crate::sweep::guarded`].
 #[must_use]
 pub fn run(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
-    let mut world = match World::new(plan, subject, watch.check_every, watch.sink) {
+    let writes = watch.script;
+    let mut world = match World::new(plan, subject, watch) {
         Ok(world) => world,
         Err(violation) => {
             return Outcome {
                 hash: 0,
                 stats: Stats::default(),
                 violation: Some(violation),
-                explained: Vec::new(),
+                ..Outcome::default()
             };
         }
     };
@@ -76,22 +84,33 @@ pub fn run(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
     let mut explained = Vec::new();
     if let Some(violation) = &violation {
         explained = world.explained();
-        let (now, what) = (world.now, violation.to_string());
-        world.trace.tell(now, "--", || format!("VIOLATION {what}"));
+        world.tell_violation(violation);
     }
     world.stats.seeds = 1;
     (world.stats.sessions, world.stats.repeated) = world.judge.sessions();
     world.stats.slots = world.judge.ghost.chosen.last().get();
     world.stats.simulated_ms = world.now / 1_000_000;
+    let script = writes.then(|| world.script());
     Outcome {
         hash: world.trace.hash(),
         stats: world.stats,
         violation,
         explained,
+        script,
     }
 }
 
 impl World {
+    /// What was drawn so far.
+    fn script(&mut self) -> Script {
+        let (requests, answers) = self.clients.recorded();
+        Script {
+            requests,
+            accidents: self.network.accidents(),
+            answers,
+        }
+    }
+
     /// What every node that is up says about itself.
     pub(crate) fn explained(&self) -> Vec<String> {
         let called = |id: NodeId| {
@@ -176,7 +195,7 @@ impl World {
     fn heal(&mut self) -> Verdict {
         self.healing = true;
         self.trace.mix(Mark::Healing, self.now, 0, [0; 4]);
-        self.trace.tell(self.now, "--", || "HEALING".to_owned());
+        self.tell_all(|| What::Healing);
         let scars = self.plan.scars.clone();
         self.network.heal(&scars);
         for node in 0..self.nodes.len() {

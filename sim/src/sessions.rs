@@ -13,10 +13,6 @@ use crate::trace::Mark;
 use crate::workload::{State, node_of};
 use crate::world::{Event, World};
 
-/// Answers to attempts that are lost, and that come twice, of a million.
-const LOST_PPM: u32 = 20_000;
-const TWICE_PPM: u32 = 20_000;
-
 /// Tokens of attempts begin here; those below are operations.
 const ATTEMPTS: u64 = 1 << 40;
 
@@ -31,10 +27,10 @@ pub(crate) struct Caller {
 /// One attempt of a client, given to a node or on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
-    client: usize,
+    pub(crate) client: usize,
     id: AttemptId,
     pub(crate) node: usize,
-    ask: Ask,
+    pub(crate) ask: Ask,
 }
 
 /// Who waits for a slot.
@@ -162,7 +158,7 @@ impl World {
             ask,
         });
         // A request that is lost on its way is as good as one whose answer is lost.
-        let at = self.now + self.clients.travel();
+        let at = self.now + self.clients.travel(client);
         self.schedule(at, Event::Attempt { number });
     }
 
@@ -176,7 +172,7 @@ impl World {
         self.stats.events += 1;
         let numbers = [ATTEMPTS + number as u64, 0, 0, 0];
         self.trace.mix(Mark::Propose, self.now, node, numbers);
-        self.tell(node, || format!("client: attempt {number} {ask:?}"));
+        self.tell_attempt(number);
         let token = Token::new(ATTEMPTS + number as u64);
         let input = match ask {
             Ask::Register { nonce } => Input::Register { token, nonce },
@@ -187,12 +183,9 @@ impl World {
 
     /// An answer to an attempt travels back to its client, and may be lost, or come twice.
     fn reply(&mut self, number: usize, answer: Answer<usize, Refusal>) {
-        if !self.healing && self.clients.chance(LOST_PPM) {
-            return;
-        }
-        let twice = !self.healing && self.clients.chance(TWICE_PPM);
-        for _ in 0..=u32::from(twice) {
-            let at = self.now + self.clients.travel();
+        let client = self.attempts[number].client;
+        for _ in 0..self.clients.copies(client, self.healing) {
+            let at = self.now + self.clients.travel(client);
             let answer = answer.clone();
             self.schedule(at, Event::Answered { number, answer });
         }
@@ -252,7 +245,6 @@ impl World {
     fn completed(&mut self, operation: usize, result: Completion<Refusal>) -> Verdict {
         let op = &self.clients.operations[operation];
         let (client, node, payload) = (op.client, op.node, op.payload());
-        self.tell(node, || format!("client: operation {operation} {result:?}"));
         let kind = match &result {
             Completion::Executed { slot, reply } => {
                 let found = self.judge.told(&payload, *slot, reply);
@@ -271,9 +263,13 @@ impl World {
         let numbers = [operation as u64, kind, 0, 0];
         self.trace.mix(Mark::Outcome, self.now, node, numbers);
         match result {
-            Completion::Executed { .. } => self.finish(operation, State::Done),
+            Completion::Executed { slot, reply } => {
+                self.tell_end(operation, State::Done, Some(slot), Some(&reply));
+                self.finish(operation, State::Done);
+            }
             Completion::Unknown => self.unknown(operation),
             Completion::Rejected(_) | Completion::TimedOut => {
+                self.tell_end(operation, State::Dropped, None, None);
                 self.finish(operation, State::Dropped);
             }
         }

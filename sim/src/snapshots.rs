@@ -11,6 +11,7 @@ use chil_core::{
 
 use crate::check::{Verdict, Violation};
 use crate::plan::Plan;
+use crate::report::event::What;
 use crate::store::StoreFailure;
 use crate::subject::Subject;
 use crate::trace::Mark;
@@ -93,7 +94,7 @@ impl World {
             Job::Read { .. } | Job::Write { .. } | Job::Forget(_) => plan.part_max_us,
         };
         desk.busy = true;
-        let at = self.now + self.work_dice.range(1_000, most * 1_000);
+        let at = self.now + self.nodes[node].work_dice.range(1_000, most * 1_000);
         let life = self.nodes[node].life;
         self.schedule(at, Event::Worked { node, life });
     }
@@ -132,7 +133,9 @@ impl World {
             Job::Take(frozen) => match store.take(&frozen) {
                 Ok(id) => {
                     self.stats.snapshots_taken += 1;
-                    self.tell(node, || format!("disk: has taken {id}"));
+                    self.tell(node, || What::Note {
+                        text: format!("has taken snapshot {id}"),
+                    });
                     self.judge.keeps(node, id)?;
                     Some(Input::SnapshotTaken { id })
                 }
@@ -180,7 +183,9 @@ impl World {
 
     fn received(&mut self, node: usize, id: SnapshotId, sound: bool) -> Verdict {
         if sound {
-            self.tell(node, || format!("disk: has received {id}"));
+            self.tell(node, || What::Note {
+                text: format!("has received snapshot {id}"),
+            });
             self.stats.snapshots_received += 1;
             return self.judge.keeps(node, id);
         }
@@ -231,7 +236,9 @@ impl World {
                 });
             }
         }
-        self.tell(node, || format!("restores {id}"));
+        self.tell(node, || What::Note {
+            text: format!("restores snapshot {id}"),
+        });
         let digest = applier.digest();
         self.judge.installs(node, id, digest)?;
         self.nodes[node].applier = applier;
@@ -242,7 +249,8 @@ impl World {
     pub(crate) fn interrupt_work(&mut self, node: usize) {
         let desk = &mut self.nodes[node].desk;
         if let Some(job) = desk.jobs.pop_front().filter(|_| desk.busy) {
-            self.nodes[node].store.interrupt(&job, &mut self.disk_dice);
+            let state = &mut self.nodes[node];
+            state.store.interrupt(&job, &mut state.disk_dice);
         }
     }
 

@@ -51,6 +51,7 @@ pub fn plan(seed: u64) -> Plan {
         gone,
         heal_at_us,
         events_max: 300_000,
+        script: None,
     };
     if !plan.scars.is_empty() {
         // Whoever does not hear the leader catches up message by message, and has to get there.

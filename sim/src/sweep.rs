@@ -32,7 +32,7 @@ pub fn guarded(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
             ..Stats::default()
         },
         violation: Some(violation),
-        explained: Vec::new(),
+        ..Outcome::default()
     });
     if let Some(violation) = &mut outcome.violation {
         violation.what = Names::new(plan.nodes()).put_into(&violation.what);
@@ -167,7 +167,7 @@ fn one(subject: &Subject, seed: u64, what: Sweep) -> (Stats, Option<Failure>) {
     let plan = swarm::plan(seed);
     let watch = || Watch {
         check_every: what.check_every,
-        sink: None,
+        ..Watch::default()
     };
     let outcome = guarded(subject, &plan, watch());
     let failure = outcome.violation.as_ref().map(|violation| Failure {

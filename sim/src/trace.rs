@@ -1,16 +1,24 @@
-//! The fingerprint of a run, and its timeline: every event goes into both.
+//! The fingerprint of a run, and where what happens in it is told: every event goes into both.
 //! Knows nothing about what events mean.
+
+use std::fmt::Display;
 
 use chil_core::{Ballot, Message};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Receives the lines of a timeline.
-pub type Sink = Box<dyn FnMut(&str)>;
+use crate::node::Names;
+use crate::report::event::{Event, State, What};
+
+/// Receives what happens.
+pub type Sink = Box<dyn FnMut(Event)>;
 
 /// A rolling hash over everything that happens; equal hashes mean equal runs.
 pub(crate) struct Trace {
     hash: u64,
     sink: Option<Sink>,
+    names: Names,
+    /// The state of each node that was told last.
+    states: Vec<Option<State>>,
 }
 
 /// Kinds of events, as they are hashed.
@@ -41,8 +49,13 @@ pub(crate) enum Mark {
 }
 
 impl Trace {
-    pub(crate) fn new(sink: Option<Sink>) -> Self {
-        Self { hash: 0, sink }
+    pub(crate) fn new(sink: Option<Sink>, nodes: usize) -> Self {
+        Self {
+            hash: 0,
+            sink,
+            names: Names::new(nodes),
+            states: vec![None; nodes],
+        }
     }
 
     /// The fingerprint so far.
@@ -63,16 +76,30 @@ impl Trace {
         self.hash = xxh3_64_with_seed(&bytes, self.hash);
     }
 
-    /// Whether anybody wants lines.
+    /// Whether anybody wants to be told.
     pub(crate) const fn is_told(&self) -> bool {
         self.sink.is_some()
     }
 
-    /// Adds a line to the timeline; it is only made when somebody wants it.
-    pub(crate) fn tell(&mut self, now: u64, who: &str, what: impl FnOnce() -> String) {
+    /// Something as text, with the names of nodes instead of their numbers.
+    pub(crate) fn named(&self, what: impl Display) -> String {
+        self.names.put_into(&what.to_string())
+    }
+
+    /// Tells what happens, if anybody wants to know.
+    pub(crate) fn tell(&mut self, event: Event) {
         if let Some(sink) = &mut self.sink {
-            let (seconds, micros) = (now / 1_000_000_000, now / 1_000 % 1_000_000);
-            sink(&format!("{seconds:>4}.{micros:06} {who:<4} {}", what()));
+            sink(event);
+        }
+    }
+
+    /// Tells the state of a node if it is another one than before.
+    pub(crate) fn tell_state(&mut self, n: u64, at: u64, node: usize, state: State) {
+        let before = self.states.get_mut(node);
+        if let Some(before) = before.filter(|before| before.as_ref() != Some(&state)) {
+            *before = Some(state.clone());
+            let (node, what) = (Some(node), What::State(state));
+            self.tell(Event { n, at, node, what });
         }
     }
 }
@@ -152,7 +179,7 @@ mod tests {
     #[test]
     fn the_hash_depends_on_order_and_content() {
         let hash = |events: &[(u64, u64)]| {
-            let mut trace = Trace::new(None);
+            let mut trace = Trace::new(None, 1);
             for (now, number) in events {
                 trace.mix(Mark::Wake, *now, 0, [*number, 0, 0, 0]);
             }
@@ -164,13 +191,24 @@ mod tests {
     }
 
     #[test]
-    fn lines_carry_time_and_node() {
-        let lines = Rc::new(RefCell::new(Vec::new()));
-        let seen = Rc::clone(&lines);
-        let mut trace = Trace::new(Some(Box::new(move |line| {
-            seen.borrow_mut().push(line.to_owned());
-        })));
-        trace.tell(1_002_003_000, "n0", || "wakes".to_owned());
-        assert_eq!(*lines.borrow(), ["   1.002003 n0   wakes"]);
+    fn a_state_is_told_when_it_changes() {
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&told);
+        let sink: Sink = Box::new(move |event| seen.borrow_mut().push(event.n));
+        let mut trace = Trace::new(Some(sink), 1);
+        let state = |commit| State {
+            role: "following".to_owned(),
+            promised: "e1.1.n0".to_owned(),
+            acc: "e1.1.n0".to_owned(),
+            leader: None,
+            last: 7,
+            durable: 7,
+            commit,
+            applied: 0,
+        };
+        for (n, commit) in [(1, 0), (2, 0), (3, 1)] {
+            trace.tell_state(n, 0, 0, state(commit));
+        }
+        assert_eq!(*told.borrow(), [1, 3]);
     }
 }

@@ -1,13 +1,18 @@
 //! Clients: what they ask for, whom they ask, and what became of it.
 //! Knows nothing about consensus; an operation ends as done, unknown, or never taken.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use chil_core::{NodeId, Slot};
 
-use crate::dice::{Concern, Dice, Draw};
-use crate::plan::Plan;
+use crate::dice::{Concern, Dice, Draw, Lot};
+use crate::plan::{LostAnswer, Plan, Scripted};
 use crate::subject::{Request, Subject, Workload};
 
+/// Answers to clients with sessions that are lost, and that come twice, of a million.
+const LOST_PPM: u32 = 20_000;
+const TWICE_PPM: u32 = 20_000;
 /// Reads that go to any node, of a million.
 const WANDERING_READS_PPM: u32 = 250_000;
 
@@ -19,6 +24,16 @@ pub(crate) struct Clients {
     /// What requests are drawn by, and from.
     requests: Box<dyn Workload>,
     request_dice: Dice,
+    seed: u64,
+    /// Messages of each client so far, and answers to it.
+    travels: Vec<u64>,
+    answers: Vec<u64>,
+    /// What was asked for, if that is to be written down.
+    record: Option<Vec<Scripted>>,
+    /// What befell answers, if that is to be written down.
+    lost: Option<Vec<LostAnswer>>,
+    /// What befalls answers, if it is written down and not drawn.
+    script: Option<BTreeMap<(usize, u64), bool>>,
     /// For each client, whom it asks first.
     leader: Vec<usize>,
     in_flight: Vec<usize>,
@@ -102,7 +117,7 @@ pub(crate) enum State {
 }
 
 impl Clients {
-    pub(crate) fn new(plan: &Plan, subject: &Subject) -> Self {
+    pub(crate) fn new(plan: &Plan, subject: &Subject, record: bool) -> Self {
         let mut dice = Dice::new(plan.seed, Concern::Clients);
         let count = plan.workload.clients;
         Self {
@@ -115,6 +130,15 @@ impl Clients {
             closed: false,
             requests: subject.workload(plan),
             request_dice: Dice::new(plan.seed, Concern::Workload),
+            seed: plan.seed,
+            travels: vec![0; count],
+            answers: vec![0; count],
+            record: record.then(Vec::new),
+            lost: record.then(Vec::new),
+            script: plan.script.as_ref().map(|script| {
+                let answers = script.answers.iter();
+                answers.map(|a| ((a.client, a.nth), a.twice)).collect()
+            }),
             nodes: plan.nodes(),
             plan: plan.workload.clone(),
             dice,
@@ -153,6 +177,23 @@ impl Clients {
         } else {
             self.leader[client]
         };
+        if let Some(record) = &mut self.record {
+            record.push(Scripted::new(now, client, node, &request, what));
+        }
+        self.push(client, request, what, now, node);
+        Some(number)
+    }
+
+    /// Begins the operation that a script says, and returns which it is.
+    pub(crate) fn begin_scripted(&mut self, scripted: &Scripted, now: u64) -> usize {
+        let number = self.operations.len();
+        let (request, what) = scripted.request(self.seen[scripted.client]);
+        self.in_flight[scripted.client] += 1;
+        self.push(scripted.client, request, what, now, scripted.node);
+        number
+    }
+
+    fn push(&mut self, client: usize, request: Request, what: What, now: u64, node: usize) {
         self.operations.push(Operation {
             client,
             request,
@@ -163,7 +204,12 @@ impl Clients {
             floor: Slot::ZERO,
             state: State::Trying,
         });
-        Some(number)
+    }
+
+    /// What was asked for and what befell answers, if that was to be written down.
+    pub(crate) fn recorded(&mut self) -> (Vec<Scripted>, Vec<LostAnswer>) {
+        let requests = self.record.take().unwrap_or_default();
+        (requests, self.lost.take().unwrap_or_default())
     }
 
     /// Begins this write at this node beyond what the first client does of itself, and returns
@@ -233,9 +279,35 @@ impl Clients {
         self.dice.range(low * 1_000, high * 1_000).max(1_000)
     }
 
-    /// The time that a request takes to its node, in nanoseconds.
-    pub(crate) fn travel(&mut self) -> u64 {
-        self.dice.range(10_000, 200_000)
+    /// The time that a message of a client, or to it, takes, in nanoseconds.
+    pub(crate) fn travel(&mut self, client: usize) -> u64 {
+        let travels = &mut self.travels[client];
+        *travels += 1;
+        let name = [client as u64, *travels, 0, 0];
+        Lot::new(self.seed, Concern::Clients, name).range(10_000, 200_000)
+    }
+
+    /// How often an answer reaches its client.
+    pub(crate) fn copies(&mut self, client: usize, calm: bool) -> u32 {
+        let answers = &mut self.answers[client];
+        *answers += 1;
+        let nth = *answers;
+        let twice = match &self.script {
+            Some(script) => script.get(&(client, nth)).copied(),
+            None if calm => None,
+            None => {
+                let mut lot = Lot::new(self.seed, Concern::Answers, [client as u64, nth, 0, 0]);
+                if lot.chance(LOST_PPM) {
+                    Some(false)
+                } else {
+                    lot.chance(TWICE_PPM).then_some(true)
+                }
+            }
+        };
+        if let (Some(twice), Some(lost)) = (twice, &mut self.lost) {
+            lost.push(LostAnswer { client, nth, twice });
+        }
+        twice.map_or(1, |twice| u32::from(twice) * 2)
     }
 
     pub(crate) const fn timeout(&self) -> u64 {
@@ -276,11 +348,6 @@ impl Clients {
         let operations = self.operations.iter().enumerate();
         let trying = operations.filter(|(_, op)| op.state == State::Trying);
         trying.map(|(number, _)| number).collect()
-    }
-
-    /// Whether something befalls a client's message.
-    pub(crate) fn chance(&mut self, per_million: u32) -> bool {
-        self.dice.chance(per_million)
     }
 
     /// No operation begins any more.

@@ -17,11 +17,13 @@ use crate::network::Network;
 use crate::node::{self, Node};
 use crate::plan::{CrashMode, Plan};
 use crate::reads::Made;
+use crate::report::event::What;
+use crate::run::Watch;
 use crate::sessions::{Attempt, Caller, callers};
 use crate::stats::Stats;
 use crate::store::{Start, StoreFailure};
 use crate::subject::Subject;
-use crate::trace::{Mark, Sink, Trace};
+use crate::trace::{Mark, Trace};
 use crate::workload::Clients;
 
 /// A cluster, its clients and its network, at one simulated instant.
@@ -39,9 +41,6 @@ pub(crate) struct World {
     pub(crate) judge: Judge,
     pub(crate) trace: Trace,
     pub(crate) stats: Stats,
-    pub(crate) disk_dice: Dice,
-    pub(crate) node_dice: Dice,
-    pub(crate) work_dice: Dice,
     /// The clients that have sessions: the first ones.
     pub(crate) callers: Vec<Caller>,
     /// Their attempts, by number.
@@ -67,6 +66,8 @@ pub(crate) enum Event {
         from: usize,
         to: usize,
         lane: Lane,
+        /// The number of the message.
+        id: u64,
         hop: Hop,
     },
     /// A node's deadline passes.
@@ -77,6 +78,8 @@ pub(crate) enum Event {
     Synced { node: usize, life: u64 },
     /// A node is started.
     Start { node: usize, life: u64 },
+    /// A client asks for what the script says.
+    Scripted { index: usize },
     /// A client thinks of something.
     Think { client: usize },
     /// A request reaches a node.
@@ -137,12 +140,7 @@ impl Ord for Scheduled {
 
 impl World {
     /// The world at its beginning: every node is about to start for the first time.
-    pub(crate) fn new(
-        plan: &Plan,
-        subject: &Subject,
-        check_every: u64,
-        sink: Option<Sink>,
-    ) -> Result<Self, Violation> {
+    pub(crate) fn new(plan: &Plan, subject: &Subject, watch: Watch) -> Result<Self, Violation> {
         let mut node_dice = Dice::new(plan.seed, Concern::Nodes);
         let metas = node::metas(plan, &mut node_dice);
         let mut nodes = Vec::new();
@@ -153,19 +151,16 @@ impl World {
         }
         let ids: Vec<NodeId> = nodes.iter().map(|node| node.id).collect();
         let mut world = Self {
-            network: Network::new(plan.seed, &plan.network, plan.nodes()),
-            clients: Clients::new(plan, subject),
+            network: Network::new(plan, watch.script),
+            clients: Clients::new(plan, subject, watch.script),
             judge: Judge::new(
                 ids.clone(),
                 &plan.cluster.weights,
                 &metas,
                 Model::new(plan.cluster.sessions_max, subject.oracle()),
             ),
-            trace: Trace::new(sink),
+            trace: Trace::new(watch.sink, plan.nodes()),
             stats: Stats::default(),
-            disk_dice: Dice::new(plan.seed, Concern::Disk),
-            node_dice,
-            work_dice: Dice::new(plan.seed, Concern::Work),
             made: Vec::new(),
             handed_over_at: 0,
             callers: callers(plan, &mut Dice::new(plan.seed, Concern::Callers)),
@@ -174,7 +169,7 @@ impl World {
             healing: false,
             queue: BinaryHeap::new(),
             sequence: 0,
-            check_every: check_every.max(1),
+            check_every: watch.check_every.max(1),
             now: 0,
             plan: plan.clone(),
             subject: subject.clone(),
@@ -183,17 +178,16 @@ impl World {
             ids,
         };
         for node in 0..plan.nodes() {
-            let at = world.node_dice.below(plan.cluster.heartbeat_us * 1_000);
+            let at = world.nodes[node]
+                .own_dice
+                .below(plan.cluster.heartbeat_us * 1_000);
             world.schedule(at, Event::Start { node, life: 0 });
         }
         for (index, fault) in plan.faults.iter().enumerate() {
             let begins = true;
             world.schedule(fault.at_us * 1_000, Event::Fault { index, begins });
         }
-        for client in 0..world.clients.count() {
-            let at = world.clients.think();
-            world.schedule(at, Event::Think { client });
-        }
+        world.begin_clients();
         Ok(world)
     }
 
@@ -238,6 +232,7 @@ impl World {
             Event::Call { .. }
             | Event::Answered { .. }
             | Event::Start { .. }
+            | Event::Scripted { .. }
             | Event::Think { .. }
             | Event::Timeout { .. }
             | Event::Fault { .. }
@@ -258,8 +253,9 @@ impl World {
                 from,
                 to,
                 lane,
+                id,
                 hop,
-            } => self.arrive(from, to, lane, hop),
+            } => self.arrive(from, to, lane, id, hop),
             Event::Wake { node, life } => self.wake(node, life),
             Event::Drain { node, life } => {
                 if self.nodes[node].life != life {
@@ -274,6 +270,7 @@ impl World {
             Event::Apply { node, life } => self.apply(node, life),
             Event::Answer { node, life, read } => self.answer(node, life, read),
             Event::Start { node, life } => self.start(node, life),
+            Event::Scripted { index } => self.scripted(index),
             Event::Think { client } => self.think(client),
             Event::Call { client } => self.wake_caller(client),
             Event::Attempt { number } => self.attempt_arrives(number),
@@ -299,7 +296,7 @@ impl World {
         }
         self.stats.events += 1;
         self.trace.mix(Mark::Wake, self.now, node, [0; 4]);
-        self.tell(node, || "wakes".to_owned());
+        self.tell(node, || What::Wake);
         if self.nodes[node].forming.is_some() {
             return self.give_forming(node, FormingInput::Wake);
         }
@@ -382,10 +379,10 @@ impl World {
         self.stats.restarts += u64::from(boot > 0);
         let numbers = [boot, last.get(), kept.len() as u64, 0];
         self.trace.mix(Mark::Restart, self.now, node, numbers);
-        self.tell(node, || {
-            format!("STARTS from boot {boot} with a log up to {last}")
+        self.tell(node, || What::Starts {
+            text: format!("boot {boot}, with a log up to {last}"),
         });
-        let config = node::config(&self.plan, node, &mut self.node_dice);
+        let config = node::config(&self.plan, node, &mut self.nodes[node].own_dice);
         let now = self.nodes[node].clock.read(self.now);
         match Replica::recover(config, recovered, now) {
             Ok(replica) => {
@@ -410,7 +407,7 @@ impl World {
                 let (extra, until) = self.nodes[node].slow;
                 // A slow disk takes no longer than the fault lasts.
                 let extra = extra.min(until.saturating_sub(self.now));
-                let at = self.now + self.disk_dice.range(low, high) + extra;
+                let at = self.now + self.nodes[node].disk_dice.range(low, high) + extra;
                 let life = self.nodes[node].life;
                 self.schedule(at, Event::Synced { node, life });
                 Ok(())
@@ -438,16 +435,8 @@ impl World {
         }
         self.trace
             .mix(Mark::Durable, self.now, node, [lsn.get(), 0, 0, 0]);
-        self.tell(node, || format!("disk: durable up to {lsn}"));
+        self.tell(node, || What::Durable { lsn: lsn.get() });
         self.give(node, Input::Persisted { lsn })
-    }
-
-    /// Adds a line to the timeline.
-    pub(crate) fn tell(&mut self, node: usize, what: impl FnOnce() -> String) {
-        if self.trace.is_told() {
-            let name = self.nodes[node].name.clone();
-            self.trace.tell(self.now, &name, what);
-        }
     }
 }
 

@@ -15,7 +15,7 @@ fn two_hundred_short_seeds_hold_everything() {
     for seed in 0..200 {
         let watch = Watch {
             check_every: 1,
-            sink: None,
+            ..Watch::default()
         };
         let outcome = guarded(&Subject::key_value(), &swarm::short(seed), watch);
         assert_eq!(
@@ -38,6 +38,7 @@ fn a_plan_gives_the_same_run_twice_whoever_watches() {
         let watched = Watch {
             check_every: 1,
             sink: Some(Box::new(move |_| *seen.borrow_mut() += 1)),
+            script: false,
         };
         assert_eq!(
             guarded(&Subject::key_value(), &plan, watched),
@@ -58,4 +59,20 @@ fn a_plan_gives_the_same_run_twice_whoever_watches() {
 fn different_seeds_give_different_runs() {
     let hash = |seed| guarded(&Subject::key_value(), &swarm::short(seed), Watch::default()).hash;
     assert_ne!(hash(1), hash(2));
+}
+
+#[test]
+fn what_a_run_draws_can_be_written_down_and_gives_the_same_run() {
+    for seed in 400..440 {
+        let mut plan = swarm::short(seed);
+        let watch = Watch {
+            script: true,
+            ..Watch::default()
+        };
+        let drawn = guarded(&Subject::key_value(), &plan, watch);
+        plan.script = drawn.script;
+        plan.check().unwrap();
+        let again = guarded(&Subject::key_value(), &plan, Watch::default());
+        assert_eq!(again.hash, drawn.hash, "seed {seed}");
+    }
 }

@@ -1,20 +1,16 @@
 //! `chil-sim replay`: one run as a timeline, one line an event, and its fingerprint.
 //! Knows nothing about sweeps.
 
-use std::cell::RefCell;
-use std::io::{BufWriter, Write as _};
 use std::process::ExitCode;
-use std::rc::Rc;
 
 use anyhow::Context as _;
 
-use super::{ReplayArgs, VIOLATED};
-use crate::node::Names;
+use super::{ReplayArgs, VIOLATED, say};
 use crate::plan::Plan;
-use crate::run::Watch;
+use crate::report::record::record;
+use crate::report::text::{Filter, text};
 use crate::subject::Subject;
 use crate::swarm;
-use crate::sweep::guarded;
 
 /// Replays what was asked for.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
@@ -28,38 +24,25 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         (None, seed) => swarm::plan(seed.context("replay needs a seed or a plan")?),
     };
     plan.check()?;
-    let out = Rc::new(RefCell::new(BufWriter::new(std::io::stdout())));
-    let names = Names::new(plan.nodes());
-    let lines = Rc::clone(&out);
-    let sink = move |line: &str| {
-        // A reader that has seen enough (`| head`) ends the printing, not the run.
-        let _ = writeln!(lines.borrow_mut(), "{}", names.put_into(line));
-    };
-    let watch = Watch {
-        sink: Some(Box::new(sink)),
-        ..Watch::default()
-    };
-    let outcome = guarded(&Subject::key_value(), &plan, watch);
+    let (outcome, recording) = record(&Subject::key_value(), &plan, 1);
+    // A reader that has seen enough (`| head`) ends the printing.
+    let shown = say(text(&recording, &Filter::default()).trim_end());
     let stats = &outcome.stats;
-    let mut out = out.borrow_mut();
     let verdict = match &outcome.violation {
         Some(violation) => format!("VIOLATED {violation}"),
         None => "nothing was violated".to_owned(),
     };
-    for line in &outcome.explained {
-        let _ = writeln!(out, "{line}");
-    }
-    let summary = format!(
-        "seed {}: {} events, {} slots, {} faults, {} ms simulated; {verdict}\ntrace hash {:016x}",
+    let mut lines = outcome.explained.clone();
+    lines.push(format!(
+        "seed {}: {} events, {} slots, {} faults, {} ms simulated; {verdict}",
         plan.seed,
         stats.events,
         stats.slots,
         stats.faults_total(),
         stats.simulated_ms,
-        outcome.hash
-    );
-    let _ = writeln!(out, "{summary}");
-    let _ = out.flush();
+    ));
+    lines.push(format!("trace hash {:016x}", outcome.hash));
+    shown.and_then(|()| say(&lines.join("\n"))).ok();
     Ok(match outcome.violation {
         Some(_) => ExitCode::from(VIOLATED),
         None => ExitCode::SUCCESS,

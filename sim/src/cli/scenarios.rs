@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail, ensure};
 
 use super::{ScenarioArgs, VIOLATED, say};
-use crate::node::Names;
-use crate::run::Watch;
-use crate::scenario::{SCENARIOS, Scenario, measure, named, table};
+use crate::report::record::Recorder;
+use crate::report::text::{Filter, text};
+use crate::run::{Outcome, Watch};
+use crate::scenario::{SCENARIOS, Scenario, measure, named, plan_of, table};
 
 /// Measures what was asked for.
 pub(super) fn run(args: &ScenarioArgs) -> anyhow::Result<ExitCode> {
@@ -70,16 +71,16 @@ fn timeline(
         "--weights names {} nodes, not 2 to 16",
         weights.len()
     );
-    let names = Names::new(weights.len());
-    let sink = move |line: &str| {
-        // A reader that has seen enough (`| head`) ends the printing, not the run.
-        let _ = say(&names.put_into(line));
-    };
+    let recorder = Recorder::default();
     let watch = Watch {
-        sink: Some(Box::new(sink)),
+        sink: Some(recorder.sink()),
         ..Watch::default()
     };
-    match measure(scenario, weights, seed, watch) {
+    let measured = measure(scenario, weights, seed, watch);
+    let recording = recorder.finish(&plan_of(weights, seed), &Outcome::default());
+    // A reader that has seen enough (`| head`) ends the printing.
+    say(text(&recording, &Filter::default()).trim_end()).ok();
+    match measured {
         Ok(None) => bail!("the scenario cannot be laid out around the leader of seed {seed}"),
         Ok(Some(measured)) => {
             say(&format!("{measured:?}"))?;

@@ -1,7 +1,7 @@
 //! Whether a plan makes sense: plans are also written by people.
 //! Knows nothing about what a plan does.
 
-use super::{ClockPlan, Fault, FaultKind, Plan, PlanError};
+use super::{ClockPlan, Fault, FaultKind, Plan, PlanError, Scripted};
 
 impl Plan {
     /// Checks that every index and range makes sense: plans are also written by people.
@@ -41,6 +41,7 @@ impl Plan {
             return fail("`scars` leave nobody connected to a quorum".to_owned());
         }
         self.check_lease()?;
+        self.check_script()?;
         if self.cluster.priorities.len() != nodes {
             return fail(format!(
                 "{} priorities for {nodes} nodes",
@@ -72,6 +73,27 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    fn check_script(&self) -> Result<(), PlanError> {
+        let Some(script) = &self.script else {
+            return Ok(());
+        };
+        let (nodes, clients) = (self.nodes(), self.workload.clients);
+        let digits = |r: &Scripted| r.payload.is_sound();
+        if !script.requests.iter().all(digits) {
+            let what = "a payload of the script is not made of pairs of hexadecimal digits";
+            return Err(PlanError(what.to_owned()));
+        }
+        let sound = script
+            .requests
+            .iter()
+            .all(|r| r.client < clients && r.node < nodes);
+        if sound && script.answers.iter().all(|a| a.client < clients) {
+            return Ok(());
+        }
+        let what = format!("the script has clients or nodes beyond {clients} and {nodes}");
+        Err(PlanError(what))
     }
 
     /// Leases hold only as long as clocks keep within their bound.

@@ -6,6 +6,7 @@ pub mod event;
 mod fixture;
 pub mod html;
 pub mod json;
+pub mod record;
 pub mod shiviz;
 pub mod text;
 mod words;

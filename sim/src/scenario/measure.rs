@@ -12,6 +12,7 @@ use crate::dice::{Concern, Dice};
 use crate::plan::{
     ClockPlan, ClusterPlan, DiskPlan, NetworkPlan, Plan, SnapshotPlan, WorkloadPlan,
 };
+use crate::report::event::What;
 use crate::run::Watch;
 use crate::subject::Subject;
 use crate::workload::State;
@@ -61,16 +62,20 @@ pub fn measure(
 ) -> Result<Option<Measured>, Violation> {
     let mut dice = Dice::new(seed, Concern::Plan);
     let plan = plan(seed, weights, &mut dice);
-    let mut world = World::new(&plan, &Subject::key_value(), watch.check_every, watch.sink)?;
+    let mut world = World::new(&plan, &Subject::key_value(), watch)?;
     let measured = world.strike(scenario, &mut dice);
     if let Err(violation) = &measured {
-        let (now, what) = (world.now, violation.to_string());
-        world.trace.tell(now, "--", || format!("VIOLATION {what}"));
-        for line in world.explained() {
-            world.trace.tell(now, "--", || line);
+        world.tell_violation(violation);
+        for text in world.explained() {
+            world.tell_all(|| What::Note { text });
         }
     }
     measured
+}
+
+/// The plan that a scenario is measured with.
+pub(crate) fn plan_of(weights: &[u32], seed: u64) -> Plan {
+    plan(seed, weights, &mut Dice::new(seed, Concern::Plan))
 }
 
 /// A cluster that works well, under light load.
@@ -131,6 +136,7 @@ fn plan(seed: u64, weights: &[u32], dice: &mut Dice) -> Plan {
         // The fault strikes at any moment of a round.
         heal_at_us: strikes + ROUND_US * FAULT_ROUNDS,
         events_max: 3_000_000,
+        script: None,
     }
 }
 

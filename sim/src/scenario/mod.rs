@@ -9,6 +9,7 @@ mod measure;
 mod shapes;
 mod table;
 
+pub(crate) use measure::plan_of;
 pub use measure::{Measured, measure};
 pub use table::{Limits, Row, Table, table};
 

@@ -108,6 +108,7 @@ fn row(scenario: &'static Scenario, weights: &[u32], seeds: u64) -> Row {
             break;
         }
         let watch = Watch {
+            script: false,
             check_every: 50,
             sink: None,
         };

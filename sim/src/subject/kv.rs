@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use chil_core::kv::{Check, Cond, KvAnswer, KvCommand, KvQuery, Txn, Versioned, Write};
+use chil_core::kv::{Check, Cond, KvAnswer, KvCommand, KvQuery, KvReply, Txn, Versioned, Write};
 
 use super::{Draw, Request, Workload};
 use crate::plan::{Plan, WorkloadPlan};
@@ -136,5 +136,14 @@ pub(super) fn describe(request: &Request) -> String {
             |error| format!("malformed query: {error}"),
             |q| format!("{q:?}"),
         ),
+    }
+}
+
+/// A reply as people write it.
+pub(super) fn describe_reply(request: &Request, reply: &Bytes) -> String {
+    let malformed = |error| format!("malformed reply: {error}");
+    match request {
+        Request::Command(_) => KvReply::decode(reply).map_or_else(malformed, |r| format!("{r:?}")),
+        Request::Query(_) => KvAnswer::decode(reply).map_or_else(malformed, |a| format!("{a:?}")),
     }
 }

@@ -78,6 +78,7 @@ pub(crate) trait Oracle {
 }
 
 type Make<T> = Arc<dyn Fn() -> Box<T> + Send + Sync>;
+type DescribeReply = Arc<dyn Fn(&Request, &Bytes) -> String + Send + Sync>;
 type MakeWorkload = Arc<dyn Fn(&Plan) -> Box<dyn Workload> + Send + Sync>;
 
 /// A state machine and all that runs need to know of it.
@@ -87,6 +88,7 @@ pub struct Subject {
     workload: MakeWorkload,
     oracle: Make<dyn Oracle>,
     describe: Arc<dyn Fn(&Request) -> String + Send + Sync>,
+    describe_reply: DescribeReply,
 }
 
 impl fmt::Debug for Subject {
@@ -104,6 +106,7 @@ impl Subject {
             workload: Arc::new(|plan| Box::new(kv::KvWorkload::new(plan))),
             oracle: Arc::new(|| Box::new(kv_oracle::KvOracle::default())),
             describe: Arc::new(kv::describe),
+            describe_reply: Arc::new(kv::describe_reply),
         }
     }
 
@@ -121,6 +124,7 @@ impl Subject {
             workload: Arc::new(move |_| Box::new(workload())),
             oracle: Arc::new(move || Box::new(Fallback(judged()))),
             describe: Arc::new(describe_bytes),
+            describe_reply: Arc::new(|_, reply| shown(reply)),
         }
     }
 
@@ -131,13 +135,15 @@ impl Subject {
         self
     }
 
-    /// The same, with requests shown to people as this says.
+    /// The same, with requests and replies shown to people as these say.
     #[must_use]
-    pub fn with_description(
+    pub fn with_descriptions(
         mut self,
-        describe: impl Fn(&Request) -> String + Send + Sync + 'static,
+        request: impl Fn(&Request) -> String + Send + Sync + 'static,
+        reply: impl Fn(&Request, &Bytes) -> String + Send + Sync + 'static,
     ) -> Self {
-        self.describe = Arc::new(describe);
+        self.describe = Arc::new(request);
+        self.describe_reply = Arc::new(reply);
         self
     }
 
@@ -161,17 +167,26 @@ impl Subject {
     pub fn describe(&self, request: &Request) -> String {
         (self.describe)(request)
     }
+
+    /// The reply to a request, for people.
+    #[must_use]
+    pub fn describe_reply(&self, request: &Request, reply: &Bytes) -> String {
+        (self.describe_reply)(request, reply)
+    }
 }
 
-/// Bytes as text if they are some, else in hexadecimal digits.
 fn describe_bytes(request: &Request) -> String {
     let name = match request {
         Request::Command(_) => "command",
         Request::Query(_) => "query",
     };
-    let bytes = request.bytes();
+    format!("{name} {}", shown(request.bytes()))
+}
+
+/// Bytes as text if they are some, else in hexadecimal digits.
+fn shown(bytes: &Bytes) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(char::is_control) => format!("{name} {text}"),
-        _ => format!("{name} {bytes:x}"),
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => format!("{bytes:x}"),
     }
 }

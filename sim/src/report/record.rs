@@ -1,0 +1,56 @@
+//! Records a run: executes a plan and keeps everything that it tells.
+//! Knows nothing about how recordings are shown.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::event::{Event, Recording};
+use crate::node;
+use crate::plan::Plan;
+use crate::run::{Outcome, Watch};
+use crate::subject::Subject;
+use crate::sweep::guarded;
+use crate::trace::Sink;
+
+/// Keeps what a run tells.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder(Rc<RefCell<Vec<Event>>>);
+
+impl Recorder {
+    /// What the run has to tell everything to.
+    #[must_use]
+    pub fn sink(&self) -> Sink {
+        let events = Rc::clone(&self.0);
+        Box::new(move |event| events.borrow_mut().push(event))
+    }
+
+    /// The recording of the run of this plan, which has ended so.
+    #[must_use]
+    pub fn finish(self, plan: &Plan, outcome: &Outcome) -> Recording {
+        let names = node::Names::new(plan.nodes());
+        let violation = outcome.violation.as_ref();
+        Recording {
+            version: Recording::VERSION,
+            plan: plan.clone(),
+            nodes: (0..plan.nodes()).map(node::name).collect(),
+            events: self.0.take(),
+            violation: violation.map(|violation| names.put_into(&violation.to_string())),
+            explained: outcome.explained.clone(),
+            hash: format!("{:016x}", outcome.hash),
+        }
+    }
+}
+
+/// Executes a plan and records it. Recording changes nothing in the run.
+#[must_use]
+pub fn record(subject: &Subject, plan: &Plan, check_every: u64) -> (Outcome, Recording) {
+    let recorder = Recorder::default();
+    let watch = Watch {
+        check_every,
+        sink: Some(recorder.sink()),
+        script: false,
+    };
+    let outcome = guarded(subject, plan, watch);
+    let recording = recorder.finish(plan, &outcome);
+    (outcome, recording)
+}

@@ -1,0 +1,310 @@
+//! What the world tells of itself: events as data, for timelines and diagrams.
+//! Knows nothing about how they are shown; nothing of it changes a run.
+
+use bytes::Bytes;
+use chil_core::retry::Ask;
+use chil_core::{Ballot, Entry, Lane, Message, Output, Replica, Role, Slot};
+
+use crate::check::Violation;
+use crate::network::Arrivals;
+use crate::plan::FaultKind;
+use crate::report::event::{Event, State as NodeState, Step, What};
+use crate::workload::{State, node_of};
+use crate::world::World;
+
+impl World {
+    /// Tells what happens at a node.
+    pub(crate) fn tell(&mut self, node: usize, what: impl FnOnce() -> What) {
+        self.tell_at(Some(node), what);
+    }
+
+    /// Tells what happens to the world.
+    pub(crate) fn tell_all(&mut self, what: impl FnOnce() -> What) {
+        self.tell_at(None, what);
+    }
+
+    fn tell_at(&mut self, node: Option<usize>, what: impl FnOnce() -> What) {
+        if self.trace.is_told() {
+            let (n, at, what) = (self.stats.events, self.now, what());
+            self.trace.tell(Event { n, at, node, what });
+        }
+    }
+
+    /// Tells what a replica wants done, but for messages, which have a fate.
+    pub(crate) fn tell_output(&mut self, node: usize, output: &Output) {
+        if !self.trace.is_told() {
+            return;
+        }
+        let what = match output {
+            Output::Send(_) | Output::Wait(_) => return,
+            Output::Persist(_) => What::Persist {
+                text: self.trace.named(output),
+            },
+            Output::Decided { entries } => {
+                let slot = |entry: Option<&Entry>| entry.map_or(0, |entry| entry.slot().get());
+                What::Decided {
+                    first: slot(entries.first()),
+                    last: slot(entries.last()),
+                }
+            }
+            other => What::Note {
+                text: self.trace.named(other),
+            },
+        };
+        self.tell(node, || what);
+    }
+
+    /// Tells what becomes of a message.
+    pub(crate) fn tell_send(
+        &mut self,
+        node: usize,
+        to: usize,
+        id: u64,
+        message: &Message,
+        fate: Arrivals,
+    ) {
+        if !self.trace.is_told() {
+            return;
+        }
+        let what = What::Send {
+            id,
+            to,
+            lane: lane_name(message.lane()),
+            name: message.name().to_owned(),
+            text: self.trace.named(message),
+            ballot: ballot(message).map(|ballot| self.trace.named(ballot)),
+            slots: slots(message),
+            arrives: fate.times(),
+        };
+        self.tell(node, || what);
+    }
+
+    /// Tells what a fault hits.
+    pub(crate) fn tell_fault(&mut self, index: usize, kind: &FaultKind, until: u64) {
+        if !self.trace.is_told() {
+            return;
+        }
+        let (nodes, links) = match kind {
+            FaultKind::Crash { node, .. }
+            | FaultKind::Absence { node }
+            | FaultKind::Transfer { node, .. }
+            | FaultKind::CrashInDisk { node, .. }
+            | FaultKind::Isolate { node, .. }
+            | FaultKind::SlowDisk { node, .. }
+            | FaultKind::Pause { node }
+            | FaultKind::ClockJump { node } => (vec![self.target(*node)], Vec::new()),
+            FaultKind::Blackout => ((0..self.nodes.len()).collect(), Vec::new()),
+            FaultKind::Cut { links }
+            | FaultKind::CutLanes { links, .. }
+            | FaultKind::Clog { links } => (Vec::new(), links.clone()),
+        };
+        let (name, text) = (FaultKind::NAMES[kind.index()], format!("{kind:?}"));
+        self.tell_all(|| What::Fault {
+            index,
+            name: name.to_owned(),
+            text,
+            nodes,
+            links,
+            until,
+        });
+    }
+
+    /// Tells that a client's operation reaches a node.
+    pub(crate) fn tell_asked(&mut self, operation: usize) {
+        if !self.trace.is_told() {
+            return;
+        }
+        let op = &self.clients.operations[operation];
+        let text = self.subject.describe(&op.request);
+        let (node, client) = (op.node, op.client);
+        self.tell(node, || What::Client {
+            client,
+            operation: operation as u64,
+            step: Step::Asked,
+            text,
+            slot: None,
+        });
+    }
+
+    /// Tells that an attempt of a client with a session reaches a node.
+    pub(crate) fn tell_attempt(&mut self, number: usize) {
+        if !self.trace.is_told() {
+            return;
+        }
+        let attempt = &self.attempts[number];
+        let (client, node) = (attempt.client, attempt.node);
+        let Ask::Propose(command) = &attempt.ask else {
+            let text = format!("client {client} asks for a session (attempt {number})");
+            return self.tell(node, || What::Note { text });
+        };
+        let operations = self.clients.operations.iter().enumerate();
+        let operation = operations
+            .rev()
+            .find(|(_, op)| op.client == client && *op.request.bytes() == command.payload);
+        let Some((operation, op)) = operation else {
+            return;
+        };
+        let (seq, text) = (command.seq, self.subject.describe(&op.request));
+        self.tell(node, || What::Client {
+            client,
+            operation: operation as u64,
+            step: Step::Asked,
+            text: format!("{text} (request {seq} of its session, attempt {number})"),
+            slot: None,
+        });
+    }
+
+    /// Tells what came of a client's operation.
+    pub(crate) fn tell_end(
+        &mut self,
+        operation: usize,
+        state: State,
+        slot: Option<Slot>,
+        reply: Option<&Bytes>,
+    ) {
+        if !self.trace.is_told() {
+            return;
+        }
+        let op = &self.clients.operations[operation];
+        let mut text = self.subject.describe(&op.request);
+        if let Some(reply) = reply {
+            text.push_str(" = ");
+            text.push_str(&self.subject.describe_reply(&op.request, reply));
+        }
+        let (node, client) = (op.node, op.client);
+        self.tell(node, || What::Client {
+            client,
+            operation: operation as u64,
+            step: match state {
+                State::Done => Step::Done,
+                State::Unknown => Step::Unknown,
+                State::Dropped => Step::Failed,
+                State::Trying | State::Given => Step::Asked,
+            },
+            text,
+            slot: slot.map(Slot::get),
+        });
+    }
+
+    /// Tells what was violated.
+    pub(crate) fn tell_violation(&mut self, violation: &Violation) {
+        if !self.trace.is_told() {
+            return;
+        }
+        let (check, text) = (violation.check.to_owned(), self.trace.named(violation));
+        self.tell_at(violation.node, || What::Violation { check, text });
+    }
+
+    /// Tells a node's state if it has changed.
+    pub(crate) fn tell_state(&mut self, node: usize) {
+        if !self.trace.is_told() {
+            return;
+        }
+        let Some(status) = self.nodes[node].replica.as_ref().map(Replica::status) else {
+            return;
+        };
+        let state = NodeState {
+            role: match status.role {
+                Role::Follower => "following",
+                Role::Preparing => "campaigning",
+                Role::Leading => "leading",
+            }
+            .to_owned(),
+            promised: self.trace.named(status.promised),
+            acc: self.trace.named(status.acc),
+            leader: node_of(&self.ids, status.leader),
+            last: status.last.get(),
+            durable: status.durable.get(),
+            commit: status.commit.get(),
+            applied: self.nodes[node].applier.applied().get(),
+        };
+        let (n, now) = (self.stats.events, self.now);
+        self.trace.tell_state(n, now, node, state);
+    }
+
+    /// Tells that a node is down, with what was durable.
+    pub(crate) fn tell_down(&mut self, node: usize) {
+        self.tell_without("down", node);
+    }
+
+    /// Tells that a node looks for its cluster.
+    pub(crate) fn tell_forming(&mut self, node: usize) {
+        self.tell_without("forming", node);
+    }
+
+    fn tell_without(&mut self, role: &str, node: usize) {
+        if !self.trace.is_told() {
+            return;
+        }
+        let durable = &self.judge.ghost.nodes[node];
+        let state = NodeState {
+            role: role.to_owned(),
+            promised: self.trace.named(durable.promised),
+            acc: self.trace.named(durable.acc),
+            leader: None,
+            last: durable.durable.last().get(),
+            durable: durable.durable.last().get(),
+            commit: 0,
+            applied: 0,
+        };
+        let (n, now) = (self.stats.events, self.now);
+        self.trace.tell_state(n, now, node, state);
+    }
+}
+
+/// A lane, for people.
+pub(crate) fn lane_name(lane: Lane) -> String {
+    match lane {
+        Lane::Heartbeat => "heartbeat",
+        Lane::Quorum => "quorum",
+        Lane::Bulk => "bulk",
+    }
+    .to_owned()
+}
+
+/// The ballot that a message speaks of.
+const fn ballot(message: &Message) -> Option<Ballot> {
+    match message {
+        Message::Prepare(m) => Some(m.ballot),
+        Message::Promise(m) => Some(m.ballot),
+        Message::Accept(m) => Some(m.ballot),
+        Message::Accepted(m) => Some(m.ballot),
+        Message::Nack(m) => Some(m.promised),
+        Message::Learn(m) => Some(m.decided_in),
+        Message::HeartbeatReply(m) => Some(m.ballot),
+        Message::TransferNow(m) => Some(m.ballot),
+        Message::Fetch(_)
+        | Message::Heartbeat(_)
+        | Message::Offer(_)
+        | Message::FetchChunk(_)
+        | Message::Chunk(_)
+        | Message::ReadIndex(_)
+        | Message::ReadIndexReply(_) => None,
+    }
+}
+
+/// The first and the last slot that a message speaks of.
+fn slots(message: &Message) -> Option<(u64, u64)> {
+    let of = |entries: &[Entry]| {
+        let (first, last) = (entries.first()?, entries.last()?);
+        Some((first.slot().get(), last.slot().get()))
+    };
+    let one = |slot: Slot| Some((slot.get(), slot.get()));
+    match message {
+        Message::Promise(m) => of(&m.suffix),
+        Message::Accept(m) => of(&m.entries),
+        Message::Learn(m) => of(&m.entries),
+        Message::Accepted(m) => one(m.last),
+        Message::Fetch(m) => Some((m.prev.get() + 1, m.to.get())),
+        Message::Offer(m) => one(m.id.slot),
+        Message::FetchChunk(m) => one(m.id.slot),
+        Message::Chunk(m) => one(m.id.slot),
+        Message::ReadIndexReply(m) => m.index.and_then(one),
+        Message::Prepare(_)
+        | Message::Nack(_)
+        | Message::Heartbeat(_)
+        | Message::HeartbeatReply(_)
+        | Message::ReadIndex(_)
+        | Message::TransferNow(_) => None,
+    }
+}
