@@ -239,7 +239,7 @@ impl NodeBuilder {
         others: &[Peer],
     ) -> Result<(), StartError> {
         let exposed = if listens_on.is_loopback() {
-            let beyond = |peer: &&Peer| !is_loopback(&peer.address);
+            let beyond = |peer: &&Peer| !peer.is_loopback();
             let exposed = others.iter().find(beyond);
             exposed.map(|peer| format!("the peer {}", peer.address))
         } else {
@@ -264,12 +264,6 @@ impl NodeBuilder {
             )),
         }
     }
-}
-
-pub(crate) fn is_loopback(address: &str) -> bool {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 pub(crate) const fn setting(setting: &'static str, problem: String) -> StartError {

@@ -1,6 +1,7 @@
 //! The other nodes as a person names them: an address, perhaps a name, a weight.
 //! Knows nothing about how an address is reached or whether anybody lives there.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// One node of the cluster as the configuration lists it.
@@ -26,7 +27,10 @@ impl Peer {
     /// Whether its address is surely one of this host: what is sent there leaves it not.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        crate::builder::is_loopback(&self.address)
+        let host = self.address.rsplit_once(':');
+        let host = host.map_or(self.address.as_str(), |(host, _)| host);
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
     /// A peer that introduces itself.
