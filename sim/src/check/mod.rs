@@ -28,7 +28,7 @@
 //! | `transfer_is_fresh` | a word to take over is honoured only by whom it was meant for, and in time |
 //! | `recovery_is_a_prefix` | I24: a disk gives back a prefix of what was written |
 //! | `one_leader` | V1: after the faults exactly one node leads, and hears a quorum |
-//! | `voters_advance` | V2: after the faults all voters know the same slots, and more than before |
+//! | `voters_advance` | V2: after the faults all voters vote, and know the same slots, more than before |
 //! | `answered` | V3: after the faults every operation gets its answer |
 //! | `caught_up` | V4: after the faults every node holds what was decided a while ago |
 //! | `no_churn` | V5: after the faults nobody starts ballots, and the run comes to rest |

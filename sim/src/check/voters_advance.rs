@@ -1,5 +1,5 @@
 //! V2 Voters advance: once nothing goes wrong any more, all voters that are up know the same slots
-//! to be decided, and, when something was written meanwhile, more than before.
+//! to be decided, and, when something was written meanwhile, more than before; and they vote.
 //! Knows nothing about who leads.
 //!
 //! PROTOCOL.md, "Liveness".
