@@ -60,11 +60,26 @@ pub fn plan(seed: u64) -> Plan {
         cluster.batch_bytes_max = cluster.batch_bytes_max.max(some);
         cluster.peer_window_bytes_max = cluster.peer_window_bytes_max.max(some);
     }
+    let least = window_to_catch_up(&plan);
+    let window = &mut plan.cluster.peer_window_bytes_max;
+    *window = least.max(*window);
     if plan.check().is_err() {
         // Scars that leave nobody connected to a quorum: the whole cluster heals instead.
         plan.scars.clear();
     }
     plan
+}
+
+/// Rounds of the healing in which a node must be able to take in all that it has missed.
+const CATCH_UP_ROUNDS: u64 = 20;
+
+/// The least that must be under way to one node for it to catch up in time: each window waits for
+/// the disk, and often for the sync before its own.
+const fn window_to_catch_up(plan: &Plan) -> u64 {
+    let (workload, network, disk) = (&plan.workload, &plan.network, &plan.disk);
+    let missed = workload.operations_max * (workload.value_bytes_max / 2 + 192);
+    let turn_us = 2 * (network.latency_max_us + disk.latency_max_us);
+    missed * turn_us / (plan.cluster.heartbeat_us * CATCH_UP_ROUNDS)
 }
 
 /// The plan of `seed`, cut down to what an ordinary test has time for: the same faults, but only
