@@ -17,19 +17,30 @@ function placeArrow(arrow) {
   arrow.y0 = yOf(pos0);
   arrow.x1 = x1 - edge;
   arrow.y1 = yOf(pos1);
-  if (arrow.fate === "lost") arrow.x1 = x0 + side * Math.min(layout.laneWidth * 0.62, Math.abs(x1 - x0) * 0.62);
+  if (arrow.fate === "lost") arrow.x1 = x0 + side * layout.laneWidth * lostReach(x0, x1);
   return true;
+}
+
+/** How far a lost message gets, in lanes: the nearer its receiver, the shorter, so that two that
+ * one node sends to the same side do not cover each other. */
+function lostReach(x0, x1) {
+  const lanes = Math.abs(x1 - x0) / layout.laneWidth;
+  return 0.4 + 0.12 * Math.min(3, lanes);
 }
 
 /** From where to where each arrow goes on the axis of time; they only change with the axis. */
 function layOutArrows() {
   for (const arrow of arrows) {
     const begin = arrow.start ? arrow.start.pos : arrow.end.pos - 1.5;
-    const lost = begin + 1.1;
+    const lost = begin + 1.5;
     const end = arrow.end ? arrow.end.pos : arrow.fate === "flying" ? positionOfTime(arrow.at) : lost;
     arrow.rows = [begin, Math.max(begin, end)];
     arrow.isShown = isArrowShown(arrow);
   }
+  arrows.sort((a, b) => a.rows[0] - b.rows[0]);
+  // How far the arrows up to this one reach: what ends above the screen need not be looked at.
+  let reach = 0;
+  for (const arrow of arrows) arrow.reach = reach = Math.max(reach, arrow.rows[1]);
 }
 
 function isDimmed(arrow) {
@@ -40,7 +51,12 @@ function isDimmed(arrow) {
 
 function visibleArrows() {
   const [from, to] = visibleRows();
-  return arrows.filter((a) => a.isShown && a.rows[1] >= from && a.rows[0] <= to && placeArrow(a));
+  const visible = [];
+  for (let i = lastIndex(arrows, (a) => a.reach < from) + 1; i < arrows.length && arrows[i].rows[0] <= to; i += 1) {
+    const arrow = arrows[i];
+    if (arrow.isShown && arrow.rows[1] >= from && placeArrow(arrow)) visible.push(arrow);
+  }
+  return visible;
 }
 
 /** Draws all arrows in sight; those of one look in one stroke, which is what makes it fast. */
@@ -69,7 +85,7 @@ function lookOf(arrow, crowd) {
     colour: messageColour(message),
     width: message.family === "election" ? 2 : isQuiet ? 1 : 1.4,
     dash: arrow.copy ? "5 4" : arrow.fate === "flying" ? "2 4" : "",
-    alpha: (isDimmed(arrow) ? 0.1 : isQuiet ? 0.6 : 1) * crowd,
+    alpha: (isDimmed(arrow) ? 0.1 : isQuiet ? 0.6 : arrow.fate === "flying" ? 0.5 : 1) * crowd,
   };
 }
 
@@ -130,19 +146,21 @@ function labelOf(message) {
  * left out; pointing at the arrow shows it.
  */
 function drawLabels(visible) {
-  const taken = new Map();
-  ctx.font = `11px ${SANS}`;
-  ctx.textAlign = "center";
+  const taken = eventLabels.map((label) => ({ x: label.x + label.width / 2, y: label.y, width: label.width }));
   for (const arrow of visible) {
-    if (isDimmed(arrow) || arrow.copy) continue;
+    if (isDimmed(arrow) || arrow.copy || arrow.fate === "flying") continue;
     const place = labelPlace(arrow);
     if (!place) continue;
-    const gap = Math.round(place.x / 24);
-    const rows = taken.get(gap) ?? taken.set(gap, []).get(gap);
-    if (rows.some((y) => Math.abs(y - place.y) < 11)) continue;
-    rows.push(place.y);
+    const box = { x: place.x, y: place.y, width: Math.min(place.room, labelOf(arrow.message).length * 6) };
+    if (taken.some((other) => areOver(box, other))) continue;
+    taken.push(box);
     drawLabel(arrow, place);
   }
+}
+
+/** Whether two labels would cover each other. */
+function areOver(a, b) {
+  return Math.abs(a.y - b.y) < 11 && Math.abs(a.x - b.x) < (a.width + b.width) / 2;
 }
 
 /** The middle of the last gap that the arrow crosses, and how much room is there. */
@@ -156,7 +174,9 @@ function labelPlace(arrow) {
   return { x, y: y0 + (y1 - y0) * t, room, angle: Math.atan2(y1 - y0, Math.abs(run)) * Math.sign(run) };
 }
 
-function drawLabel(arrow, { x, y, room, angle }) {
+function drawLabel(arrow, { x, y, room, angle }, font = `11px ${SANS}`) {
+  ctx.font = font;
+  ctx.textAlign = "center";
   const text = fitted(labelOf(arrow.message), room);
   if (!text) return;
   ctx.save();

@@ -76,9 +76,14 @@ function listenToControls() {
   on("ballot-filter", "change", (e) => onlyBallot(e.target.value));
   on("text-filter", "input", (e) => { filters.text = e.target.value.trim().toLowerCase(); layOutAll(); });
   on("filter-reset", "click", () => { resetFilters(); layOutAll(); });
+  const kinds = (hidden) => () => { filters.kinds = new Set(hidden()); layOutAll(); };
+  on("kinds-all", "click", kinds(() => []));
+  on("kinds-none", "click", kinds(() => [...byId("kind-filter").querySelectorAll("input")].map((input) => input.dataset.kind)));
+  on("kinds-usual", "click", kinds(hiddenAtFirst));
+  document.addEventListener("pointerdown", (e) => { if (!byId("kind-menu").contains(e.target)) byId("kind-menu").open = false; });
   on("past", "change", () => select(view.selected, false));
   on("scale", "change", (e) => { scale.mode = e.target.value; layOutAll(); });
-  on("colours", "change", (e) => { theme.by = e.target.value; forgetMinimap(); showStates(); redraw(); });
+  on("colours", "change", (e) => { theme.by = e.target.value; themeChanged(); });
   on("zoom-in", "click", () => zoomAtFocus(1.3));
   on("zoom-out", "click", () => zoomAtFocus(1 / 1.3));
   on("zoom-fit", "click", fitAll);
@@ -103,6 +108,7 @@ function themeChanged() {
   readTheme();
   forgetMinimap();
   showStates();
+  showLegend();
   redraw();
 }
 

@@ -5,7 +5,14 @@ const canvas = document.getElementById("diagram");
 const ctx = canvas.getContext("2d");
 
 /** What the reader looks at. `top` is the first visible row, `zoom` the pixels of a row. */
-const view = { top: 0, zoom: 18, width: 0, height: 0, selected: null, pinned: false, hover: null, related: new Set(), past: null, visible: [] };
+const view = { top: 0, zoom: 18, width: 0, height: 0, selected: null, isFitted: false, hover: null, related: new Set(), past: null, visible: [] };
+
+/** The strip below the canvas. */
+const LEGEND_HEIGHT = 24;
+
+/** What is written beside the lifelines in this frame: { event, text, x, y, width }. */
+let eventLabels = [];
+const EVENT_LABEL_FONT = `600 11px ${SANS}`;
 
 /** Rectangles of the last frame that the pointer can be over, the topmost last. */
 let hits = [];
@@ -15,7 +22,7 @@ function resize() {
   const box = document.getElementById("stage").getBoundingClientRect();
   const ratio = window.devicePixelRatio || 1;
   view.width = Math.max(200, box.width - MINIMAP_WIDTH);
-  view.height = Math.max(100, box.height);
+  view.height = Math.max(100, box.height - LEGEND_HEIGHT);
   canvas.width = Math.round(view.width * ratio);
   canvas.height = Math.round(view.height * ratio);
   canvas.style.width = `${view.width}px`;
@@ -30,14 +37,17 @@ function draw() {
   ctx.fillStyle = theme.colours.paper;
   ctx.fillRect(0, 0, view.width, view.height);
   ctx.textBaseline = "alphabetic";
+  layOutEventLabels();
   drawSelectedRow();
   drawAxis();
   drawFaults();
   drawLifelines();
+  drawPastLimits();
   view.visible = drawArrows();
   drawRelated();
   drawMarks();
   drawOperations();
+  drawClientLinks();
   drawSlots();
   drawWorldMarks();
   drawFocus();
@@ -71,6 +81,8 @@ function drawRelated() {
     ctx.lineCap = "butt";
     ctx.globalAlpha = 1;
     strokeGroup({ colour, width: 2.5, dash: arrow.copy ? "5 4" : "", alpha: 1 }, [arrow], false);
+    const place = labelPlace(arrow);
+    if (place) drawLabel(arrow, place, `700 11px ${SANS}`);
   }
 }
 
@@ -87,7 +99,6 @@ function drawMarks() {
   const [from, to] = visibleRows();
   const { colours } = theme;
   const begin = lastIndex(shown, (event) => event.pos < from);
-  const labels = new Map();
   for (let i = Math.max(0, begin); i < shown.length && shown[i].pos <= to; i += 1) {
     const event = shown[i];
     const x = layout.xOf.get(event.node);
@@ -99,9 +110,9 @@ function drawMarks() {
     const side = /persist|durable/.test(event.what) ? -14 : event.what === "wake" || event.what === "note" ? 6 : -6;
     hits.push({ x: x + side, y: y - 5, w: side === -14 ? 9 : 12, h: 10, event });
     if (event.what === "client" && view.zoom > 5) drawClientMark(event, x, y);
-    drawEventLabel(event, x, y, labels);
   }
   ctx.globalAlpha = 1;
+  for (const label of eventLabels) drawEventLabel(label);
 }
 
 /** The end of a life and the beginning of another. */
@@ -136,15 +147,61 @@ function drawClientMark(event, x, y) {
   hits.push({ x: x + 7, y: y - 5, w: 10, h: 10, event });
 }
 
-/** What a node became, or why it began or ended, beside its lifeline, where there is room. */
-function drawEventLabel(event, x, y, labels) {
-  const text = labelOfEvent(event);
-  if (!text || view.zoom < 6 || y < (labels.get(event.node) ?? -Infinity)) return;
-  labels.set(event.node, y + 12);
-  ctx.font = `600 11px ${SANS}`;
+/** From the node that a client's event happens at to the client's operation, where it matters. */
+function drawClientLinks() {
+  for (const event of [view.hover, view.selected]) {
+    if (event?.what !== "client") continue;
+    const x = layout.xOf.get(event.node);
+    if (x === undefined) continue;
+    ctx.strokeStyle = theme.colours.soft;
+    ctx.lineWidth = 1.2;
+    ctx.setLineDash([3, 3]);
+    ctx.beginPath();
+    ctx.moveTo(x + 17, yOf(event.pos));
+    ctx.lineTo(layout.clients + 10 + event.operationOf.row * 9, yOf(event.pos));
+    ctx.stroke();
+    ctx.setLineDash([]);
+  }
+}
+
+/** What nodes became, or why they began or ended, beside their lifelines, where there is room. */
+function layOutEventLabels() {
+  eventLabels = [];
+  if (view.zoom < 6) return;
+  const [from, to] = visibleRows();
+  const next = new Map();
+  ctx.font = EVENT_LABEL_FONT;
+  for (let i = Math.max(0, lastIndex(shown, (e) => e.pos < from)); i < shown.length && shown[i].pos <= to; i += 1) {
+    const event = shown[i];
+    const x = layout.xOf.get(event.node);
+    const y = yOf(event.pos) + 13;
+    if (x === undefined || y < (next.get(event.node) ?? -Infinity)) continue;
+    const text = fitted(labelOfEvent(event), layout.laneWidth * 0.6);
+    if (!text) continue;
+    next.set(event.node, y + 12);
+    eventLabels.push({ event, text, x: x + 16, y, width: ctx.measureText(text).width });
+  }
+}
+
+function drawEventLabel({ event, text, x, y }) {
+  ctx.globalAlpha = isInPast(view.past, event) ? 1 : 0.3;
+  ctx.font = EVENT_LABEL_FONT;
   ctx.textAlign = "left";
-  const colour = event.what === "state" ? inkOf(stateColour(event)) : theme.colours.ink;
-  halo(fitted(text, layout.laneWidth * 0.6), x + 16, y + 13, colour);
+  halo(text, x, y, event.what === "state" ? inkOf(stateColour(event)) : theme.colours.ink);
+  ctx.globalAlpha = 1;
+}
+
+/** Fades the part of each lifeline that the selected event cannot depend on. */
+function drawPastLimits() {
+  if (!view.past) return;
+  ctx.globalAlpha = 0.75;
+  ctx.fillStyle = theme.colours.paper;
+  for (const lane of layout.lanes) {
+    const last = view.past[lane.node];
+    const y = Math.max(HEAD, last < 0 ? HEAD : yOf(events[last].pos) + 1);
+    if (y < view.height) ctx.fillRect(lane.x - 14, y, 28, view.height - y);
+  }
+  ctx.globalAlpha = 1;
 }
 
 function labelOfEvent(event) {
@@ -187,9 +244,9 @@ function drawFlag(event, y, isBad) {
   ctx.textAlign = "left";
   const text = fitted(isBad ? `✖ ${event.check}: ${event.text}` : "all faults are over: healing", room);
   const width = ctx.measureText(text).width + 16;
-  ctx.fillStyle = isBad ? theme.colours.danger : theme.colours.paper;
+  ctx.fillStyle = isBad ? theme.colours.alarm : theme.colours.paper;
   ctx.fillRect(layout.left + 4, y + (isBad ? 2 : -17), width, isBad ? 20 : 14);
-  ctx.fillStyle = isBad ? theme.colours.paper : theme.colours.soft;
+  ctx.fillStyle = isBad ? theme.colours.onalarm : theme.colours.soft;
   ctx.fillText(text, layout.left + 12, y + (isBad ? 16 : -6));
   hits.push({ x: layout.left, y: y - 10, w: room, h: 32, event });
   const x = layout.xOf.get(event.node);
@@ -224,7 +281,7 @@ function drawHead() {
   ctx.fillRect(0, HEAD - 1, view.width, 1);
   ctx.textAlign = "left";
   headText("time in s", 12, colours.soft);
-  if (faults.length) headText(faultRows > 1 ? "faults" : "", layout.faults + 6, colours.soft);
+  if (faults.length) headText("faults", layout.faults + 6, colours.soft);
   if (layout.clientsWidth) headText(fitted("clients", layout.clientsWidth), layout.clients + 8, colours.soft);
   if (layout.slotWindow && layout.slotsWidth) headText(`slots ${layout.slotWindow[0]}–${layout.slotWindow[1]}`, layout.slots + 8, colours.soft);
   for (const lane of layout.lanes) drawLaneHead(lane);

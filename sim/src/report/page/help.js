@@ -8,7 +8,7 @@ const KEYS = [
   ["n, p", "next and previous fault, end of a node, or violation"],
   ["Enter", "follow the message to its other end"],
   ["b", "back to what the event follows from"],
-  ["w", "only what the selected event depends on"],
+  ["w", "fade what the selected event cannot depend on"],
   ["+ - or Ctrl and wheel", "zoom"],
   ["f", "fit the whole run"],
   ["t", "time without idle time, or to scale"],
@@ -27,6 +27,8 @@ const LEGEND = [
   ["down", "down: nothing but the dotted guide"],
 ];
 
+const SHORT_SIGNS = [["✕", "lost"], ["⊘", "missed"], ["⇢", "copy"], ["□■", "disk"], ["◆", "decided"]];
+
 const SIGNS = [
   ["→", "a message that arrives; bold ones elect a leader"],
   ["⇢", "a copy of it, or one that is under way when the run ends"],
@@ -44,7 +46,7 @@ function showFacts() {
   byId("title").textContent = `Seed ${data.seed}`;
   const facts = [
     counted(nodeCount, "node"), counted(events.length, "event"), counted(messages.length, "message"),
-    `${decisions.known.toLocaleString("en")} slots decided`, counted(faults.length, "fault"),
+    `${counted(decisions.known, "slot")} decided`, counted(faults.length, "fault"),
     `${spanText(endOfTime)} simulated`, `trace hash ${data.hash}`,
   ];
   byId("summary").textContent = facts.join(" · ");
@@ -59,13 +61,40 @@ function showFacts() {
   byId("plan").querySelector("pre").textContent = data.plan;
 }
 
+/** A role's shape; its colour is the role's own, or any ballot's. */
+function roleSign(role) {
+  const badge = element("span", { class: `role ${role}` });
+  const colour = role === "down" ? "down" : theme.by === "role" ? role : "b0";
+  badge.style.setProperty("--colour", `var(--${colour})`);
+  return badge;
+}
+
+/** Kinds of messages with their colours, or what the colours say else. */
+function colourLegend() {
+  if (theme.by === "ballot") return [element("span", { class: "soft" }, "colour: the ballot")];
+  const there = new Set(messages.map((message) => message.family));
+  return [...Object.keys(FAMILIES), "heartbeat", "other"].filter((family) => there.has(family)).map((family) => {
+    const sign = element("b", {}, "→ ");
+    sign.style.color = `var(--${family})`;
+    return element("span", {}, sign, family);
+  });
+}
+
+/** The strip below the diagram. */
+function showLegend() {
+  byId("legend").replaceChildren(
+    ...LEGEND.map(([role]) => element("span", {}, roleSign(role), role)),
+    element("i", {}),
+    ...SHORT_SIGNS.map(([sign, text]) => element("span", {}, element("b", {}, sign), ` ${text}`)),
+    element("i", {}),
+    ...colourLegend());
+}
+
 function buildHelp() {
   const close = () => byId("help").close();
   const pairs = (rows) => element("dl", {}, ...rows.flatMap(([a, b]) => [element("dt", {}, a), element("dd", {}, b)]));
   const roles = LEGEND.map(([role, text]) => {
-    const badge = element("span", { class: `role ${role}` });
-    badge.style.setProperty("--colour", "var(--b0)");
-    return element("li", {}, badge, text);
+    return element("li", {}, roleSign(role), text);
   });
   byId("help").replaceChildren(
     element("button", { type: "button", onclick: close }, "Close"),

@@ -25,6 +25,7 @@ function layOutAll() {
   layOutArrows();
   forgetMinimap();
   view.top = (view.selected ? view.selected.pos : positionOfTime(anchor)) - offset;
+  if (view.isFitted) fitAll();
   clampView();
   byId("nothing").hidden = shown.length > 0;
   showList();
@@ -35,7 +36,7 @@ function layOutAll() {
 
 function clampView() {
   const rows = (view.height - HEAD) / view.zoom;
-  view.top = Math.max(-1, Math.min(view.top, Math.max(-1, scale.length - rows + 1)));
+  view.top = Math.max(-1, Math.min(view.top, Math.max(-1, scale.length - rows + 2)));
 }
 
 /** Selects an event, and brings it into sight if that is asked for. */
@@ -91,6 +92,7 @@ function followCause() {
 
 /** Zooms so that what is at a height stays there. */
 function zoomBy(factor, y) {
+  view.isFitted = false;
   const at = view.top + (y - HEAD) / view.zoom;
   view.zoom = Math.max(ZOOM_MIN, Math.min(ZOOM_MAX, view.zoom * factor));
   view.top = at - (y - HEAD) / view.zoom;
@@ -106,6 +108,7 @@ function zoomAtFocus(factor) {
 function fitAll() {
   view.zoom = Math.max(ZOOM_MIN, Math.min(ZOOM_MAX, (view.height - HEAD) / (scale.length + 1)));
   view.top = 0;
+  view.isFitted = true;
   clampView();
   redraw();
 }
@@ -125,9 +128,17 @@ function eventAt(x, y) {
     if (x >= hit.x && x <= hit.x + hit.w && y >= hit.y && y <= hit.y + hit.h) return hit.event;
   }
   const arrow = arrowAt(view.visible, x, y);
-  if (!arrow) return null;
+  if (!arrow) return stateEventAt(x, y);
   const isNearEnd = Math.abs(x - arrow.x1) < Math.abs(x - arrow.x0);
   return (isNearEnd ? arrow.end : arrow.start) ?? arrow.start ?? arrow.end;
+}
+
+/** On a lifeline: the event that brought about the state that the node has there. */
+function stateEventAt(x, y) {
+  const lane = layout.lanes.find((l) => Math.abs(l.x - x) < 8);
+  const pos = view.top + (y - HEAD) / view.zoom;
+  const span = lane ? lastWhere(spans[lane.node], (s) => s.event.pos <= pos) : null;
+  return span ? span.event : null;
 }
 
 function hover(event, x, y) {

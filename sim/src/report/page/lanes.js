@@ -3,6 +3,7 @@
 
 const HEAD = 40;
 const BAR = 12;
+const FAULT_WIDTH = 16;
 
 /** Where the columns are, in pixels from the left; `lanes` has the shown nodes' lifelines. */
 const layout = { time: 84, faults: 0, lanes: [], laneWidth: 0, left: 0, right: 0, clients: 0, clientsWidth: 0, slots: 0, slotsWidth: 0 };
@@ -10,8 +11,8 @@ const layout = { time: 84, faults: 0, lanes: [], laneWidth: 0, left: 0, right: 0
 function layOutColumns(width) {
   const visible = data.nodes.map((_, node) => node).filter((node) => !filters.nodes.has(node));
   layout.faults = layout.time;
-  layout.left = layout.time + (faults.length ? faultRows * 17 + 10 : 0);
-  layout.clientsWidth = operations.length ? Math.min(operationRows, 10) * 9 + 22 : 0;
+  layout.left = layout.time + (faults.length ? faultRows * FAULT_WIDTH + 10 : 0);
+  layout.clientsWidth = operations.length ? Math.max(56, operationRows * 9 + 22) : 0;
   layout.slotsWidth = decisions.known ? Math.max(84, Math.min(150, width * 0.13)) : 0;
   layout.slots = width - layout.slotsWidth;
   layout.clients = layout.slots - layout.clientsWidth;
@@ -63,7 +64,8 @@ function drawAxis() {
     if (y < next || taken.some((gap) => Math.abs(gap - y) < 13)) continue;
     ctx.fillStyle = colours.soft;
     ctx.fillText(timeText(stops[i].at), layout.time - 8, y + 4);
-    next = y + Math.max(16, view.zoom);
+    // Far out, neighbours say nearly the same time.
+    next = y + (view.zoom < 6 ? 44 : 16);
   }
 }
 
@@ -117,7 +119,7 @@ function drawBand(x, width, fault, label, isBright) {
   hits.push({ x, y: y0, w: width, h: y1 - y0, event: fault.event });
   const top = Math.max(y0, HEAD) + 5;
   const room = Math.min(y1, view.height) - top - 2;
-  if (room < 24) return;
+  if (room < 40 || !label) return;
   ctx.save();
   ctx.translate(x + width / 2 + 4, top);
   ctx.rotate(Math.PI / 2);
@@ -131,11 +133,12 @@ function drawBand(x, width, fault, label, isBright) {
 function drawFaults() {
   for (const fault of faults) {
     const isBright = fault.event === view.hover || fault.event === view.selected;
-    drawBand(layout.faults + 6 + fault.row * 17, 14, fault, fault.event.text, isBright);
+    drawBand(layout.faults + 6 + fault.row * FAULT_WIDTH, FAULT_WIDTH - 3, fault, fault.isCrowded ? "" : fault.event.text, isBright);
     for (const strip of fault.strips) {
       const x = layout.xOf.get(strip.node);
       if (x === undefined) continue;
-      drawBand(x - layout.laneWidth * 0.28 - strip.row * 14, 12, fault, strip.label, isBright);
+      const label = strip.isCrowded ? "" : strip.label;
+      drawBand(x - Math.max(26, layout.laneWidth * 0.2) - strip.row * 14, 12, fault, label, isBright);
     }
   }
 }
@@ -166,20 +169,20 @@ function layOutStrips() {
 function drawLifelines() {
   const [from, to] = visibleRows();
   for (const lane of layout.lanes) {
-    const list = spans[lane.node];
+    const list = bands[lane.node];
     ctx.fillStyle = theme.colours.line;
     for (let y = HEAD; y < view.height; y += 7) ctx.fillRect(lane.x - 0.5, y, 1, 3);
     for (let i = Math.max(0, lastIndex(list, (s) => s.event.pos < from)); i < list.length; i += 1) {
-      const span = list[i];
-      if (span.event.pos > to) break;
-      const y0 = Math.max(yOf(span.event.pos), HEAD);
-      const y1 = Math.min(yOf(span.end ? span.end.pos : scale.length), view.height);
-      if (y1 > y0) drawSpan(lane.x, y0, y1, span.state);
+      const band = list[i];
+      if (band.event.pos > to) break;
+      const y0 = Math.max(yOf(band.event.pos), HEAD);
+      const y1 = Math.min(yOf(band.end ? band.end.pos : scale.length), view.height);
+      if (y1 > y0) drawLife(lane.x, y0, y1, band.state);
     }
   }
 }
 
-function drawSpan(x, y0, y1, state) {
+function drawLife(x, y0, y1, state) {
   const colour = stateColour(state);
   const height = Math.max(1, y1 - y0);
   ctx.fillStyle = colour;
@@ -215,7 +218,7 @@ function drawOperations() {
     const end = operation.end;
     const endPos = end ? end.pos : scale.length;
     if (endPos < from || start.pos > to || !isOperationShown(operation)) continue;
-    const x = layout.clients + 14 + Math.min(operation.row, 9) * 9;
+    const x = layout.clients + 14 + operation.row * 9;
     const y0 = yOf(start.pos);
     const y1 = Math.max(y0 + 2, yOf(endPos));
     const colour = end ? STEP_COLOURS[end.step](colours) : colours.faint;

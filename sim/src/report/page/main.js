@@ -1,7 +1,6 @@
 // Puts the page together, and shows the part of the run that the reader wants to see first.
 
 function start() {
-  const began = performance.now();
   resetFilters();
   const wanted = settingsFromAddress();
   readTheme();
@@ -13,17 +12,29 @@ function start() {
   listenToKeys();
   listenToControls();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themeChanged);
-  new ResizeObserver(() => { resize(); forgetMinimap(); clampView(); showList(); redraw(); }).observe(byId("stage"));
+  new ResizeObserver(sizeChanged).observe(byId("stage"));
+  new ResizeObserver(() => { revealInList(); showList(); }).observe(byId("list"));
   resize();
   layOutAll();
   // A violation is what people come for; else the beginning is as good as any place.
   select(wanted.event ?? violations[0] ?? null, true);
   if (wanted.fit) fitAll();
   showStates();
+  showLegend();
   draw();
-  const firstPaint = performance.now() - began;
+  // Since the browser began to read the file.
+  const firstPaint = performance.now();
   byId("stage").focus();
   if (wanted.test) selfTest(firstPaint);
+}
+
+/** Draws at once: a canvas is empty after its size changed, and would flicker until the next frame. */
+function sizeChanged() {
+  resize();
+  forgetMinimap();
+  if (view.isFitted) fitAll();
+  clampView();
+  draw();
 }
 
 start();

@@ -48,12 +48,12 @@ function drawOverview(g) {
   g.globalAlpha = 1;
   const width = (MINIMAP_WIDTH - 16) / Math.max(1, layout.lanes.length);
   layout.lanes.forEach((lane, column) => {
-    for (const span of spans[lane.node]) {
-      if (span.state.role === "down") continue;
-      const y0 = minimapY(span.event.pos);
-      const y1 = minimapY(span.end ? span.end.pos : scale.length);
-      const share = span.state.role === "leading" ? 0.9 : span.state.role === "campaigning" ? 0.6 : 0.3;
-      g.fillStyle = stateColour(span.state);
+    for (const band of bands[lane.node]) {
+      if (band.state.role === "down") continue;
+      const y0 = minimapY(band.event.pos);
+      const y1 = minimapY(band.end ? band.end.pos : scale.length);
+      const share = band.state.role === "leading" ? 0.9 : band.state.role === "campaigning" ? 0.6 : 0.3;
+      g.fillStyle = stateColour(band.state);
       g.fillRect(13 + (column + (1 - share) / 2) * width, y0, width * share, Math.max(0.7, y1 - y0));
     }
   });

@@ -9,6 +9,10 @@ const endOfTime = events.length ? events[events.length - 1].at : 0;
 /** Fields of a node's state, in the order in which people read them. */
 const STATE_FIELDS = ["role", "promised", "acc", "leader", "last", "durable", "commit", "applied"];
 
+/** Columns for faults and for operations at the same time; more would leave no room for nodes. */
+const FAULT_ROWS_MAX = 7;
+const OPERATION_ROWS_MAX = 9;
+
 /** Events that orient the reader: filters by slot, ballot or text never hide them. */
 const LANDMARKS = new Set(["fault", "dies", "starts", "healing", "violation"]);
 
@@ -62,6 +66,18 @@ function spansOfNodes() {
     else if (event.what === "starts") push(event, { ...known, role: "forming" });
   }
   return spans;
+}
+
+/** Spans that look the same as one: { event, end, state }, where only the first state is kept. */
+function bandsOf(list) {
+  const bands = [];
+  for (const span of list) {
+    const open = bands[bands.length - 1];
+    const isSame = open && ["role", "promised", "acc"].every((field) => open.state[field] === span.state[field]);
+    if (isSame) open.end = span.end;
+    else bands.push({ event: span.event, end: span.end, state: span.state });
+  }
+  return bands;
 }
 
 /** The last element of a sorted list that `isBefore` holds for, or null. */
@@ -149,7 +165,9 @@ function packRows(intervals, rowsMax) {
   const ends = [];
   for (const interval of intervals) {
     let row = ends.findIndex((end) => end < interval.from);
-    if (row < 0) row = ends.length < rowsMax ? ends.length : interval.from % rowsMax | 0;
+    // Where more overlap than there are rows, the last row takes them all, without labels.
+    interval.isCrowded = row < 0 && ends.length === rowsMax;
+    if (row < 0) row = Math.min(ends.length, rowsMax - 1);
     ends[row] = Math.max(ends[row] ?? -1, interval.to);
     interval.row = row;
   }
@@ -158,16 +176,17 @@ function packRows(intervals, rowsMax) {
 
 linkEvents();
 const spans = spansOfNodes();
+const bands = spans.map(bandsOf);
 const faults = collectFaults();
 const operations = collectOperations();
 const decisions = collectDecisions();
 const ballots = collectBallots();
 const violations = events.filter((event) => event.what === "violation");
 for (const fault of faults) Object.assign(fault, { from: fault.at, to: fault.until });
-const faultRows = packRows(faults, 5);
+const faultRows = packRows(faults, FAULT_ROWS_MAX);
 for (const operation of operations) {
   operation.from = operation.steps[0].i;
   operation.to = operation.end ? operation.end.i : events.length;
 }
-const operationRows = packRows(operations, 10);
+const operationRows = packRows(operations, OPERATION_ROWS_MAX);
 

@@ -145,12 +145,14 @@ function roleBadge(state) {
 function showList() {
   const list = byId("list");
   const rows = byId("rows");
-  rows.style.height = `${shown.length * ROW_HEIGHT}px`;
+  rows.style.height = `${(shown.length + 1) * ROW_HEIGHT}px`;
   const first = Math.max(0, Math.floor(list.scrollTop / ROW_HEIGHT) - 4);
   const last = Math.min(shown.length, first + Math.ceil(list.clientHeight / ROW_HEIGHT) + 8);
   const made = [];
   for (let i = first; i < last; i += 1) made.push(listRow(shown[i], i));
   rows.replaceChildren(...made);
+  if (view.selected) list.setAttribute("aria-activedescendant", `row-${view.selected.i}`);
+  else list.removeAttribute("aria-activedescendant");
   byId("list-count").textContent = shown.length === events.length ? counted(shown.length, "event")
     : `${shown.length.toLocaleString("en")} of ${counted(events.length, "event")}`;
 }
@@ -162,6 +164,7 @@ function listRow(event, index) {
   if (view.past && !isInPast(view.past, event)) names.push("dim");
   const row = element("div", {
     class: `row ${names.join(" ")}`,
+    id: `row-${event.i}`,
     role: "option",
     "aria-selected": String(event === view.selected),
     title: sentence(event),
@@ -176,7 +179,7 @@ function listRow(event, index) {
 
 /** Scrolls the list so that the selected event is in sight. */
 function revealInList() {
-  const index = view.selected ? shown.indexOf(view.selected) : -1;
+  const index = view.selected ? lastIndex(shown, (event) => event.i <= view.selected.i) : -1;
   const list = byId("list");
   if (index < 0) return;
   const y = index * ROW_HEIGHT;

@@ -50,6 +50,18 @@ function frameTime(zoom, steps) {
   return { median: rounded(times[steps >> 1]), worst: rounded(times[steps - 1]) };
 }
 
+/** Milliseconds until a search has changed the whole page. */
+function timeOfFiltering() {
+  const began = performance.now();
+  filters.text = "accept";
+  layOutAll();
+  draw();
+  resetFilters();
+  layOutAll();
+  draw();
+  return rounded((performance.now() - began) / 2);
+}
+
 function rounded(number) {
   return Math.round(number * 100) / 100;
 }
@@ -98,6 +110,7 @@ function selfTest(firstPaint) {
     byId("help").close();
     press("End");
     result.filters = filtersWork();
+    result.filtering = timeOfFiltering();
     result.frames = { near: frameTime(18, 60), far: frameTime(2, 30), all: frameTime(view.height / scale.length, 10) };
     result.title = document.title;
     result.markup = document.querySelectorAll("img, iframe, script").length;

@@ -10,7 +10,7 @@ const BALLOT_COLOURS = 7;
 const theme = { colours: {}, patterns: new Map(), by: "ballot" };
 
 const COLOUR_NAMES = [
-  "paper", "panel", "ink", "soft", "faint", "line", "accent", "danger", "warn", "down", "none",
+  "paper", "panel", "ink", "soft", "faint", "line", "accent", "danger", "alarm", "onalarm", "warn", "down", "none",
   "leading", "campaigning", "following", "forming",
   "election", "accept", "learn", "snapshot", "read", "heartbeat", "other",
   ...Array.from({ length: BALLOT_COLOURS }, (_, i) => `b${i}`),
