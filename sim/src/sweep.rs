@@ -13,6 +13,7 @@ use crate::check::Violation;
 use crate::node::Names;
 use crate::plan::Plan;
 use crate::run::{Outcome, Watch, run};
+use crate::signature::{ASSERTION, with_place};
 use crate::stats::Stats;
 use crate::subject::Subject;
 use crate::swarm;
@@ -47,9 +48,9 @@ pub(crate) fn caught<T>(what: impl FnOnce() -> T) -> Result<T, Violation> {
     let caught = catch_unwind(AssertUnwindSafe(what));
     let place = PLACE.with_borrow_mut(Option::take).unwrap_or_default();
     caught.map_err(|panic| Violation {
-        check: "assertion",
+        check: ASSERTION,
         node: None,
-        what: format!("{} (at {place})", message(&*panic)),
+        what: with_place(&message(&*panic), &place),
     })
 }
 
