@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::command::{Chain, Entry};
 use crate::snapshot::SnapshotId;
+use crate::time::Span;
 use crate::types::{Ballot, ClusterId, DiskId, Epoch, NodeId, Slot};
 
 /// A message with the identity of its sender and the addressee it is meant for.
@@ -300,6 +301,9 @@ pub struct HeartbeatReply {
     pub commit: Slot,
     /// How much it is wanted as leader: among nodes that could lead, the highest should.
     pub priority: u32,
+    /// So long before the answer nothing was acknowledged anywhere beyond `commit`, as an accept
+    /// quorum has confirmed to this leader; `None` from whoever does not lead, or knows none.
+    pub fresh: Option<Span>,
 }
 
 /// "What you need is not in my log any more, but in this snapshot": from a leader or from whoever

@@ -57,10 +57,9 @@ pub struct Status {
     pub snapshot: Option<SnapshotId>,
     /// The snapshot that is being fetched, and how many bytes of it are here.
     pub fetching: Option<(SnapshotId, u64)>,
-    /// The last instant, by the clock that the driver hands in, at which this node knew that it
-    /// had executed everything that its leader had announced: what is read here without asking
-    /// anybody is at most that old. For a leader that has executed all that is decided: the
-    /// present. `None` while it never knew.
+    /// The last instant, by the clock that the driver hands in, of which this node knows that
+    /// nothing was acknowledged anywhere by then that it has not executed: what is read here
+    /// without asking anybody is at most that old. `None` while it never knew.
     pub fresh_at: Option<Time>,
     /// The other members.
     pub peers: Vec<PeerStatus>,

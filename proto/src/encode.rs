@@ -240,5 +240,8 @@ impl Encode for HeartbeatReply {
         sink.uint(6, self.commit.get());
         sink.uint(7, u64::from(self.priority));
         sink.flag(8, self.data);
+        if let Some(fresh) = self.fresh {
+            sink.present_uint(9, fresh.nanos());
+        }
     }
 }

@@ -157,6 +157,26 @@ impl World {
         self.give(node, Input::Read { token, via })
     }
 
+    /// A stale answer says how old the state is: by true time it must not be older.
+    fn dated(&self, node: usize, applied: Slot) -> Verdict {
+        let state = &self.nodes[node];
+        let fresh_at = state
+            .replica
+            .as_ref()
+            .and_then(|replica| replica.fresh_at());
+        let Some(fresh_at) = fresh_at else {
+            return Ok(());
+        };
+        let age = state.clock.read(self.now).since(fresh_at).nanos();
+        let drifts = self
+            .plan
+            .clocks
+            .iter()
+            .map(|clock| clock.drift_ppm.unsigned_abs());
+        let drift = u64::from(drifts.max().unwrap_or_default());
+        self.judge.dates_state(node, applied, age, drift)
+    }
+
     /// A client gets what it asked for.
     fn answered(&mut self, node: usize, made: &Made) -> Verdict {
         let operation = made.operation;
@@ -169,7 +189,10 @@ impl World {
         match what {
             What::Read(How::Leader) => self.judge.serves_as_leader(node),
             What::Read(How::Follower) => self.stats.follower_reads += 1,
-            What::Read(How::Stale { .. }) => self.stats.stale_reads += 1,
+            What::Read(How::Stale { .. }) => {
+                self.stats.stale_reads += 1;
+                self.dated(node, applied)?;
+            }
             What::Read(How::Lease) | What::Write => {}
         }
         self.clients.sees(client, applied);

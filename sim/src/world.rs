@@ -205,6 +205,7 @@ impl World {
         self.schedule(until, Event::Milestone);
         while let Some(Reverse(next)) = self.queue.pop() {
             self.now = next.at;
+            self.judge.reads.tick(next.at);
             if matches!(next.event, Event::Milestone) {
                 break;
             }

@@ -22,6 +22,8 @@ const UNUSUALLY_SLOW: u64 = 4;
 pub(super) struct Election {
     pub(super) round: u64,
     pub(super) started: Time,
+    /// When the questions of this round were asked first.
+    pub(super) asked: Time,
     /// When the round ends, unless a silent peer is worth waiting for.
     pub(super) ends: Time,
     /// When whoever is silent is asked again.
@@ -57,6 +59,7 @@ impl Election {
         Self {
             round: meta.boot << 32,
             started: now,
+            asked: now,
             ends: now,
             again_at: None,
             replies: vec![None; members],

@@ -8,6 +8,7 @@ use crate::output::{IgnoreReason, Notice, Output, Refusal, StepDown};
 use crate::time::Time;
 use crate::types::{Ballot, NodeId, Slot, Token};
 
+use super::freshness::Proof;
 use super::lease::LeaseBook;
 use super::progress::{Progress, Stage};
 use super::{Replica, Role};
@@ -32,6 +33,8 @@ pub(super) struct Leading {
     pub(super) settled: bool,
     /// Nothing was decided since then, or there was nothing to decide.
     pub(super) undecided_since: Time,
+    /// Since when it surely led, as far as is known.
+    pub(super) proof: Proof,
     /// In a cluster whose leaders may serve reads without a round trip.
     pub(super) lease: Option<LeaseBook>,
 }
@@ -53,6 +56,7 @@ impl Leading {
             commit_news_at: None,
             settled: false,
             undecided_since: Time::ZERO,
+            proof: Proof::default(),
             lease: None,
         }
     }
@@ -185,6 +189,7 @@ impl Replica {
             self.try_commit();
         }
         self.settle();
+        self.prove_freshness();
         self.try_reads();
     }
 

@@ -263,11 +263,7 @@ impl Replica {
         match body {
             Message::Prepare(m) => self.on_prepare(from, &m),
             Message::Promise(m) => self.on_promise(from, m),
-            Message::Accept(m) => {
-                let (ballot, commit) = (m.ballot, m.commit);
-                self.on_accept(from, m);
-                self.hear_commit(ballot, commit);
-            }
+            Message::Accept(m) => self.on_accept(from, m),
             Message::Accepted(m) => self.on_accepted(from, &m),
             Message::Nack(m) => self.on_nack(from, &m),
             Message::Learn(m) => self.on_learn(from, &m),

@@ -46,6 +46,7 @@ impl Replica {
     /// on the quorum lane as well: only who answers on both could help it to lead.
     pub(super) fn ask_all(&mut self) {
         self.election.round += 1;
+        self.election.asked = self.now;
         self.election.replies.fill(None);
         self.election.echoes = Voters::NONE;
         let tests_data = !self.election.is_happy();
@@ -121,6 +122,7 @@ impl Replica {
             able: self.is_able(),
             commit: self.commit,
             priority: self.priority(),
+            fresh: self.freshness_told(),
         };
         self.outbox.send(from, Message::HeartbeatReply(reply));
         let thought_happy = self.reply(from).is_some_and(|reply| reply.happy);
@@ -149,6 +151,7 @@ impl Replica {
         peer.commit = m.commit;
         (peer.is_able, peer.priority) = (m.able, m.priority);
         peer.content_with = m.happy.then_some(m.leader.node);
+        let told = m.fresh.map(|age| (m.commit, age));
         if m.data {
             self.election.echoes.insert(from);
         } else if let Some(place) = self.election.replies.get_mut(from) {
@@ -157,6 +160,9 @@ impl Replica {
                 peer.detector.arrived(now, config);
             }
             *place = Some(m);
+        }
+        if let Some((commit, age)) = told {
+            self.hear_freshness(commit, age);
         }
         self.judge_early();
     }

@@ -238,6 +238,7 @@ pub(crate) fn answer(
         able: true,
         commit: Slot::ZERO,
         priority: 0,
+        fresh: None,
     };
     change(&mut reply);
     rig.inject(from, to, Message::HeartbeatReply(reply));

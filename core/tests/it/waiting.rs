@@ -135,6 +135,7 @@ fn a_heartbeat_of_a_foreign_ballot_unseats_nobody() {
         able: true,
         commit: Slot::ZERO,
         priority: 0,
+        fresh: None,
     };
     rig.cut(other, leader);
     rig.inject(other, leader, Message::HeartbeatReply(reply));

@@ -8,7 +8,7 @@ use chil_core::command::Command;
 use chil_core::message::{
     Accept, Accepted, Fetch, Heartbeat, HeartbeatReply, Learn, Nack, NackReason, Prepare, Promise,
 };
-use chil_core::{Ballot, Chain, ClientId, Entry, EntryKind, Message, Slot};
+use chil_core::{Ballot, Chain, ClientId, Entry, EntryKind, Message, Slot, Span};
 
 use super::{Choice, DecodeError, ballot, missing, not_zero, owned, snapshot};
 use crate::v1;
@@ -244,7 +244,7 @@ fn heartbeat(mut reader: Reader<'_>) -> Result<Heartbeat, DecodeError> {
 fn heartbeat_reply(mut reader: Reader<'_>) -> Result<HeartbeatReply, DecodeError> {
     let (mut own, mut leader) = (None, None);
     let (mut round, mut happy, mut able, mut commit, mut priority) = (0, false, false, 0, 0);
-    let mut data = false;
+    let (mut data, mut fresh) = (false, None);
     while let Some((field, value)) = reader.next()? {
         match field {
             1 => round = value.fixed("heartbeat_reply.round")?,
@@ -255,6 +255,7 @@ fn heartbeat_reply(mut reader: Reader<'_>) -> Result<HeartbeatReply, DecodeError
             6 => commit = value.count("heartbeat_reply.commit")?,
             7 => priority = value.uint32("heartbeat_reply.priority")?,
             8 => data = value.flag("heartbeat_reply.data")?,
+            9 => fresh = Some(Span::from_nanos(value.count("heartbeat_reply.fresh_ns")?)),
             _ => {}
         }
     }
@@ -267,6 +268,7 @@ fn heartbeat_reply(mut reader: Reader<'_>) -> Result<HeartbeatReply, DecodeError
         able,
         commit: Slot::new(commit),
         priority,
+        fresh,
     })
 }
 

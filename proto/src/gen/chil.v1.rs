@@ -321,6 +321,10 @@ pub struct HeartbeatReply {
     /// Whether it was asked, and so travels, on the lane of the data.
     #[prost(bool, tag = "8")]
     pub data: bool,
+    /// So many nanoseconds before the answer everything that anybody had acknowledged until then was
+    /// at or below `commit`, and proven to be. Absent unless the replier leads and knows such a time.
+    #[prost(uint64, optional, tag = "9")]
+    pub fresh_ns: ::core::option::Option<u64>,
 }
 /// Names a snapshot: equal names, equal bytes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

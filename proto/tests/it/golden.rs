@@ -16,7 +16,7 @@ use chil_core::message::{
 };
 use chil_core::{
     Ballot, Chain, ClientId, ClusterId, DiskId, Entry, EntryKind, Envelope, Epoch, Lease, Member,
-    Membership, Message, NodeId, SessionLimits, Slot, SnapshotId,
+    Membership, Message, NodeId, SessionLimits, Slot, SnapshotId, Span,
 };
 use chil_proto::{Frame, decode, encode};
 
@@ -210,6 +210,7 @@ fn messages_of_catching_up_and_of_elections_are_pinned() {
             able: true,
             commit: Slot::new(100),
             priority: 7,
+            fresh: Some(Span::from_micros(1_500)),
         }),
     );
     check_message(
@@ -223,6 +224,7 @@ fn messages_of_catching_up_and_of_elections_are_pinned() {
             able: true,
             commit: Slot::new(100),
             priority: 0,
+            fresh: None,
         }),
     );
 }

@@ -248,9 +248,10 @@ fn heartbeat_reply() -> BoxedStrategy<HeartbeatReply> {
         count(),
         any::<u32>(),
         any::<bool>(),
+        option::of(count()),
     )
         .prop_map(
-            |(round, own, leader, happy, able, commit, priority, data)| HeartbeatReply {
+            |(round, own, leader, happy, able, commit, priority, data, fresh)| HeartbeatReply {
                 round,
                 data,
                 ballot: own,
@@ -259,6 +260,7 @@ fn heartbeat_reply() -> BoxedStrategy<HeartbeatReply> {
                 able,
                 commit: Slot::new(commit),
                 priority,
+                fresh: fresh.map(chil_core::Span::from_nanos),
             },
         )
         .boxed()

@@ -202,6 +202,7 @@ mod tests {
             able: true,
             commit: Slot::ZERO,
             priority: 0,
+            fresh: None,
         }))
     }
 

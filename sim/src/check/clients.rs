@@ -55,6 +55,18 @@ impl Judge {
         self.reads.check_later(&self.model, oracle)
     }
 
+    /// A node that executed `applied` says that its state was as new as any `age` ago.
+    pub(crate) fn dates_state(
+        &self,
+        node: usize,
+        applied: Slot,
+        age: u64,
+        drift_ppm: u64,
+    ) -> Verdict {
+        let found = self.reads.check_age(applied, age, drift_ppm);
+        on("read_is_fresh", node, found)
+    }
+
     /// A node leads no more.
     pub(crate) fn deposed(&mut self, node: usize) {
         self.leases.ends(node);

@@ -15,6 +15,9 @@ use crate::subject::Oracle;
 pub(crate) struct Reads {
     acked: Slot,
     returned: Slot,
+    /// The instant of the simulation, and from when on what had to be seen by a fresh state.
+    now: u64,
+    history: Vec<(u64, Slot)>,
     /// Answers that are judged at the end.
     later: Vec<Later>,
 }
@@ -40,6 +43,38 @@ impl Reads {
     /// A write in `slot` is acknowledged.
     pub(crate) fn note_ack(&mut self, slot: Slot) {
         self.acked = self.acked.max(slot);
+        self.remember();
+    }
+
+    /// It is `now`.
+    pub(crate) const fn tick(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    fn remember(&mut self) {
+        let floor = self.floor();
+        if self.history.last().is_none_or(|(_, last)| *last < floor) {
+            self.history.push((self.now, floor));
+        }
+    }
+
+    /// A state that has executed `applied` is said to have been as new as any `age` ago, by clocks
+    /// that are wrong by up to `drift_ppm`: everything acknowledged or read before that is in it.
+    pub(crate) fn check_age(&self, applied: Slot, age: u64, drift_ppm: u64) -> Result<(), String> {
+        // Two clocks measured it, the leader's and this node's.
+        let slack = u128::from(age) * 3 * u128::from(drift_ppm) / 1_000_000;
+        let age_max = age.saturating_add(u64::try_from(slack).unwrap_or(u64::MAX));
+        let at = self.now.saturating_sub(age_max);
+        let before = self.history.partition_point(|(since, _)| *since < at);
+        let needed = before.checked_sub(1).and_then(|i| self.history.get(i));
+        match needed {
+            Some((since, slot)) if applied < *slot => Err(format!(
+                "calls its state of slot {applied} fresh as of {age} ns ago, but slot {slot} was \
+                 acknowledged or read {} ns ago",
+                self.now - since
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// What a read that begins now has to see at least.
@@ -72,6 +107,7 @@ impl Reads {
             }),
         }
         self.returned = self.returned.max(applied);
+        self.remember();
         Ok(())
     }
 
@@ -113,6 +149,29 @@ mod tests {
         let payload = KvCommand::put(key, value).encode();
         let kind = EntryKind::Command(Command::sessionless(payload));
         Entry::new(Chain::EMPTY, Slot::new(slot), ballot(1, 0), kind)
+    }
+
+    #[test]
+    fn a_state_that_is_called_too_fresh_is_found() {
+        let mut reads = Reads::default();
+        for (now, slot) in [(100, 1), (200, 2), (300, 3)] {
+            reads.tick(now);
+            reads.note_ack(Slot::new(slot));
+        }
+        reads.tick(1_000);
+        let check = |applied, age| reads.check_age(Slot::new(applied), age, 0);
+        assert_eq!(check(3, 0), Ok(()));
+        assert!(check(2, 0).is_err());
+        assert!(
+            check(2, 699).is_err(),
+            "slot 3 was acknowledged before that"
+        );
+        assert_eq!(check(2, 700), Ok(()));
+        assert!(check(1, 700).is_err() && check(1, 799).is_err());
+        assert_eq!((check(1, 800), check(0, 950)), (Ok(()), Ok(())));
+        // By clocks that may be wrong by a tenth it may be older than it is said to be.
+        assert!(reads.check_age(Slot::new(2), 538, 100_000).is_err());
+        assert_eq!(reads.check_age(Slot::new(2), 539, 100_000), Ok(()));
     }
 
     #[test]

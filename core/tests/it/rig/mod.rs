@@ -360,6 +360,7 @@ impl Rig {
                     able: true,
                     commit: Slot::ZERO,
                     priority: 0,
+                    fresh: None,
                 };
                 let from = self::number(envelope.to);
                 self.inject(from, number, Message::HeartbeatReply(reply));
