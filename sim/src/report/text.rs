@@ -84,22 +84,53 @@ fn line(words: &Words<'_>, index: usize, event: &Event) -> String {
 /// Lines of a story at most, its first one included.
 const STORY_LINES_MAX: usize = 40;
 
+/// What an event is to a story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// The violation itself.
+    Verdict,
+    /// A decision about the slots of the violation, or what a client saw of them.
+    Witness,
+    /// A message that speaks of these slots.
+    Message,
+    /// Faults, ends and starts of nodes, new roles.
+    Landmark,
+    /// What clients saw otherwise.
+    Client,
+}
+
+impl Part {
+    /// In the order of their importance, each with how many events it may take. Of witnesses and
+    /// messages the first ones matter as much as the last; of the others, what is nearest to the
+    /// end.
+    const SHARES: [(Self, usize, bool); 5] = [
+        (Self::Verdict, 2, false),
+        (Self::Witness, 12, true),
+        (Self::Message, 8, true),
+        (Self::Landmark, STORY_LINES_MAX, false),
+        (Self::Client, STORY_LINES_MAX, false),
+    ];
+}
+
 /// What matters of a run in at most forty lines: faults, ends and starts, new roles, what clients
-/// saw, and whatever speaks of the slots of the violation. When that is too much, what is less
-/// telling is left out first, then what is longer ago.
+/// saw, and whatever speaks of the slots of the violation.
 #[must_use]
 pub fn story(recording: &Recording) -> String {
     let words = Words::new(recording);
     let suspects = suspects(recording);
-    let mut ranked: Vec<(u8, usize)> = Vec::new();
+    let mut parts: Vec<(Part, usize)> = Vec::new();
     for (index, event) in recording.events.iter().enumerate() {
-        if let Some(weight) = weight(&words, &suspects, index, event) {
-            ranked.push((weight, index));
+        if let Some(part) = part(&words, &suspects, index, event) {
+            parts.push((part, index));
         }
     }
-    ranked.sort_by_key(|(weight, index)| (std::cmp::Reverse(*weight), std::cmp::Reverse(*index)));
-    ranked.truncate(STORY_LINES_MAX - 1);
-    let mut chosen: Vec<usize> = ranked.into_iter().map(|(_, index)| index).collect();
+    let mut chosen: Vec<usize> = Vec::new();
+    for (part, share, from_both_ends) in Part::SHARES {
+        let of_it = parts.iter().filter(|(other, _)| *other == part);
+        let of_it: Vec<usize> = of_it.map(|(_, index)| *index).collect();
+        let room = share.min(STORY_LINES_MAX - 1 - chosen.len());
+        chosen.extend(outermost(&of_it, room, from_both_ends));
+    }
     chosen.sort_unstable();
     let mut out = String::new();
     let (count, all) = (chosen.len(), recording.events.len());
@@ -112,22 +143,34 @@ pub fn story(recording: &Recording) -> String {
     out
 }
 
-/// How telling an event is; `None` if it is not.
-fn weight(words: &Words<'_>, suspects: &[(u64, u64)], index: usize, event: &Event) -> Option<u8> {
-    let speaks_of_suspects = || {
+/// So many of the last ones, or half of them from each end.
+fn outermost(all: &[usize], count: usize, from_both_ends: bool) -> Vec<usize> {
+    if all.len() <= count {
+        return all.to_vec();
+    }
+    let first = if from_both_ends { count / 2 } else { 0 };
+    let last = all.len() - (count - first);
+    let (head, tail) = (all.iter().take(first), all.iter().skip(last));
+    head.chain(tail).copied().collect()
+}
+
+/// What an event is to the story; `None` if nothing.
+fn part(words: &Words<'_>, suspects: &[(u64, u64)], index: usize, event: &Event) -> Option<Part> {
+    let is_suspect = || {
         let slots = words.slots(event);
         slots.is_some_and(|(first, last)| suspects.iter().any(|s| s.0 <= last && first <= s.1))
     };
     match &event.what {
-        What::Violation { .. } => Some(9),
-        What::Dies { .. } | What::Fault { .. } | What::Healing => Some(7),
-        What::Starts { .. } => Some(6),
-        What::State(_) if words.is_new_role(index, event) => Some(5),
-        What::Client { .. } => Some(if speaks_of_suspects() { 8 } else { 1 }),
-        What::Decided { .. } if speaks_of_suspects() => Some(8),
-        What::Send { .. } | What::Receive { .. } | What::Miss { .. } if speaks_of_suspects() => {
-            Some(4)
+        What::Violation { .. } => Some(Part::Verdict),
+        What::Client { .. } | What::Decided { .. } if is_suspect() => Some(Part::Witness),
+        What::Client { .. } => Some(Part::Client),
+        What::Send { .. } | What::Receive { .. } | What::Miss { .. } if is_suspect() => {
+            Some(Part::Message)
         }
+        What::Dies { .. } | What::Fault { .. } | What::Healing | What::Starts { .. } => {
+            Some(Part::Landmark)
+        }
+        What::State(_) if words.is_about_leading(index, event) => Some(Part::Landmark),
         _ => None,
     }
 }

@@ -71,13 +71,15 @@ impl<'a> Words<'a> {
         matches!(sending, Some(What::Send { lane, .. }) if lane == "heartbeat")
     }
 
-    /// Whether the event gives a node another role than it had.
-    pub(crate) fn is_new_role(&self, index: usize, event: &Event) -> bool {
+    /// Whether a node begins to campaign or to lead, or no longer leads though it lives.
+    pub(crate) fn is_about_leading(&self, index: usize, event: &Event) -> bool {
         let What::State(state) = &event.what else {
             return false;
         };
-        let before = self.before.get(&index);
-        before.is_none_or(|before| before.role != state.role)
+        let before = self.before.get(&index).map_or("", |before| &before.role);
+        let (is, was) = (state.role.as_str(), before);
+        let begins = is == "campaigning" || is == "leading";
+        is != was && (begins || (was == "leading" && is != "down"))
     }
 
     /// All of the event in one line, without its time and node.
@@ -165,6 +167,9 @@ impl<'a> Words<'a> {
         let news: Vec<String> = news
             .map(|(_, (label, value))| format!("{label}{value}"))
             .collect();
+        if news.is_empty() {
+            return "state: as before".to_owned();
+        }
         format!("state: {}", news.join(", "))
     }
 }

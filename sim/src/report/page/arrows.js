@@ -151,7 +151,8 @@ function drawLabels(visible) {
     if (isDimmed(arrow) || arrow.copy || arrow.fate === "flying") continue;
     const place = labelPlace(arrow);
     if (!place) continue;
-    const box = { x: place.x, y: place.y, width: Math.min(place.room, labelOf(arrow.message).length * 6) };
+    const width = Math.min(place.room, labelOf(arrow.message).length * 6);
+    const box = { x: place.x, y: place.y, width, rise: Math.abs(Math.sin(place.angle)) * width * 0.3 };
     if (taken.some((other) => areOver(box, other))) continue;
     taken.push(box);
     drawLabel(arrow, place);
@@ -160,14 +161,15 @@ function drawLabels(visible) {
 
 /** Whether two labels would cover each other. */
 function areOver(a, b) {
-  return Math.abs(a.y - b.y) < 11 && Math.abs(a.x - b.x) < (a.width + b.width) / 2;
+  const height = 11 + Math.max(a.rise ?? 0, b.rise ?? 0);
+  return Math.abs(a.y - b.y) < height && Math.abs(a.x - b.x) < (a.width + b.width) / 2;
 }
 
 /** The middle of the last gap that the arrow crosses, and how much room is there. */
 function labelPlace(arrow) {
   const { x0, y0, x1, y1 } = arrow;
   const run = x1 - x0;
-  const room = Math.min(Math.abs(run), layout.laneWidth) - 22;
+  const room = Math.min(Math.abs(run), layout.laneWidth) - 16;
   if (room < 30) return null;
   const x = arrow.fate === "lost" ? (x0 + x1) / 2 : x1 - Math.sign(run) * (layout.laneWidth / 2 - BAR / 2);
   const t = (x - x0) / run;

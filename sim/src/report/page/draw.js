@@ -158,7 +158,7 @@ function drawClientLinks() {
     ctx.setLineDash([3, 3]);
     ctx.beginPath();
     ctx.moveTo(x + 17, yOf(event.pos));
-    ctx.lineTo(layout.clients + 10 + event.operationOf.row * 9, yOf(event.pos));
+    ctx.lineTo(layout.clients + 10 + event.operationOf.row * layout.operation, yOf(event.pos));
     ctx.stroke();
     ctx.setLineDash([]);
   }
@@ -176,7 +176,7 @@ function layOutEventLabels() {
     const x = layout.xOf.get(event.node);
     const y = yOf(event.pos) + 13;
     if (x === undefined || y < (next.get(event.node) ?? -Infinity)) continue;
-    const text = fitted(labelOfEvent(event), layout.laneWidth * 0.6);
+    const text = labelsOfEvent(event).find((label) => ctx.measureText(label).width < layout.laneWidth - 26);
     if (!text) continue;
     next.set(event.node, y + 12);
     eventLabels.push({ event, text, x: x + 16, y, width: ctx.measureText(text).width });
@@ -204,14 +204,16 @@ function drawPastLimits() {
   ctx.globalAlpha = 1;
 }
 
-function labelOfEvent(event) {
-  if (event.what === "dies") return `dies (${event.mode})`;
-  if (event.what === "starts") return "starts";
-  if (event.what !== "state") return "";
+/** What can be said of an event beside its lifeline, the longest first: the first that fits is. */
+function labelsOfEvent(event) {
+  if (event.what === "dies") return [`dies (${event.mode})`, "dies"];
+  if (event.what === "starts") return ["starts"];
+  if (event.what !== "state" || event.role === "down") return [];
   const changes = changesOf(event);
-  if (!changes.includes("role") && !changes.includes("promised")) return "";
-  if (event.role === "down") return "";
-  return isNoBallot(event.promised) ? event.role : `${event.role} ${event.promised}`;
+  if (!changes.includes("role") && !changes.includes("promised")) return [];
+  if (isNoBallot(event.promised)) return [event.role];
+  // The lifeline's shape says the role as well.
+  return [`${event.role} ${event.promised}`, event.promised, event.role];
 }
 
 /** Greys of the lifeline are too faint to be read as text. */
@@ -295,14 +297,16 @@ function headText(text, x, colour) {
 
 function drawLaneHead({ node, x }) {
   const state = stateAt(node, topEvent()) ?? { role: "down" };
-  const role = state.role === "down" || isNoBallot(state.promised) ? state.role : `${state.role} ${state.promised}`;
+  const isPlain = state.role === "down" || isNoBallot(state.promised);
+  const long = isPlain ? state.role : `${state.role} ${state.promised}`;
   ctx.textAlign = "center";
   ctx.fillStyle = theme.colours.ink;
   ctx.font = `700 13px ${SANS}`;
   ctx.fillText(fitted(nodeName(node), layout.laneWidth - 10), x, 17);
   ctx.font = `11px ${SANS}`;
   ctx.fillStyle = inkOf(stateColour(state));
-  ctx.fillText(fitted(role, layout.laneWidth - 10), x, 32);
+  const fits = ctx.measureText(long).width < layout.laneWidth - 6;
+  ctx.fillText(fitted(fits ? long : state.role, layout.laneWidth - 4), x, 32);
 }
 
 /** The index of the event that the head and the table of states speak of. */

@@ -29,7 +29,9 @@ function kindOf(event) {
 function slotsOf(event) {
   if (event.message) return event.message.slots;
   if (event.what === "decided") return [event.first, event.last];
-  return event.slot === undefined ? undefined : [event.slot, event.slot];
+  // The slot of an operation is only known at its end, but its beginning belongs to it.
+  const slot = event.operationOf?.steps.find((step) => step.slot !== undefined)?.slot;
+  return slot === undefined ? undefined : [slot, slot];
 }
 
 function passesNodes(event) {

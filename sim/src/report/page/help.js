@@ -41,6 +41,12 @@ const SIGNS = [
   ["│ ┊", "beside a lifeline: the log's ballot, while it is another than the promised one"],
 ];
 
+/** The slots that a sentence speaks of first, or null. */
+function slotsNamed(text) {
+  const match = /slots? (\d+)(?:(?:\.\.|-| to )=?(\d+))?/.exec(text);
+  return match ? parseSlots(match[2] ? `${match[1]}-${match[2]}` : match[1]) : null;
+}
+
 function showFacts() {
   document.title = `chil run ${data.seed}${data.violation ? ": violated" : ""}`;
   byId("title").textContent = `Seed ${data.seed}`;
@@ -54,6 +60,11 @@ function showFacts() {
   verdict.className = data.violation ? "bad" : "good";
   byId("verdict-text").textContent = data.violation ? `✖ ${data.violation}` : "✓ Nothing was violated.";
   byId("verdict-go").hidden = !violations.length;
+  const slots = slotsNamed(data.violation ?? "");
+  if (slots) {
+    const act = () => { onlySlots(slots); select(violations[0] ?? null, true); };
+    verdict.append(element("button", { type: "button", onclick: act }, `Only slot ${slotRange(slots)}`));
+  }
   if (data.explained.length) {
     verdict.append(element("details", {}, element("summary", {}, "What the nodes say stands in their way"),
       element("ul", {}, ...data.explained.map((line) => element("li", {}, line)))));

@@ -4,16 +4,23 @@
 const HEAD = 40;
 const BAR = 12;
 const FAULT_WIDTH = 16;
+const LANE_WIDTH_WANTED = 110;
+const SIDE_WIDTH_WANTED = 380;
 
 /** Where the columns are, in pixels from the left; `lanes` has the shown nodes' lifelines. */
-const layout = { time: 84, faults: 0, lanes: [], laneWidth: 0, left: 0, right: 0, clients: 0, clientsWidth: 0, slots: 0, slotsWidth: 0 };
+const layout = { time: 84, fault: FAULT_WIDTH, operation: 9, faults: 0, lanes: [], laneWidth: 0, left: 0, right: 0, clients: 0, clientsWidth: 0, slots: 0, slotsWidth: 0 };
 
 function layOutColumns(width) {
   const visible = data.nodes.map((_, node) => node).filter((node) => !filters.nodes.has(node));
+  // Lifelines come first: what stands beside them shrinks until each has room for a word.
+  const free = width - layout.time - visible.length * LANE_WIDTH_WANTED;
+  const share = Math.max(0.45, Math.min(1, free / SIDE_WIDTH_WANTED));
+  layout.fault = Math.round(FAULT_WIDTH * Math.max(0.7, share));
+  layout.operation = 9 * share;
   layout.faults = layout.time;
-  layout.left = layout.time + (faults.length ? faultRows * FAULT_WIDTH + 10 : 0);
-  layout.clientsWidth = operations.length ? Math.max(56, operationRows * 9 + 22) : 0;
-  layout.slotsWidth = decisions.known ? Math.max(84, Math.min(150, width * 0.13)) : 0;
+  layout.left = layout.time + (faults.length ? Math.max(44, faultRows * layout.fault + 10) : 0);
+  layout.clientsWidth = operations.length ? Math.max(50, operationRows * layout.operation + 20) : 0;
+  layout.slotsWidth = decisions.known && width > 560 ? Math.max(84, 150 * share) : 0;
   layout.slots = width - layout.slotsWidth;
   layout.clients = layout.slots - layout.clientsWidth;
   layout.right = layout.clients;
@@ -107,10 +114,12 @@ function drawBand(x, width, fault, label, isBright) {
   const y1 = Math.max(y0 + 4, yOf(positionOfTime(fault.until)));
   if (y1 < HEAD || y0 > view.height) return;
   const { colours } = theme;
-  ctx.globalAlpha = isBright ? 0.5 : 0.22;
+  // Without a label it shares its place with others, and must not grow solid.
+  const faint = label ? 1 : 0.4;
+  ctx.globalAlpha = isBright ? 0.5 : 0.22 * faint;
   ctx.fillStyle = colours.warn;
   ctx.fillRect(x, y0, width, y1 - y0);
-  ctx.globalAlpha = isBright ? 0.9 : 0.5;
+  ctx.globalAlpha = isBright ? 0.9 : 0.5 * faint;
   ctx.fillStyle = patternOf(faultPattern(fault.event.name), colours.warn, 1);
   ctx.fillRect(x, y0, width, y1 - y0);
   ctx.globalAlpha = 1;
@@ -133,7 +142,7 @@ function drawBand(x, width, fault, label, isBright) {
 function drawFaults() {
   for (const fault of faults) {
     const isBright = fault.event === view.hover || fault.event === view.selected;
-    drawBand(layout.faults + 6 + fault.row * FAULT_WIDTH, FAULT_WIDTH - 3, fault, fault.isCrowded ? "" : fault.event.text, isBright);
+    drawBand(layout.faults + 6 + fault.row * layout.fault, layout.fault - 3, fault, fault.isCrowded ? "" : fault.event.text, isBright);
     for (const strip of fault.strips) {
       const x = layout.xOf.get(strip.node);
       if (x === undefined) continue;
@@ -218,14 +227,15 @@ function drawOperations() {
     const end = operation.end;
     const endPos = end ? end.pos : scale.length;
     if (endPos < from || start.pos > to || !isOperationShown(operation)) continue;
-    const x = layout.clients + 14 + operation.row * 9;
+    const x = layout.clients + 14 + operation.row * layout.operation;
     const y0 = yOf(start.pos);
     const y1 = Math.max(y0 + 2, yOf(endPos));
     const colour = end ? STEP_COLOURS[end.step](colours) : colours.faint;
     const isBright = operation.steps.includes(view.hover) || operation.steps.includes(view.selected);
     ctx.globalAlpha = isBright ? 0.9 : 0.4;
     ctx.fillStyle = colour;
-    ctx.fillRect(x - 2.5, y0, 5, y1 - y0);
+    const width = Math.min(5, layout.operation - 1.5);
+    ctx.fillRect(x - width / 2, y0, width, y1 - y0);
     ctx.globalAlpha = 1;
     hits.push({ x: x - 4, y: y0 - 2, w: 8, h: y1 - y0 + 4, event: end ?? start });
     if (view.zoom < 5) continue;

@@ -69,6 +69,7 @@ function drawFirstDecisions(xOf) {
   for (let i = Math.max(0, lastIndex(firsts, (f) => f.event.pos < from)); i < firsts.length; i += 1) {
     const first = firsts[i];
     if (first.event.pos > to) break;
+    if (filters.slots && (first.last < filters.slots[0] || first.first > filters.slots[1])) continue;
     const x = xOf(first.last);
     const y = yOf(first.event.pos);
     if (view.zoom > 4) diamond(x, y, 4, theme.colours.ink);
