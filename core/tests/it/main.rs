@@ -1,6 +1,7 @@
 //! Tests of the whole replica, several at a time and without a world around them.
 //! Knows nothing about storage or networks: `rig` stands for both, one step at a time.
 
+mod ages;
 mod explaining;
 mod fetching;
 mod ghost;

@@ -9,5 +9,6 @@ mod forming;
 mod machine;
 mod model;
 mod real;
+mod restoring;
 mod snapshots;
 mod trims;

@@ -59,6 +59,7 @@ pub(super) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Fa
     let mut interrupt = signal(SignalKind::interrupt())?;
     let signalled = async {
         tokio::select! {
+            biased;
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
