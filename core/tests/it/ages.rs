@@ -1,7 +1,6 @@
 //! How old a state is that a node answers from without asking anybody.
 
-use chil_core::message::HeartbeatReply;
-use chil_core::{Envelope, Message, Role, Span};
+use chil_core::{Envelope, Input, Role};
 
 use crate::explaining::{ROUND, three};
 use crate::rig::{Rig, id};
