@@ -185,7 +185,8 @@ function drawLabel(arrow, { x, y, room, angle }, font = `11px ${SANS}`) {
   ctx.translate(x, y);
   // Writing that leans more than this is no easier to read than level writing.
   ctx.rotate(Math.abs(angle) < 0.6 ? angle : 0);
-  halo(text, 0, -4, messageColour(arrow.message));
+  const isQuiet = arrow.message.family === "heartbeat";
+  halo(text, 0, -4, isQuiet ? theme.colours.soft : messageColour(arrow.message));
   ctx.restore();
 }
 

@@ -1,7 +1,7 @@
 // The column of slots: who knows how many are decided, and when each was known first.
 // Knows nothing about the other columns.
 
-/** How the lines of the nodes differ besides colour. */
+/** How the lines of the nodes differ. Not by colour: colours are ballots or roles. */
 const SLOT_DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3], [1, 2], [10, 4], [4, 2, 1, 2]];
 
 /** What a node knew to be decided at a place on the axis. */
@@ -10,13 +10,17 @@ function commitAt(node, pos) {
   return step ? step.commit : 0;
 }
 
-/** The least and the largest number of slots that the visible part of the axis has to show. */
+/**
+ * The least and the largest number of slots that the visible part of the axis has to show. A node
+ * that stays behind all the time does not count: it would squeeze what the others do.
+ */
 function slotWindow() {
   const [from, to] = visibleRows();
-  const nodes = layout.lanes.map((lane) => lane.node);
-  const low = Math.min(...nodes.map((node) => commitAt(node, from)), Infinity);
-  const high = Math.max(...nodes.map((node) => commitAt(node, to)), 0);
-  return [Math.min(low, high), Math.max(high, low === Infinity ? 0 : low + 1, 1)];
+  const ends = layout.lanes.map(({ node }) => [commitAt(node, from), commitAt(node, to)]);
+  const moving = ends.filter(([begin, end]) => begin !== end);
+  const high = Math.max(1, ...ends.map(([, end]) => end));
+  const lows = (moving.length ? moving : ends.filter(([, end]) => end === high)).map(([begin]) => begin);
+  return [Math.min(high - 1, ...lows), high];
 }
 
 function drawSlots() {
@@ -32,6 +36,7 @@ function drawSlots() {
   ctx.lineTo(layout.slots + 0.5, view.height);
   ctx.stroke();
   for (const lane of layout.lanes) drawProgress(lane.node, xOf);
+  nameLaggards(xOf);
   drawFirstDecisions(xOf);
   layout.slotWindow = [low, high];
 }
@@ -52,11 +57,27 @@ function drawProgress(node, xOf) {
     ctx.lineTo(x, y);
   }
   ctx.lineTo(x, Math.min(view.height, yOf(scale.length)));
-  ctx.strokeStyle = theme.colours[`b${node % BALLOT_COLOURS}`];
-  ctx.lineWidth = 1.5;
+  ctx.strokeStyle = theme.colours.soft;
+  ctx.lineWidth = 1.6;
   ctx.setLineDash(SLOT_DASHES[node % SLOT_DASHES.length]);
   ctx.stroke();
   ctx.setLineDash([]);
+}
+
+/** Writes the names of the nodes that know less than the others to their lines, at the bottom. */
+function nameLaggards(xOf) {
+  const bottom = Math.min(view.height, yOf(scale.length)) - 8;
+  const pos = view.top + (bottom - HEAD) / view.zoom;
+  const ends = layout.lanes.map(({ node }) => ({ node, x: xOf(commitAt(node, pos)) }));
+  const most = Math.max(...ends.map((end) => end.x));
+  ctx.font = `10px ${SANS}`;
+  ctx.textAlign = "left";
+  let y = bottom;
+  for (const { node, x } of ends) {
+    if (x > most - 8) continue;
+    halo(fitted(`${nodeName(node)}: ${commitAt(node, pos)}`, 60), x + 4, y, theme.colours.soft);
+    y -= 12;
+  }
 }
 
 /** A diamond and the slots' numbers where somebody knew them to be decided for the first time. */

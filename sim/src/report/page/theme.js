@@ -5,7 +5,7 @@ const MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono',
 const SANS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif";
 
 /** Colours for ballots that follow each other; they differ for the colour-blind, too. */
-const BALLOT_COLOURS = 7;
+const BALLOT_COLOURS = 6;
 
 const theme = { colours: {}, patterns: new Map(), by: "ballot" };
 
