@@ -129,12 +129,24 @@ fn a_browser_draws_all_of_it_without_an_error() {
     // Each press of a key leads to another event, and the help opens.
     assert_eq!(result["walked"], result["walkable"]);
     assert_eq!(result["help"], true);
+    let troubles = ["fault", "fault", "dies", "violation"];
+    assert_eq!(result["troubles"], serde_json::json!(troubles));
+    // Why n0 leads: it woke up, wrote its promise, asked n1, and was answered. n2 had no part.
+    let leader = serde_json::json!({
+        "chain": [
+            "state", "receive", "send", "receive", "send", "durable", "persist", "wake"
+        ],
+        "past": ["state", "send", null],
+    });
+    assert_eq!(result["leader"], leader);
     // Filters hide, and give back.
     let filters = &result["filters"];
     assert_eq!(filters["all"], filters["again"]);
     assert_eq!(filters["lanes"], 2);
     assert_eq!(filters["nothing"], 0);
-    assert!(filters["slots"].as_u64() < filters["all"].as_u64());
+    for narrower in ["slots", "ballot"] {
+        assert!(filters[narrower].as_u64() < filters["all"].as_u64());
+    }
 }
 
 #[test]

@@ -309,10 +309,12 @@ function drawLaneHead({ node, x }) {
   ctx.fillText(fitted(fits ? long : state.role, layout.laneWidth - 4), x, 32);
 }
 
-/** The index of the event that the head and the table of states speak of. */
+/** The index of the event that the head and the table of states speak of: what is pointed at, what is
+ * selected, or what the diagram begins with. */
 function topEvent() {
-  if (view.selected) return view.selected.i;
-  const index = lastIndex(shown, (event) => event.pos <= view.top);
-  return index < 0 ? -1 : shown[index].i;
+  const event = view.hover ?? view.selected;
+  if (event) return event.i;
+  const index = lastIndex(shown, (other) => other.pos <= view.top);
+  return shown[Math.max(0, index)]?.i ?? -1;
 }
 

@@ -147,6 +147,7 @@ function hover(event, x, y) {
   view.hover = event;
   canvas.style.cursor = event ? "pointer" : "grab";
   showDetails();
+  showStates();
   redraw();
 }
 

@@ -111,20 +111,21 @@ function effectsList(event) {
 
 /** The state of every node right after the selected event; what that event changed is marked. */
 function showStates() {
+  const event = view.hover ?? view.selected;
   const index = topEvent();
   const head = ["node", "role", "promised", "log of", "leader", "last", "durable", "commit", "applied"];
-  const rows = data.nodes.map((name, node) => stateRow(name, node, index));
+  const rows = data.nodes.map((name, node) => stateRow(name, node, index, event));
   byId("states").replaceChildren(
     element("table", {},
-      element("caption", {}, view.selected ? `Nodes after event #${view.selected.n}` : "Nodes at the top of the diagram"),
+      element("caption", {}, event ? `Nodes after event #${event.n}` : "Nodes at the top of the diagram"),
       element("thead", {}, element("tr", {}, ...head.map((text) => element("th", {}, text)))),
       element("tbody", {}, ...rows)));
 }
 
-function stateRow(name, node, index) {
+function stateRow(name, node, index, event) {
   const state = stateAt(node, index);
-  const isHere = view.selected?.node === node;
-  const changed = isHere && view.selected.what === "state" ? changesOf(view.selected) : [];
+  const isHere = event?.node === node;
+  const changed = isHere && event.what === "state" ? changesOf(event) : [];
   const cells = STATE_FIELDS.map((field) => {
     const value = !state ? "" : field === "leader" ? (state.leader === undefined ? "–" : nodeName(state.leader)) : (state[field] ?? "–");
     const cell = element("td", { class: changed.includes(field) ? "changed" : "" }, String(value));

@@ -77,10 +77,34 @@ function walk(limit) {
   return seen.size;
 }
 
+/** What the key for trouble visits, from the first event on. */
+function troubles() {
+  press("Home");
+  const visited = [];
+  for (let last = null; ; last = view.selected) {
+    press("n");
+    if (view.selected === last || visited.length > 50) return visited;
+    visited.push(view.selected.what);
+  }
+}
+
+/** Why the first leader leads: the chain of causes, and the last event of each node in its past. */
+function firstLeader() {
+  const leading = events.find((event) => event.what === "state" && event.role === "leading");
+  if (!leading) return null;
+  return {
+    chain: chainTo(leading, 20).map((event) => event.what),
+    past: pastOf(leading).map((last) => (last < 0 ? null : events[last].what)),
+  };
+}
+
 function filtersWork() {
   const all = shown.length;
   onlySlots([1, 1]);
   const slots = shown.length;
+  resetFilters();
+  onlyBallot(ballots[ballots.length - 1] ?? "");
+  const ballot = shown.length;
   resetFilters();
   filters.nodes.add(0);
   layOutAll();
@@ -92,7 +116,7 @@ function filtersWork() {
   const nothing = shown.filter((event) => !LANDMARKS.has(event.what)).length;
   resetFilters();
   layOutAll();
-  return { all, slots, lanes, nothing, again: shown.length };
+  return { all, slots, ballot, lanes, nothing, again: shown.length };
 }
 
 function selfTest(firstPaint) {
@@ -109,6 +133,8 @@ function selfTest(firstPaint) {
     result.help = byId("help").open;
     byId("help").close();
     press("End");
+    result.troubles = troubles();
+    result.leader = firstLeader();
     result.filters = filtersWork();
     result.filtering = timeOfFiltering();
     result.frames = { near: frameTime(18, 60), far: frameTime(2, 30), all: frameTime(view.height / scale.length, 10) };
