@@ -55,11 +55,23 @@ pub(super) fn snapshots(
 pub(super) fn cluster(dice: &mut Dice, cluster: &mut ClusterPlan, clocks: &mut [ClockPlan]) {
     let heartbeat_us = cluster.heartbeat_us;
     if dice.chance(400_000) {
+        let mut shortest_us = heartbeat_us / 2;
         if dice.coin() {
             // Clocks so bad that a margin which is not kept shows within a few rounds.
             let most = dice.range(20_000, 300_000);
+            // Each as fast or as slow as allowed, and a lease for which that adds up to more than
+            // an election takes: then the margin is all that keeps two leaders apart.
+            let extreme = dice.coin();
+            if extreme {
+                shortest_us = heartbeat_us * 12;
+            }
             for clock in &mut *clocks {
-                let drift = i32::try_from(dice.below(2 * most)).expect("below a million");
+                let drift = if extreme {
+                    2 * most * u64::from(dice.coin())
+                } else {
+                    dice.below(2 * most)
+                };
+                let drift = i32::try_from(drift).expect("below a million");
                 clock.drift_ppm = drift - i32::try_from(most).expect("below a million");
             }
         }
@@ -72,7 +84,7 @@ pub(super) fn cluster(dice: &mut Dice, cluster: &mut ClusterPlan, clocks: &mut [
             dice.magnitude(1, 10_000)
         };
         cluster.lease = Some(LeasePlan {
-            duration_us: dice.magnitude(heartbeat_us / 2, heartbeat_us * 32),
+            duration_us: dice.magnitude(shortest_us, heartbeat_us * 32),
             drift_ppm: worst + u32::try_from(slack).expect("at most 10,000"),
         });
     }
