@@ -106,7 +106,9 @@ function zoomAtFocus(factor) {
 }
 
 function fitAll() {
-  view.zoom = Math.max(ZOOM_MIN, Math.min(ZOOM_MAX, (view.height - HEAD) / (scale.length + 1)));
+  // A little room below, for the flag of a violation.
+  const height = view.height - HEAD - 28;
+  view.zoom = Math.max(ZOOM_MIN, Math.min(ZOOM_MAX, height / (scale.length + 1)));
   view.top = 0;
   view.isFitted = true;
   clampView();

@@ -1,14 +1,20 @@
-// The columns of the diagram: the axis, faults, lifelines, operations of clients, slots.
-// Knows nothing about messages and about what the reader selected.
+// The columns of the diagram: where each is, and the axis, faults, lifelines and operations in them.
+// Knows nothing about messages.
 
+/** The height of the columns' names, and the width of a leader's lifeline. */
 const HEAD = 40;
 const BAR = 12;
+
+/** The width of a band, of a lane that has room for a word, and of all that stands beside lanes. */
 const FAULT_WIDTH = 16;
 const LANE_WIDTH_WANTED = 110;
 const SIDE_WIDTH_WANTED = 380;
 
-/** Where the columns are, in pixels from the left; `lanes` has the shown nodes' lifelines. */
-const layout = { time: 84, fault: FAULT_WIDTH, operation: 9, faults: 0, lanes: [], laneWidth: 0, left: 0, right: 0, clients: 0, clientsWidth: 0, slots: 0, slotsWidth: 0 };
+/**
+ * Where the columns are, in pixels from the left: `time` is where the axis ends; `fault` and
+ * `operation` are the widths of one of each; `lanes` are the lifelines of the nodes that are shown.
+ */
+const layout = { time: 84, fault: FAULT_WIDTH, operation: 9, lanes: [], laneWidth: 0 };
 
 function layOutColumns(width) {
   const visible = data.nodes.map((_, node) => node).filter((node) => !filters.nodes.has(node));
@@ -48,7 +54,9 @@ function halo(text, x, y, colour) {
 }
 
 /** As much of the text as fits, with a mark where it was cut. */
-function fitted(text, width) {
+function fitted(whole, width) {
+  // No line has room for more, and measuring all of a long request takes its time.
+  const text = whole.slice(0, 300);
   if (ctx.measureText(text).width <= width) return text;
   let end = Math.max(1, Math.floor((text.length * width) / ctx.measureText(text).width) - 1);
   while (end > 1 && ctx.measureText(`${text.slice(0, end)}…`).width > width) end -= 1;

@@ -168,12 +168,12 @@ function listRow(event, index) {
     id: `row-${event.i}`,
     role: "option",
     "aria-selected": String(event === view.selected),
-    title: sentence(event),
+    title: sentence(event).slice(0, 2000),
     onclick: () => select(event, true),
   },
     element("span", { class: "at" }, timeText(event.at)),
     element("span", { class: "who" }, nodeName(event.node)),
-    element("span", {}, sentence(event)));
+    element("span", {}, sentence(event).slice(0, 300)));
   row.style.top = `${index * ROW_HEIGHT}px`;
   return row;
 }
