@@ -6,6 +6,7 @@ use chil_core::message::TransferNow;
 use chil_core::{Envelope, Input, Lane, Message, Replica};
 use chil_proto::{Frame, decode};
 
+use crate::check::looked::looks;
 use crate::check::{Verdict, Violation, on, transfer_is_fresh};
 use crate::report::event::What;
 use crate::trace::{self, Mark};
@@ -24,6 +25,9 @@ impl World {
         let is_down = state.replica.is_none() && state.forming.is_none();
         if is_down || self.network.is_cut(from, to, lane) {
             self.stats.lost += 1;
+            if is_down {
+                self.note_miss(to, &hop);
+            }
             self.tell(to, || What::Miss { id, from });
             return Ok(());
         }
@@ -33,6 +37,7 @@ impl World {
         };
         self.stats.events += 1;
         self.tell(to, || What::Receive { id, from });
+        self.note_arrival(to, &frame);
         let envelope = match frame {
             Frame::Envelope(envelope) => envelope,
             Frame::Forming(message) => return self.arrive_forming(from, to, message),
@@ -66,6 +71,7 @@ impl World {
 
 /// What a node encoded is what any other decodes.
 fn decoded(from: usize, bytes: Bytes) -> Result<Frame, Violation> {
+    looks("codec");
     decode::frame(bytes).map_err(|error| Violation {
         check: "codec",
         node: Some(from),

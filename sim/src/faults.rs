@@ -204,6 +204,8 @@ impl World {
         let state = &mut self.nodes[node];
         state.forget(&self.plan, &self.subject);
         state.paused_until = 0;
+        self.note_stage(node);
+        let state = &self.nodes[node];
         let (node, life) = (node, state.life);
         self.schedule(self.now + down, Event::Start { node, life });
         Ok(())

@@ -8,6 +8,7 @@ use chil_core::{Lane, Meta, Span};
 use chil_proto::Frame;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::check::looked::looks;
 use crate::check::{Verdict, Violation};
 use crate::node;
 use crate::report::event::What;
@@ -44,6 +45,7 @@ impl World {
         self.tell(node, || What::Starts {
             text: "without a cluster".to_owned(),
         });
+        looks("forming");
         let forming = Forming::new(config, now).map_err(|error| Violation {
             check: "forming",
             node: Some(node),
@@ -83,6 +85,7 @@ impl World {
                 }
                 FormingOutput::Wait(at) => {
                     self.arm(node, at);
+                    self.note_stage(node);
                     break;
                 }
             }

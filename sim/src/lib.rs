@@ -6,9 +6,11 @@
 //! named faults of connectivity and disks keep a cluster from working.
 
 mod arrivals;
+pub mod campaign;
 pub mod check;
 pub mod cli;
 mod clock;
+pub mod coverage;
 pub mod dice;
 pub mod disk;
 mod execute;
@@ -28,6 +30,7 @@ mod sessions;
 pub mod signature;
 mod snapshot_files;
 mod snapshots;
+mod stages;
 pub mod stats;
 mod store;
 pub mod subject;

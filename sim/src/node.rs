@@ -14,6 +14,7 @@ use crate::dice::{Concern, Dice};
 use crate::plan::Plan;
 use crate::sessions::Waiter;
 use crate::snapshots::{Desk, blank};
+use crate::stages::Stage;
 use crate::store::{NodeStore, StoreFailure};
 use crate::subject::Subject;
 
@@ -52,6 +53,8 @@ pub(crate) struct Node {
     pub(crate) apply_due: bool,
     /// Who waits for a slot, and the ballot of the placement.
     pub(crate) placed: BTreeMap<Slot, (Ballot, Waiter)>,
+    /// What it was when that was last looked at.
+    pub(crate) stage: Stage,
     /// Who waits for the state machine to reach a slot.
     pub(crate) reads: Vec<Waiting>,
 }
@@ -104,6 +107,7 @@ impl Node {
             to_apply: VecDeque::new(),
             apply_due: false,
             placed: BTreeMap::new(),
+            stage: Stage::Down,
             reads: Vec::new(),
             name,
         })

@@ -61,6 +61,7 @@ impl World {
             self.judge.leads(node, ballot, adopted, commit)?;
         }
         self.look(node)?;
+        self.note_stage(node);
         self.tell_state(node);
         self.begin_sync(node)
     }
@@ -80,6 +81,7 @@ impl World {
     /// Does one thing that a replica wants done.
     fn effect(&mut self, node: usize, output: Output) -> Verdict {
         self.tell_output(node, &output);
+        self.stats.coverage.wants(&output);
         match output {
             Output::Persist(persist) => {
                 let lsn = persist.lsn.get();

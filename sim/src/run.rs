@@ -4,8 +4,8 @@
 use chil_core::{Ballot, NodeId, Role, Slot, Status};
 
 use crate::check::{
-    Verdict, Violation, acked_stays, answered, caught_up, everywhere, no_churn, on, one_leader,
-    voters_advance,
+    Verdict, Violation, acked_stays, answered, caught_up, everywhere, looked, no_churn, on,
+    one_leader, voters_advance,
 };
 use crate::plan::{CrashMode, Plan, Script};
 use crate::report::event::What;
@@ -69,6 +69,8 @@ pub struct Outcome {
 #[must_use]
 pub fn run(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
     let writes = watch.script;
+    // What an earlier run of this thread left behind when it panicked.
+    let _ = looked::taken();
     let mut world = match World::new(plan, subject, watch) {
         Ok(world) => world,
         Err(violation) => {
@@ -90,6 +92,7 @@ pub fn run(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
     (world.stats.sessions, world.stats.repeated) = world.judge.sessions();
     world.stats.slots = world.judge.ghost.chosen.last().get();
     world.stats.simulated_ms = world.now / 1_000_000;
+    world.stats.coverage.checks.0 = looked::taken();
     let script = writes.then(|| world.script());
     Outcome {
         hash: world.trace.hash(),
@@ -156,6 +159,8 @@ impl World {
         let rounds = settle_rounds - settled_for;
         self.stats.heal_rounds_sum += rounds;
         self.stats.heal_rounds_max = self.stats.heal_rounds_max.max(rounds);
+        let share = rounds * 1_000 / settle_rounds;
+        self.stats.heal_share_max = self.stats.heal_share_max.max(share);
         self.let_hand_over()?;
         let (before, since) = (self.settled()?, self.now);
         let served = since + SERVE_ROUNDS * round;

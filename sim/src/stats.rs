@@ -4,6 +4,7 @@
 use chil_core::TransferError;
 use serde::{Deserialize, Serialize};
 
+use crate::coverage::Coverage;
 use crate::plan::FaultKind;
 
 /// Counters of one run, or their sums.
@@ -69,6 +70,12 @@ pub struct Stats {
     pub heal_rounds_sum: u64,
     /// See `heal_rounds_sum`.
     pub heal_rounds_max: u64,
+    /// The largest share of the rounds allowed for that, in thousandths.
+    pub heal_share_max: u64,
+    /// Seeds that were run a second time and compared.
+    pub run_twice: u64,
+    /// Which states and events of the protocol were reached.
+    pub coverage: Coverage,
 }
 
 impl Stats {
@@ -118,6 +125,9 @@ impl Stats {
         }
         self.heal_rounds_sum += other.heal_rounds_sum;
         self.heal_rounds_max = self.heal_rounds_max.max(other.heal_rounds_max);
+        self.heal_share_max = self.heal_share_max.max(other.heal_share_max);
+        self.run_twice += other.run_twice;
+        self.coverage.add(&other.coverage);
     }
 
     /// Faults of all kinds.

@@ -9,6 +9,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
+use crate::campaign::Shard;
 use crate::check::Violation;
 use crate::node::Names;
 use crate::plan::Plan;
@@ -82,16 +83,18 @@ fn message(panic: &(dyn Any + Send)) -> String {
 /// Which seeds to run, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweep {
-    /// The first seed.
-    pub from: u64,
-    /// The one behind the last.
-    pub to: u64,
+    /// Which seeds.
+    pub shard: Shard,
+    /// So many of them are done already: the first ones.
+    pub done: u64,
     /// Threads.
     pub jobs: usize,
+    /// Whether runs are cut short: see [`swarm::short`].
+    pub short: bool,
     /// See [`Watch::check_every`].
     pub check_every: u64,
-    /// Whether to go on after a violation.
-    pub keep_going: bool,
+    /// Seeds that this divides are run twice although they violate nothing; 0 for none.
+    pub twice_every: u64,
 }
 
 /// A seed that violated something.
@@ -107,39 +110,34 @@ pub struct Failure {
     pub repeats: bool,
 }
 
-/// What a sweep found.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// The sums over all seeds that were run.
+/// What came of a seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// The seed.
+    pub seed: u64,
+    /// Its run in numbers.
     pub stats: Stats,
-    /// Seeds that violated something, by seed.
+    /// What it violated, and whether a second run of it was another one.
     pub failures: Vec<Failure>,
-    /// Every seed below this one was run.
-    pub done_to: u64,
 }
 
-/// Runs the seeds. `progress` is told every finished seed's counters, in the order in which they
-/// finish, and all seeds below the given one are done; it returns whether to go on.
-pub fn sweep(
-    subject: &Subject,
-    what: Sweep,
-    mut progress: impl FnMut(&Stats, u64) -> bool,
-) -> Report {
-    let next = AtomicU64::new(what.from);
+/// Runs the seeds. `each` is told what came of them, in the order of the shard, and returns
+/// whether to go on; what was begun by then is finished, and told.
+pub fn sweep(subject: &Subject, what: Sweep, mut each: impl FnMut(Ran) -> bool) {
+    let next = AtomicU64::new(what.done);
     let stop = AtomicBool::new(false);
     let (sender, receiver) = mpsc::channel();
-    let mut report = Report {
-        done_to: what.from,
-        ..Report::default()
-    };
     std::thread::scope(|scope| {
         for _ in 0..what.jobs.max(1) {
             let sender = sender.clone();
             let (next, stop) = (&next, &stop);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= what.to || sender.send((seed, one(subject, seed, what))).is_err() {
+                    let position = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(seed) = what.shard.seed(position) else {
+                        break;
+                    };
+                    if sender.send((position, one(subject, seed, what))).is_err() {
                         break;
                     }
                 }
@@ -147,35 +145,139 @@ pub fn sweep(
         }
         drop(sender);
         let mut ahead = BTreeMap::new();
-        for (seed, (stats, failure)) in receiver {
-            report.stats.add(&stats);
-            ahead.insert(seed, ());
-            while ahead.remove(&report.done_to).is_some() {
-                report.done_to += 1;
-            }
-            let failed = failure.is_some();
-            report.failures.extend(failure);
-            if !progress(&stats, report.done_to) || (failed && !what.keep_going) {
-                stop.store(true, Ordering::Relaxed);
+        let mut due = what.done;
+        for (position, ran) in receiver {
+            ahead.insert(position, ran);
+            while let Some(ran) = ahead.remove(&due) {
+                due += 1;
+                if !each(ran) {
+                    stop.store(true, Ordering::Relaxed);
+                }
             }
         }
     });
-    report.failures.sort_by_key(|failure| failure.seed);
-    report
 }
 
-fn one(subject: &Subject, seed: u64, what: Sweep) -> (Stats, Option<Failure>) {
-    let plan = swarm::plan(seed);
+fn one(subject: &Subject, seed: u64, what: Sweep) -> Ran {
+    let plan = if what.short {
+        swarm::short(seed)
+    } else {
+        swarm::plan(seed)
+    };
     let watch = || Watch {
         check_every: what.check_every,
         ..Watch::default()
     };
     let outcome = guarded(subject, &plan, watch());
-    let failure = outcome.violation.as_ref().map(|violation| Failure {
+    let sampled = what.twice_every > 0 && seed.is_multiple_of(what.twice_every);
+    let again = (sampled || outcome.violation.is_some()).then(|| guarded(subject, &plan, watch()));
+    judged(seed, outcome, again.as_ref())
+}
+
+/// What a run and, if there was one, its second run come to.
+fn judged(seed: u64, outcome: Outcome, again: Option<&Outcome>) -> Ran {
+    let differs = again
+        .filter(|again| **again != outcome)
+        .map(|again| Failure {
+            seed,
+            violation: Violation {
+                check: "determinism",
+                node: None,
+                what: "a second run of the same plan was another run".to_owned(),
+            },
+            explained: vec![difference(&outcome, again)],
+            repeats: false,
+        });
+    let violated = outcome.violation.map(|violation| Failure {
         seed,
-        violation: violation.clone(),
-        explained: outcome.explained.clone(),
-        repeats: guarded(subject, &plan, watch()) == outcome,
+        violation,
+        explained: outcome.explained,
+        repeats: differs.is_none(),
     });
-    (outcome.stats, failure)
+    let mut stats = outcome.stats;
+    stats.run_twice = u64::from(again.is_some());
+    Ran {
+        seed,
+        stats,
+        failures: violated.into_iter().chain(differs).collect(),
+    }
+}
+
+fn difference(first: &Outcome, second: &Outcome) -> String {
+    let run = |outcome: &Outcome| {
+        let violated = outcome.violation.as_ref().map(ToString::to_string);
+        format!(
+            "{} events, trace hash {:016x}, {}",
+            outcome.stats.events,
+            outcome.hash,
+            violated.unwrap_or_else(|| "nothing violated".to_owned())
+        )
+    };
+    format!("first {}; then {}", run(first), run(second))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_second_run_is_a_failure() {
+        let outcome = Outcome {
+            hash: 7,
+            ..Outcome::default()
+        };
+        let ran = judged(3, outcome.clone(), Some(&outcome));
+        assert_eq!((ran.failures.len(), ran.stats.run_twice), (0, 1));
+        let other = Outcome {
+            hash: 8,
+            ..Outcome::default()
+        };
+        let ran = judged(3, outcome.clone(), Some(&other));
+        assert_eq!(ran.failures[0].violation.check, "determinism");
+        let explained = &ran.failures[0].explained[0];
+        assert!(explained.contains("0000000000000008"), "{explained}");
+        let violated = Outcome {
+            violation: Some(Violation {
+                check: "bounds",
+                node: None,
+                what: String::new(),
+            }),
+            ..outcome
+        };
+        let ran = judged(3, violated.clone(), Some(&other));
+        let checks: Vec<&str> = ran.failures.iter().map(|f| f.violation.check).collect();
+        assert_eq!(checks, ["bounds", "determinism"]);
+        assert!(!ran.failures[0].repeats);
+        let ran = judged(3, violated.clone(), Some(&violated));
+        assert!(ran.failures.len() == 1 && ran.failures[0].repeats);
+    }
+
+    #[test]
+    fn what_is_told_is_in_order_and_without_holes() {
+        let shard = Shard {
+            from: 0,
+            to: 60,
+            index: 1,
+            of: 3,
+        };
+        let what = Sweep {
+            shard,
+            done: 2,
+            jobs: 3,
+            short: true,
+            check_every: 1,
+            twice_every: 0,
+        };
+        let mut seeds = Vec::new();
+        sweep(&Subject::key_value(), what, |ran| {
+            seeds.push(ran.seed);
+            seeds.len() < 4
+        });
+        assert!((4..=8).contains(&seeds.len()), "what was begun is finished");
+        let expected: Vec<u64> = (2..)
+            .filter_map(|position| shard.seed(position))
+            .take(seeds.len())
+            .collect();
+        assert_eq!(seeds, expected);
+    }
 }

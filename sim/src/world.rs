@@ -10,6 +10,7 @@ use chil_core::retry::Answer;
 use chil_core::{DiskId, Input, Lane, NodeId, Record, Recovered, Refusal, Replica, Time};
 use chil_proto::Frame;
 
+use crate::check::looked::looks;
 use crate::check::model::Model;
 use crate::check::{Judge, Verdict, Violation, everywhere, no_churn};
 use crate::dice::{Concern, Dice};
@@ -343,6 +344,7 @@ impl World {
             return Ok(());
         }
         self.stats.events += 1;
+        looks("recovery_is_a_prefix");
         let start = match self.nodes[node].store.recover() {
             Ok(start) => start,
             Err(StoreFailure::Power) => {

@@ -33,44 +33,15 @@ fn a_replay_is_the_same_in_two_processes_and_from_its_plan() {
 }
 
 #[test]
-fn a_sweep_counts_what_it_did() {
-    let output = chil_sim(&["--seeds", "20..24", "--jobs", "2", "-o", "json"]);
-    assert_eq!(output.status.code(), Some(0));
-    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_eq!(json["stats"]["seeds"], 4);
-    assert!(json["stats"]["events"].as_u64().unwrap() > 1_000);
-    assert_eq!(json["failures"].as_array().unwrap().len(), 0);
-}
-
-#[test]
-fn a_long_sweep_goes_on_where_it_was() {
-    let file = std::env::temp_dir().join(format!("chil-sim-sweep-{}.json", std::process::id()));
-    let name = file.to_str().unwrap();
-    let args = |seeds| ["--seeds", seeds, "--resume", name, "-o", "json"];
-    let first = chil_sim(&args("0..2"));
-    assert_eq!(first.status.code(), Some(0));
-    let saved = std::fs::read_to_string(&file).unwrap();
-    let again = chil_sim(&args("0..2"));
-    let other = chil_sim(&args("0..3"));
-    std::fs::remove_file(&file).unwrap();
-    let seeds = |output: &Output| {
-        let json: serde_json::Value = serde_json::from_str(&stdout(output)).unwrap();
-        json["stats"].clone()
-    };
-    assert!(saved.contains("\"next\":2"), "{saved}");
-    assert_eq!(
-        seeds(&first),
-        seeds(&again),
-        "nothing is run or counted twice"
-    );
-    assert_eq!(other.status.code(), Some(1), "another sweep's progress");
-}
-
-#[test]
 fn trouble_is_told_apart_from_a_violation() {
     let missing = chil_sim(&["replay", "--plan", "/does/not/exist.json"]);
     assert_eq!(missing.status.code(), Some(1));
     let words = String::from_utf8(missing.stderr).unwrap();
     assert!(words.contains("/does/not/exist.json"), "{words}");
-    assert_eq!(chil_sim(&["--seeds", "none"]).status.code(), Some(2));
+    assert_eq!(chil_sim(&["run", "--seeds", "none"]).status.code(), Some(2));
+    assert_eq!(
+        chil_sim(&[]).status.code(),
+        Some(2),
+        "help, and nothing was run"
+    );
 }

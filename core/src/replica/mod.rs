@@ -343,20 +343,25 @@ impl Replica {
         self.meta.promised
     }
 
-    /// The state as plain data.
+    /// What this replica is to the others at this moment.
     #[must_use]
-    pub fn status(&self) -> Status {
-        let role = match &self.role {
+    pub const fn role(&self) -> RoleName {
+        match &self.role {
             Role::Follower => RoleName::Follower,
             Role::Preparing(_) => RoleName::Preparing,
             Role::Leading(_) => RoleName::Leading,
-        };
+        }
+    }
+
+    /// The state as plain data.
+    #[must_use]
+    pub fn status(&self) -> Status {
         Status {
             cluster: self.meta.cluster,
             node: self.meta.node,
             epoch: self.meta.membership.epoch,
             boot: self.meta.boot,
-            role,
+            role: self.role(),
             ballot: self.own_ballot(),
             promised: self.meta.promised,
             acc: self.acc,

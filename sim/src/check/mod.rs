@@ -49,6 +49,7 @@ mod installs;
 pub(crate) mod leader_completeness;
 pub(crate) mod lease_is_exclusive;
 pub(crate) mod local_is_chosen;
+pub(crate) mod looked;
 pub(crate) mod match_is_true;
 pub(crate) mod model;
 pub(crate) mod monotone;
@@ -77,6 +78,7 @@ use chil_core::{
 
 use ghost::Ghost;
 use lease_is_exclusive::Leases;
+use looked::looks;
 use model::Model;
 use read_is_fresh::Reads;
 use snapshot_is_chosen::Snapshots;
@@ -106,8 +108,10 @@ impl std::fmt::Display for Violation {
 /// What every observation returns.
 pub type Verdict = Result<(), Violation>;
 
-/// Puts the name of a check and a node on what it found.
+/// Puts the name of a check and a node on what it found, and counts that it looked.
+#[inline]
 pub(crate) fn on(check: &'static str, node: usize, found: Result<(), String>) -> Verdict {
+    looks(check);
     found.map_err(|what| Violation {
         check,
         node: Some(node),
@@ -115,8 +119,10 @@ pub(crate) fn on(check: &'static str, node: usize, found: Result<(), String>) ->
     })
 }
 
-/// Puts the name of a check on what it found about the whole cluster.
+/// Puts the name of a check on what it found about the whole cluster, and counts that it looked.
+#[inline]
 pub(crate) fn everywhere<T>(check: &'static str, found: Result<T, String>) -> Result<T, Violation> {
+    looks(check);
     found.map_err(|what| Violation {
         check,
         node: None,

@@ -1,54 +1,42 @@
 //! What `chil-sim` (and `cargo chaos`) understands, and its exit codes.
 //! Knows nothing about how seeds are run.
 //!
-//! Exit codes: 0 when nothing was violated, 42 when something was, anything else is trouble.
+//! Exit codes: 0 when nothing was violated, 42 when something was; anything else is trouble: 1 for
+//! what cannot be done, 2 for arguments that make no sense, 130 and 143 when `run` was ended by
+//! SIGINT or SIGTERM before all was run, and found nothing by then.
 
+mod merge;
 mod mutants;
+mod outcome;
+mod progress;
 mod replay;
+mod run;
 mod scenarios;
-mod sweep;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::plan::Plan;
+use crate::swarm;
 
 /// The exit code of a run or sweep that found a violation.
 const VIOLATED: u8 = 42;
 
 /// Seeded chaos: every run is a function of its seed.
 #[derive(Debug, Parser)]
-#[command(name = "chil-sim", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "chil-sim",
+    version,
+    after_help = "Exit codes: 0 nothing was violated; 42 something was; 1 trouble; 2 wrong arguments;\n\
+                  130 and 143 ended by SIGINT or SIGTERM, nothing violated so far."
+)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    sweep: SweepArgs,
-}
-
-/// Which seeds to run, and how.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct SweepArgs {
-    /// How many seeds, or which: "1000", "500..1500"
-    #[arg(long, default_value = "1000", value_parser = parse_seeds)]
-    seeds: (u64, u64),
-    /// Threads; a run itself has only one [default: as many as there are processors]
-    #[arg(long)]
-    jobs: Option<usize>,
-    /// Look into the replicas' own state every so many events
-    #[arg(long, default_value_t = 1)]
-    check_every: u64,
-    /// Go on after a violation
-    #[arg(long)]
-    keep_going: bool,
-    /// Keep the progress in this file, and go on from it
-    #[arg(long, value_name = "FILE")]
-    resume: Option<PathBuf>,
-    /// How to print the result
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    output: Format,
+    command: Command,
 }
 
 /// How results are printed.
@@ -62,6 +50,10 @@ enum Format {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run many seeds, or one shard of them
+    Run(run::RunArgs),
+    /// Add up the results of several shards
+    Merge(merge::MergeArgs),
     /// Run one seed, or a plan, and print its timeline
     Replay(ReplayArgs),
     /// Plant known bugs in a copy of the sources, and see whether they are found
@@ -72,6 +64,9 @@ enum Command {
     Plan {
         /// The seed
         seed: u64,
+        /// Cut short, as `run --short` does
+        #[arg(long)]
+        short: bool,
     },
 }
 
@@ -130,13 +125,25 @@ pub(crate) struct ScenarioArgs {
 
 /// What to replay.
 #[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = false)]
 pub(crate) struct ReplayArgs {
     /// The seed
+    #[arg(required_unless_present = "plan", conflicts_with = "plan")]
     seed: Option<u64>,
     /// A plan in JSON instead, as `chil-sim plan` prints it
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// Cut the seed's plan short, as `run --short` does
+    #[arg(long, conflicts_with = "plan")]
+    short: bool,
+}
+
+/// The plan of a seed, cut short or not.
+fn drawn(seed: u64, short: bool) -> Plan {
+    if short {
+        swarm::short(seed)
+    } else {
+        swarm::plan(seed)
+    }
 }
 
 /// Runs the binary.
@@ -146,12 +153,13 @@ pub(crate) struct ReplayArgs {
 pub fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     match cli.command {
-        None => sweep::run(&cli.sweep),
-        Some(Command::Replay(args)) => replay::run(&args),
-        Some(Command::Scenarios(args)) => scenarios::run(&args),
-        Some(Command::Mutants(args)) => mutants::run(&args),
-        Some(Command::Plan { seed }) => {
-            let plan = crate::swarm::plan(seed);
+        Command::Run(args) => run::run(&args),
+        Command::Merge(args) => merge::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Scenarios(args) => scenarios::run(&args),
+        Command::Mutants(args) => mutants::run(&args),
+        Command::Plan { seed, short } => {
+            let plan = drawn(seed, short);
             say(&serde_json::to_string_pretty(&plan)?)?;
             Ok(ExitCode::SUCCESS)
         }
@@ -171,22 +179,6 @@ fn say(line: &str) -> anyhow::Result<()> {
     writeln!(stdout, "{line}").context("cannot print")
 }
 
-fn parse_seeds(text: &str) -> anyhow::Result<(u64, u64)> {
-    let number = |part: &str| {
-        let part = part.trim().replace('_', "");
-        part.parse::<u64>()
-            .with_context(|| format!("'{part}' is not a number of seeds"))
-    };
-    let (from, to) = match text.split_once("..") {
-        Some((from, to)) => (number(from)?, number(to)?),
-        None => (0, number(text)?),
-    };
-    if from >= to {
-        bail!("'{text}' names no seed: say how many, such as 1000, or a range, such as 500..1500");
-    }
-    Ok((from, to))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,19 +187,14 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
-        assert!(Cli::try_parse_from(["chil-sim", "--seeds", "5", "-o", "json"]).is_ok());
+        assert!(Cli::try_parse_from(["chil-sim", "run", "--seeds", "5", "--json"]).is_ok());
+        assert!(Cli::try_parse_from(["chil-sim", "merge"]).is_err());
+        assert!(Cli::try_parse_from(["chil-sim"]).is_err());
         assert!(Cli::try_parse_from(["chil-sim", "replay", "5"]).is_ok());
         assert!(Cli::try_parse_from(["chil-sim", "replay", "--plan", "x"]).is_ok());
         assert!(Cli::try_parse_from(["chil-sim", "replay"]).is_err());
         assert!(Cli::try_parse_from(["chil-sim", "replay", "5", "--plan", "x"]).is_err());
-    }
-
-    #[test]
-    fn seeds_are_a_number_or_a_range() {
-        assert_eq!(parse_seeds("1_000").unwrap(), (0, 1_000));
-        assert_eq!(parse_seeds("5..9").unwrap(), (5, 9));
-        for wrong in ["", "x", "9..5", "0", "3..", "-1"] {
-            assert!(parse_seeds(wrong).is_err(), "{wrong}");
-        }
+        assert!(Cli::try_parse_from(["chil-sim", "replay", "5", "--short"]).is_ok());
+        assert!(Cli::try_parse_from(["chil-sim", "replay", "--plan", "x", "--short"]).is_err());
     }
 }

@@ -5,12 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::{ReplayArgs, VIOLATED, say};
+use super::{ReplayArgs, VIOLATED, drawn, say};
 use crate::plan::Plan;
 use crate::report::record::record;
 use crate::report::text::{Filter, text};
 use crate::subject::Subject;
-use crate::swarm;
 
 /// Replays what was asked for.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
@@ -21,7 +20,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             serde_json::from_str::<Plan>(&text)
                 .with_context(|| format!("{} is not a plan", path.display()))?
         }
-        (None, seed) => swarm::plan(seed.context("replay needs a seed or a plan")?),
+        (None, seed) => drawn(seed.context("replay needs a seed or a plan")?, args.short),
     };
     plan.check()?;
     let (outcome, recording) = record(&Subject::key_value(), &plan, 1);

@@ -206,7 +206,7 @@ fn violated(output: &Output) -> anyhow::Result<Option<String>> {
 /// Runs seeds until one violates something.
 fn sweep(binary: &Path, from: u64, to: u64, jobs: usize) -> anyhow::Result<Option<Failed>> {
     let output = Command::new(binary)
-        .args(["--seeds", &format!("{from}..{to}"), "-o", "json"])
+        .args(["run", "--json", "--seeds", &format!("{from}..{to}")])
         .args(["--jobs", &jobs.to_string()])
         .output()
         .context("cannot run the mutant")?;

@@ -1,0 +1,56 @@
+//! What `run` and `merge` have in common: where the summary goes, and the exit code.
+//! Knows nothing about what the summaries look like.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::{VIOLATED, say};
+use crate::campaign::{Merged, html, json, junit, text};
+
+/// Where the summary goes.
+#[derive(Clone, Debug, Args)]
+pub(super) struct OutcomeArgs {
+    /// Print the summary for programs
+    #[arg(long)]
+    json: bool,
+    /// Write the overview as an HTML page, too
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write JUnit XML for CI services, too: a test case for each signature of failures
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
+
+impl OutcomeArgs {
+    /// Prints the summary, and writes the files that are wanted.
+    pub(super) fn write(&self, merged: &Merged) -> anyhow::Result<()> {
+        if let Some(path) = &self.html {
+            save(path, &html(merged))?;
+        }
+        if let Some(path) = &self.junit {
+            save(path, &junit(merged))?;
+        }
+        if self.json {
+            say(&serde_json::to_string_pretty(&json(merged))?)
+        } else {
+            say(&text(merged))
+        }
+    }
+}
+
+/// Writes a file.
+pub(super) fn save(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The exit code that says whether anything was violated.
+pub(super) fn verdict(merged: &Merged) -> ExitCode {
+    if merged.is_clean() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(VIOLATED)
+    }
+}

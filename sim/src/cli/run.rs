@@ -1,0 +1,234 @@
+//! `chil-sim run`: a campaign, or one shard of it, with a file of results to go on from.
+//! Knows nothing about how a run goes, nor what its summary looks like.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use super::outcome::{OutcomeArgs, verdict};
+use super::progress::Progress;
+use crate::campaign::{
+    Batch, Header, Merged, Results, Shard, fingerprint, parse_seeds, parse_shard,
+};
+use crate::subject::Subject;
+use crate::sweep::{Sweep, sweep};
+
+/// Which seeds to run, and how.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArgs {
+    /// How many seeds, or which: "1000", "500..1500"
+    #[arg(long, default_value = "1000", value_parser = parse_seeds)]
+    seeds: (u64, u64),
+    /// Only one shard of them: "2/8" for the seeds whose remainder by 8 is 2; "auto/8" takes the
+    /// number from JOB_COMPLETION_INDEX, which Indexed Jobs of Kubernetes set
+    #[arg(long, value_name = "I/N")]
+    shard: Option<String>,
+    /// End this sitting after so long, such as "90s", "30m", "2h"; what is under way is finished
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    budget: Option<Duration>,
+    /// Threads; a run itself has only one [default: as many as there are processors]
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Keep the results in this file, as JSON lines, and go on from what it holds
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Go on after a violation
+    #[arg(long)]
+    keep_going: bool,
+    /// Look into the replicas' own state every so many events
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    check_every: u64,
+    /// Run every seed that this divides a second time, and compare; 0 for only those that fail
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    twice_every: u64,
+    /// Cut each run short: only the faults and operations of its first rounds
+    #[arg(long)]
+    short: bool,
+    #[command(flatten)]
+    outcome: OutcomeArgs,
+}
+
+/// Runs what was asked for.
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let signals = Signals::new()?;
+    let subject = Subject::key_value();
+    let mut results = Results::open(args.out.as_deref(), args.header(&subject)?)?;
+    let had_failed = !results.part.tally.failures.is_empty();
+    if !had_failed || args.keep_going {
+        args.go_on(&subject, &mut results, &signals)?;
+    }
+    let merged = Merged::alone(&results.part);
+    args.outcome.write(&merged)?;
+    let signal = signals.caught();
+    if signal > 0 && merged.is_clean() && merged.missing > 0 {
+        return Ok(ExitCode::from(128 + signal));
+    }
+    Ok(verdict(&merged))
+}
+
+impl RunArgs {
+    fn header(&self, subject: &Subject) -> anyhow::Result<Header> {
+        let (from, to) = self.seeds;
+        let (index, of) = match &self.shard {
+            Some(text) => {
+                let completion = std::env::var("JOB_COMPLETION_INDEX").ok();
+                parse_shard(text, completion.as_deref())?
+            }
+            None => (0, 1),
+        };
+        Ok(Header {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            code: fingerprint(subject),
+            shard: Shard {
+                from,
+                to,
+                index,
+                of,
+            },
+            short: self.short,
+            check_every: self.check_every,
+            twice_every: self.twice_every,
+        })
+    }
+
+    /// Runs what is left, until that is done, or something ends it before.
+    fn go_on(
+        &self,
+        subject: &Subject,
+        results: &mut Results,
+        signals: &Signals,
+    ) -> anyhow::Result<()> {
+        let header = results.part.header.clone();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let what = Sweep {
+            shard: header.shard,
+            done: results.part.done,
+            jobs: self.jobs.unwrap_or(cores),
+            short: header.short,
+            check_every: header.check_every,
+            twice_every: header.twice_every,
+        };
+        let mut progress = Progress::new(&results.part)?;
+        let mut pending = Pending::new(results);
+        let began = Instant::now();
+        let mut written = Ok(());
+        sweep(subject, what, |ran| {
+            let failures = ran.failures.len() as u64;
+            pending.batch.take(ran);
+            progress.one_more(failures);
+            if written.is_ok() && (failures > 0 || pending.is_due()) {
+                written = pending.flush();
+            }
+            let in_time = self.budget.is_none_or(|budget| began.elapsed() < budget);
+            let fine = failures == 0 || self.keep_going;
+            written.is_ok() && in_time && fine && signals.caught() == 0
+        });
+        progress.finish();
+        written.and_then(|()| pending.flush())
+    }
+}
+
+/// Seeds that are done, but not in the results yet.
+struct Pending<'a> {
+    results: &'a mut Results,
+    batch: Batch,
+    since: Instant,
+}
+
+impl<'a> Pending<'a> {
+    fn new(results: &'a mut Results) -> Self {
+        Self {
+            results,
+            batch: Batch::default(),
+            since: Instant::now(),
+        }
+    }
+
+    /// A batch takes a second, or a hundredth of the time spent so far: whoever kills the process
+    /// loses no more, and a file of results stays small however long a campaign is.
+    fn is_due(&self) -> bool {
+        let took = self.since.elapsed().as_secs_f64();
+        took >= (self.results.part.seconds / 100.0).max(1.0)
+    }
+
+    fn flush(&mut self) -> anyhow::Result<()> {
+        if self.batch.stats.seeds == 0 {
+            return Ok(());
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.done = self.results.part.done + batch.stats.seeds;
+        batch.seconds = self.since.elapsed().as_secs_f64();
+        self.since = Instant::now();
+        self.results.append(batch)
+    }
+}
+
+/// SIGINT and SIGTERM: the first lets the seeds under way finish, a second ends the process.
+struct Signals(Arc<AtomicUsize>);
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let caught = Arc::new(AtomicUsize::new(0));
+        let again = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            let number = usize::try_from(signal).context("signals have small numbers")?;
+            // The order matters: the first one must not find what it sets itself.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))
+                .and_then(|_| flag::register(signal, Arc::clone(&again)))
+                .and_then(|_| flag::register_usize(signal, Arc::clone(&caught), number))
+                .context("cannot watch for signals")?;
+        }
+        Ok(Self(caught))
+    }
+
+    /// The signal that came, or 0.
+    fn caught(&self) -> u8 {
+        u8::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(u8::MAX - 128)
+    }
+}
+
+fn parse_time(text: &str) -> anyhow::Result<Duration> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => bail!("'{text}' is not a time: write a number and s, m or h, such as 30m"),
+    };
+    let number: u64 = digits
+        .parse()
+        .with_context(|| format!("'{text}' is not a time: write it such as 90s, 30m, 2h"))?;
+    let seconds = number.checked_mul(unit);
+    let seconds = seconds.with_context(|| format!("'{text}' is too long"))?;
+    Ok(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_has_a_unit() {
+        assert_eq!(parse_time("90s").unwrap().as_secs(), 90);
+        assert_eq!(parse_time("30m").unwrap().as_secs(), 1_800);
+        assert_eq!(parse_time("2h").unwrap().as_secs(), 7_200);
+        for wrong in [
+            "",
+            "30",
+            "m",
+            "1.5h",
+            "-1s",
+            "10ms",
+            "99999999999999999999h",
+        ] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+    }
+}

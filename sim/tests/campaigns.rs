@@ -1,0 +1,288 @@
+//! Campaigns as people run them: shards, budgets, files of results, and processes that are killed.
+//! What a single run does is `seeds.rs`'s.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const SIM: &str = env!("CARGO_BIN_EXE_chil-sim");
+
+fn chil_sim(args: &[&str]) -> Output {
+    let output = Command::new(SIM).args(args).output();
+    output.expect("the binary was built for this test")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The summary without what depends on the machine.
+fn summary(output: &Output) -> Value {
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
+    let mut json: Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
+    let object = json.as_object_mut().expect("an object");
+    object.remove("seconds").expect("it took some time");
+    json
+}
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory for this test"))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn name(&self, name: &str) -> String {
+        self.file(name).to_str().expect("a plain path").to_owned()
+    }
+}
+
+fn lines(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn two_shards_merged_are_one_run() {
+    let place = Place::new();
+    let run = |shard: &[&str], out: &str| {
+        let mut args = vec![
+            "run", "--short", "--seeds", "60..76", "--json", "--out", out,
+        ];
+        args.extend_from_slice(shard);
+        summary(&chil_sim(&args))
+    };
+    let (one, two) = (place.name("0.jsonl"), place.name("1.jsonl"));
+    let whole = run(&[], &place.name("whole.jsonl"));
+    run(&["--shard", "0/2"], &one);
+    run(&["--shard", "1/2", "--jobs", "3"], &two);
+    let both = place.name("both.jsonl");
+    let merged = summary(&chil_sim(&["merge", &two, &one, "--json", "--out", &both]));
+    assert_eq!(merged, whole);
+    assert_eq!(whole["stats"]["seeds"], 16);
+    assert_eq!(whole["stats"]["run_twice"], 1, "seed 64");
+    assert!(whole["stats"]["events"].as_u64() > Some(1_000));
+    assert_eq!(whole["tops"]["events"].as_array().map(Vec::len), Some(10));
+    assert_eq!(
+        summary(&chil_sim(&["merge", &both, "--json"])),
+        whole,
+        "what was merged can be merged again"
+    );
+    let twice = chil_sim(&["merge", &both, &one]);
+    assert_eq!(twice.status.code(), Some(1));
+    assert!(
+        stderr(&twice).contains("seed 60 is in"),
+        "{}",
+        stderr(&twice)
+    );
+    let half = chil_sim(&["merge", &one]);
+    assert_eq!(half.status.code(), Some(0));
+    let text = String::from_utf8_lossy(&half.stdout).into_owned();
+    assert!(
+        text.contains("NOT RUN seeds 60..76: no file of shard 1 of 2"),
+        "{text}"
+    );
+    let half = chil_sim(&["merge", "--complete", &one]);
+    assert_eq!(half.status.code(), Some(1));
+}
+
+#[test]
+fn a_killed_campaign_goes_on_and_runs_nothing_twice() {
+    let place = Place::new();
+    let (out, straight) = (place.file("killed.jsonl"), place.name("straight.jsonl"));
+    let args = |out: &str| {
+        let args = [
+            "run", "--short", "--seeds", "100..220", "--json", "--out", out,
+        ];
+        args.map(str::to_owned)
+    };
+    let mut command = Command::new(SIM);
+    command.args(args(out.to_str().unwrap()));
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut killed = command.spawn().unwrap();
+    let patience = Instant::now();
+    while lines(&out).len() < 2 {
+        assert!(patience.elapsed() < Duration::from_secs(60), "no batch");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let left = lines(&out);
+
+    // A torn line, as a crash in the middle of writing leaves it.
+    let mut torn = std::fs::read_to_string(&out).unwrap();
+    let half = &left[1][..left[1].len() / 2];
+    torn.push_str(half);
+    std::fs::write(&out, torn).unwrap();
+
+    let again = Command::new(SIM)
+        .args(args(out.to_str().unwrap()))
+        .output()
+        .unwrap();
+    let whole = Command::new(SIM).args(args(&straight)).output().unwrap();
+    assert_eq!(summary(&again), summary(&whole));
+    assert_eq!(lines(&out)[..left.len()], left, "what was written stays");
+    let words = stderr(&again);
+    assert!(words.contains("goes on behind"), "{words}");
+
+    let before = lines(&out);
+    let nothing_left = Command::new(SIM)
+        .args(args(out.to_str().unwrap()))
+        .output()
+        .unwrap();
+    assert_eq!(summary(&nothing_left), summary(&whole));
+    assert_eq!(lines(&out), before, "nothing is run twice");
+}
+
+#[test]
+fn a_file_of_other_seeds_is_refused() {
+    let place = Place::new();
+    let out = place.name("out.jsonl");
+    let run = |args: &[&str]| {
+        let mut all = vec!["run", "--short", "--out", &out];
+        all.extend_from_slice(args);
+        chil_sim(&all)
+    };
+    assert_eq!(
+        run(&["--seeds", "4", "--shard", "1/4"]).status.code(),
+        Some(0)
+    );
+    for (args, words) in [
+        (
+            vec!["--seeds", "5", "--shard", "1/4"],
+            "not of seeds 0..5, shard 1/4",
+        ),
+        (
+            vec!["--seeds", "4", "--shard", "2/4"],
+            "not of seeds 0..4, shard 2/4",
+        ),
+        (vec!["--seeds", "4"], "is of seeds 0..4, shard 1/4"),
+        (
+            vec!["--seeds", "4", "--shard", "1/4", "--check-every", "2"],
+            "--check-every 1, not 2",
+        ),
+    ] {
+        let refused = run(&args);
+        assert_eq!(refused.status.code(), Some(1), "{args:?}");
+        let said = stderr(&refused);
+        assert!(said.contains(words) && said.contains("--out"), "{said}");
+    }
+    let text = std::fs::read_to_string(&out).unwrap();
+    let other = text.replacen("\"code\":\"", "\"code\":\"0", 1);
+    std::fs::write(&out, other).unwrap();
+    let refused = run(&["--seeds", "4", "--shard", "1/4"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("another build"),
+        "{}",
+        stderr(&refused)
+    );
+    std::fs::write(&out, "something else\n").unwrap();
+    let refused = run(&["--seeds", "4", "--shard", "1/4"]);
+    assert!(
+        stderr(&refused).contains("line 1 is no result"),
+        "{}",
+        stderr(&refused)
+    );
+}
+
+#[test]
+fn the_number_of_a_shard_comes_from_the_scheduler() {
+    let run = |index: Option<&str>| {
+        let mut command = Command::new(SIM);
+        command.args([
+            "run", "--short", "--seeds", "9", "--shard", "auto/8", "--json",
+        ]);
+        command.env_remove("JOB_COMPLETION_INDEX");
+        if let Some(index) = index {
+            command.env("JOB_COMPLETION_INDEX", index);
+        }
+        command.output().unwrap()
+    };
+    assert_eq!(summary(&run(Some("0")))["stats"]["seeds"], 2);
+    assert_eq!(summary(&run(Some("7")))["stats"]["seeds"], 1);
+    let unset = run(None);
+    assert_eq!(unset.status.code(), Some(1));
+    assert!(
+        stderr(&unset).contains("JOB_COMPLETION_INDEX"),
+        "{}",
+        stderr(&unset)
+    );
+}
+
+#[test]
+fn a_violation_is_reported_again_and_counted_once() {
+    let place = Place::new();
+    let (out, junit) = (place.name("out.jsonl"), place.file("junit.xml"));
+    let args = ["run", "--short", "--seeds", "8", "--out", &out, "--json"];
+    let clean = chil_sim(&args);
+    assert_eq!(clean.status.code(), Some(0));
+    // No sound build violates anything: the file says that this one did.
+    let text = std::fs::read_to_string(&out).unwrap();
+    let failed = r#""failures":[{"seed":3,"check":"agreement","node":1,"what":"chose <two> & more",
+        "signature":"agreement","explained":[],"repeats":true}]"#;
+    let failed = failed.replace("\n        ", "");
+    std::fs::write(&out, text.replacen(r#""failures":[]"#, &failed, 1)).unwrap();
+    let again = chil_sim(&args);
+    assert_eq!(again.status.code(), Some(42), "{}", stderr(&again));
+    let json: Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(json["failed"], 1);
+    assert_eq!(
+        json["failures"][0]["replay"],
+        "cargo chaos replay 3 --short"
+    );
+    let merge = ["merge", &out, "--junit", junit.to_str().unwrap()];
+    let merged = chil_sim(&merge);
+    assert_eq!(merged.status.code(), Some(42));
+    let text = String::from_utf8_lossy(&merged.stdout).into_owned();
+    assert!(text.contains("VIOLATED 1 times: agreement"), "{text}");
+    let xml = std::fs::read_to_string(junit).unwrap();
+    assert!(xml.contains("chose &lt;two&gt; &amp; more"), "{xml}");
+    assert!(xml.contains("tests=\"2\" failures=\"1\""), "{xml}");
+}
+
+#[test]
+fn a_budget_or_a_signal_ends_a_campaign_in_good_order() {
+    let place = Place::new();
+    let out = place.name("budget.jsonl");
+    let args = [
+        "run", "--short", "--seeds", "1000000", "--json", "--out", &out,
+    ];
+    let mut with_budget = args.to_vec();
+    with_budget.extend(["--budget", "1s"]);
+    let first = chil_sim(&with_budget);
+    let done = summary(&first)["stats"]["seeds"].as_u64().unwrap();
+    assert!(done > 0);
+    let mut child = Command::new(SIM)
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let patience = Instant::now();
+    let before = lines(Path::new(&out)).len();
+    while lines(Path::new(&out)).len() == before {
+        assert!(patience.elapsed() < Duration::from_secs(60), "no batch");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
+    assert!(sent.success());
+    let code = child.wait().unwrap().code();
+    assert_eq!(code, Some(130), "128 and the number of SIGINT");
+    let text = std::fs::read_to_string(&out).unwrap();
+    assert!(text.ends_with('\n'), "what was run is written");
+    let merged = summary(&chil_sim(&["merge", &out, "--json"]));
+    assert!(merged["stats"]["seeds"].as_u64() > Some(done));
+    assert_eq!(
+        merged["missing"],
+        1_000_000 - merged["stats"]["seeds"].as_u64().unwrap()
+    );
+}
