@@ -119,13 +119,14 @@ impl Network {
         Arrivals { first, second }
     }
 
-    /// What befalls a message, as it is written down or drawn.
+    /// What befalls a message, as it is written down or drawn; nothing any more when all is well,
+    /// wherever the counts of a script that was taken apart have come to.
     fn mishap(&self, lot: &mut Lot, message: &MessageName) -> Option<Mishap> {
-        if let Some(script) = &self.script {
-            return script.get(message).copied();
-        }
         if self.calm {
             return None;
+        }
+        if let Some(script) = &self.script {
+            return script.get(message).copied();
         }
         if lot.chance(self.plan.loss_ppm) {
             return Some(Mishap::Lost);
@@ -299,5 +300,29 @@ mod tests {
             let fate = network.send(0, 1, 0, Lane::Bulk);
             assert!(fate.first.is_some_and(|at| at <= 90_000 + 200) && fate.second.is_none());
         }
+    }
+
+    #[test]
+    fn a_script_counts_messages_and_ends_with_the_faults() {
+        let mut whole = crate::swarm::plan(1);
+        whole.cluster.weights = vec![1; 2];
+        let lost = |nth| Accident {
+            message: MessageName {
+                from: 0,
+                to: 1,
+                lane: crate::plan::LaneName::Bulk,
+                nth,
+            },
+            mishap: Mishap::Lost,
+        };
+        whole.script = Some(crate::plan::Script {
+            accidents: vec![lost(2), lost(4)],
+            ..crate::plan::Script::default()
+        });
+        let mut network = Network::new(&whole, false);
+        let mut arrives = || network.send(0, 0, 1, Lane::Bulk).first.is_some();
+        assert_eq!([arrives(), arrives(), arrives()], [true, false, true]);
+        network.heal(&[]);
+        assert!(network.send(0, 0, 1, Lane::Bulk).first.is_some());
     }
 }

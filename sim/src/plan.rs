@@ -7,7 +7,7 @@ mod script;
 use chil_core::{Config, Lane, NodeId, SessionLimits, SnapshotPolicy};
 use serde::{Deserialize, Serialize};
 
-pub use script::{Accident, LostAnswer, MessageName, Mishap, Script, Scripted};
+pub use script::{Accident, Ask, LostAnswer, MessageName, Mishap, Payload, Script, Scripted};
 
 /// Everything that a run depends on. The same plan gives the same run, event by event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -34,10 +34,10 @@ impl World {
         let Some(script) = &self.plan.script else {
             return Ok(());
         };
-        let operation = self
+        let begun = self
             .clients
             .begin_scripted(&script.requests[index], self.now);
-        self.begin_operation(operation)
+        begun.map_or(Ok(()), |operation| self.begin_operation(operation))
     }
 
     pub(crate) fn think(&mut self, client: usize) -> Verdict {

@@ -11,6 +11,7 @@ use crate::plan::{CrashMode, Plan, Script};
 use crate::report::event::What;
 use crate::stats::Stats;
 use crate::subject::Subject;
+use crate::sweep::caught;
 use crate::trace::{Mark, Sink};
 use crate::workload::{Operation, State};
 use crate::world::{Event, World};
@@ -68,6 +69,16 @@ pub struct Outcome {
 /// Executes a plan. A panic of the code under test is passed on: see [`crate::sweep::guarded`].
 #[must_use]
 pub fn run(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
+    run_by(subject, plan, watch, World::live)
+}
+
+/// Executes a plan, of which `live` is the part that runs code under test.
+pub(crate) fn run_by(
+    subject: &Subject,
+    plan: &Plan,
+    watch: Watch,
+    live: impl FnOnce(&mut World) -> Verdict,
+) -> Outcome {
     let writes = watch.script;
     // What an earlier run of this thread left behind when it panicked.
     let _ = looked::taken();
@@ -82,10 +93,11 @@ pub fn run(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
             };
         }
     };
-    let violation = world.live().err();
+    let violation = live(&mut world).err();
     let mut explained = Vec::new();
     if let Some(violation) = &violation {
-        explained = world.explained();
+        // What has just broken one of its own rules may not be able to say why.
+        explained = caught(|| world.explained()).unwrap_or_default();
         world.tell_violation(violation);
     }
     world.stats.seeds = 1;
@@ -136,7 +148,7 @@ impl World {
         lines
     }
 
-    fn live(&mut self) -> Verdict {
+    pub(crate) fn live(&mut self) -> Verdict {
         self.run_until(self.plan.heal_at_us * 1_000)?;
         self.heal_and_audit()
     }

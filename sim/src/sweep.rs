@@ -13,11 +13,12 @@ use crate::campaign::Shard;
 use crate::check::Violation;
 use crate::node::Names;
 use crate::plan::Plan;
-use crate::run::{Outcome, Watch, run};
+use crate::run::{Outcome, Watch, run_by};
 use crate::signature::{ASSERTION, with_place};
 use crate::stats::Stats;
 use crate::subject::Subject;
 use crate::swarm;
+use crate::world::World;
 
 thread_local! {
     /// Where this thread's last caught panic came from; `None` outside of a guarded run.
@@ -27,7 +28,10 @@ thread_local! {
 /// Executes a plan, and makes a violation of a panic: an assertion that does not hold is one.
 #[must_use]
 pub fn guarded(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
-    let mut outcome = caught(|| run(subject, plan, watch)).unwrap_or_else(|violation| Outcome {
+    // Twice: what was drawn until a panic is kept, and building the world may panic as well.
+    let live = |world: &mut World| caught(|| world.live()).unwrap_or_else(Err);
+    let outcome = caught(|| run_by(subject, plan, watch, live));
+    let mut outcome = outcome.unwrap_or_else(|violation| Outcome {
         hash: 0,
         stats: Stats {
             seeds: 1,
@@ -45,9 +49,9 @@ pub fn guarded(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
 /// Does something that runs code under test, and makes a violation of its panic.
 pub(crate) fn caught<T>(what: impl FnOnce() -> T) -> Result<T, Violation> {
     quiet_panics();
-    PLACE.with_borrow_mut(|place| *place = Some(String::new()));
+    let around = PLACE.replace(Some(String::new()));
     let caught = catch_unwind(AssertUnwindSafe(what));
-    let place = PLACE.with_borrow_mut(Option::take).unwrap_or_default();
+    let place = PLACE.replace(around).unwrap_or_default();
     caught.map_err(|panic| Violation {
         check: ASSERTION,
         node: None,

@@ -184,13 +184,17 @@ impl Clients {
         Some(number)
     }
 
-    /// Begins the operation that a script says, and returns which it is.
-    pub(crate) fn begin_scripted(&mut self, scripted: &Scripted, now: u64) -> usize {
+    /// Begins the operation that a script says, and returns which it is; `None` when it comes so
+    /// late that nobody would wait for its end.
+    pub(crate) fn begin_scripted(&mut self, scripted: &Scripted, now: u64) -> Option<usize> {
+        if self.closed {
+            return None;
+        }
         let number = self.operations.len();
         let (request, what) = scripted.request(self.seen[scripted.client]);
         self.in_flight[scripted.client] += 1;
         self.push(scripted.client, request, what, now, scripted.node);
-        number
+        Some(number)
     }
 
     fn push(&mut self, client: usize, request: Request, what: What, now: u64, node: usize) {
@@ -293,8 +297,8 @@ impl Clients {
         *answers += 1;
         let nth = *answers;
         let twice = match &self.script {
+            _ if calm => None,
             Some(script) => script.get(&(client, nth)).copied(),
-            None if calm => None,
             None => {
                 let mut lot = Lot::new(self.seed, Concern::Answers, [client as u64, nth, 0, 0]);
                 if lot.chance(LOST_PPM) {
