@@ -27,6 +27,7 @@ mod requests;
 pub mod run;
 pub mod scenario;
 mod sessions;
+pub mod shrink;
 pub mod signature;
 mod snapshot_files;
 mod snapshots;

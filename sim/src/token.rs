@@ -20,20 +20,24 @@ pub struct Token {
 }
 
 impl Token {
-    /// What this build draws from a seed.
+    /// The token of a plan that was drawn from a seed.
     #[must_use]
-    pub fn of(seed: u64) -> Self {
+    pub fn of(plan: &Plan) -> Self {
         Self {
-            seed,
-            fingerprint: Some(fingerprint(&swarm::plan(seed))),
+            seed: plan.seed,
+            fingerprint: Some(fingerprint(plan)),
         }
     }
 
-    /// The plan that this build draws from the seed, and a warning when it is another one than the
-    /// token was made for.
+    /// The plan that this build draws from the seed, cut short or not, and a warning when it is
+    /// another one than the token was made for.
     #[must_use]
-    pub fn plan(&self) -> (Plan, Option<String>) {
-        let plan = swarm::plan(self.seed);
+    pub fn plan(&self, short: bool) -> (Plan, Option<String>) {
+        let plan = if short {
+            swarm::short(self.seed)
+        } else {
+            swarm::plan(self.seed)
+        };
         let now = fingerprint(&plan);
         let changed = self.fingerprint.is_some_and(|then| then != now);
         let warning = changed.then(|| {
@@ -106,7 +110,10 @@ mod tests {
 
     #[test]
     fn a_token_survives_being_written_down() {
-        for token in [Token::of(468), Token::of(u64::MAX)] {
+        for token in [
+            Token::of(&swarm::plan(468)),
+            Token::of(&swarm::plan(u64::MAX)),
+        ] {
             assert_eq!(token.to_string().parse::<Token>(), Ok(token));
         }
         let bare = Token {
@@ -121,18 +128,21 @@ mod tests {
 
     #[test]
     fn another_meaning_of_a_seed_is_noticed() {
-        let token = Token::of(7);
-        assert_eq!(token.plan(), (swarm::plan(7), None));
+        let token = Token::of(&swarm::plan(7));
+        assert_eq!(token.plan(false), (swarm::plan(7), None));
+        let short = Token::of(&swarm::short(7));
+        assert_eq!(short.plan(true), (swarm::short(7), None));
+        assert!(short.plan(false).1.is_some());
         let bare = Token {
             fingerprint: None,
             ..token
         };
-        assert_eq!(bare.plan().1, None);
+        assert_eq!(bare.plan(false).1, None);
         let other = Token {
             fingerprint: token.fingerprint.map(|it| it ^ 1),
             ..token
         };
-        let warning = other.plan().1.unwrap();
+        let warning = other.plan(false).1.unwrap();
         assert!(warning.contains(&other.to_string()), "{warning}");
         assert_ne!(fingerprint(&swarm::plan(1)), fingerprint(&swarm::plan(2)));
     }

@@ -3,7 +3,8 @@
 //!
 //! Exit codes: 0 when nothing was violated, 42 when something was; anything else is trouble: 1 for
 //! what cannot be done, 2 for arguments that make no sense, 130 and 143 when `run` was ended by
-//! SIGINT or SIGTERM before all was run, and found nothing by then.
+//! SIGINT or SIGTERM before all was run, and found nothing by then. What `shrink` makes small is
+//! violated, so that it ends with 42; 0 says that the plan does not fail.
 
 mod merge;
 mod mutants;
@@ -12,16 +13,19 @@ mod progress;
 mod replay;
 mod run;
 mod scenarios;
+mod shrink;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::plan::Plan;
 use crate::swarm;
+use crate::token::Token;
 
 /// The exit code of a run or sweep that found a violation.
 const VIOLATED: u8 = 42;
@@ -60,6 +64,8 @@ enum Command {
     Mutants(MutantArgs),
     /// Measure how fast clusters recover from named faults of links and disks
     Scenarios(ScenarioArgs),
+    /// Make a failing plan small: fewer faults, requests and nodes, less time, same violation
+    Shrink(ShrinkArgs),
     /// Print the plan of a seed as JSON
     Plan {
         /// The seed
@@ -123,12 +129,37 @@ pub(crate) struct ScenarioArgs {
     json: bool,
 }
 
+/// What to make small, and for how long.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ShrinkArgs {
+    /// The seed, or its token as failing runs print it
+    #[arg(required_unless_present = "plan", conflicts_with = "plan")]
+    seed: Option<Token>,
+    /// A plan in JSON instead
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// Keep the smallest plan so far in this file, and go on from it if it is there [default:
+    /// seed-SEED.shrunk.json, or the plan's name with .shrunk.json]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Plans that are executed at the same time [default: as many as there are processors]
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Stop after this time, such as "60s" or "5m", with what was reached [default: go on until
+    /// nothing more can be left out]
+    #[arg(long, value_name = "TIME", value_parser = run::parse_time)]
+    budget: Option<Duration>,
+    /// Cut the seed's plan short, as `run --short` does
+    #[arg(long, conflicts_with = "plan")]
+    short: bool,
+}
+
 /// What to replay.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// The seed
+    /// The seed, or its token as failing runs print it: `SEED:FINGERPRINT`
     #[arg(required_unless_present = "plan", conflicts_with = "plan")]
-    seed: Option<u64>,
+    seed: Option<Token>,
     /// A plan in JSON instead, as `chil-sim plan` prints it
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -156,6 +187,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Shrink(args) => shrink::run(&args),
         Command::Scenarios(args) => scenarios::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::Plan { seed, short } => {
@@ -173,10 +205,28 @@ pub fn complain(error: &anyhow::Error) {
     let _ = writeln!(stderr, "chil-sim: {error:#}");
 }
 
+/// Tells people what they should know, apart from the output.
+fn warn(warning: &str) {
+    let mut stderr = std::io::stderr().lock();
+    // As above: nothing depends on whether anybody reads it.
+    let _ = writeln!(stderr, "chil-sim: warning: {warning}");
+}
+
 /// Prints a line; a closed pipe is an error, not a panic.
 fn say(line: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{line}").context("cannot print")
+}
+
+/// Reads a plan, and checks that it can be run.
+fn load_plan(path: &Path) -> anyhow::Result<Plan> {
+    let shown = path.display();
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the plan {shown}"))?;
+    let plan: Plan =
+        serde_json::from_str(&text).with_context(|| format!("{shown} is not a plan"))?;
+    plan.check()?;
+    Ok(plan)
 }
 
 #[cfg(test)]

@@ -5,24 +5,22 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::{ReplayArgs, VIOLATED, drawn, say};
-use crate::plan::Plan;
+use super::{ReplayArgs, VIOLATED, load_plan, say, warn};
 use crate::report::record::record;
 use crate::report::text::{Filter, text};
 use crate::subject::Subject;
 
 /// Replays what was asked for.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let plan = match (&args.plan, args.seed) {
-        (Some(path), _) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read the plan {}", path.display()))?;
-            serde_json::from_str::<Plan>(&text)
-                .with_context(|| format!("{} is not a plan", path.display()))?
-        }
-        (None, seed) => drawn(seed.context("replay needs a seed or a plan")?, args.short),
+    let (plan, warning) = match (&args.plan, args.seed) {
+        (Some(path), _) => (load_plan(path)?, None),
+        (None, seed) => seed
+            .context("replay needs a seed or a plan")?
+            .plan(args.short),
     };
-    plan.check()?;
+    if let Some(warning) = warning {
+        warn(&warning);
+    }
     let (outcome, recording) = record(&Subject::key_value(), &plan, 1);
     // A reader that has seen enough (`| head`) ends the printing.
     let shown = say(text(&recording, &Filter::default()).trim_end());

@@ -139,6 +139,73 @@ pub(super) fn describe(request: &Request) -> String {
     }
 }
 
+/// Requests that are simpler than this one, the simplest first: without conditions, shorter.
+pub(super) fn simpler(request: &Request) -> Vec<Request> {
+    let command = |command: KvCommand| Request::Command(command.encode());
+    match request {
+        Request::Command(bytes) => {
+            let Ok(decoded) = KvCommand::decode(bytes) else {
+                return Vec::new();
+            };
+            let simpler = match decoded {
+                KvCommand::Put { key, value, cond } => simpler_puts(&key, &value, cond),
+                KvCommand::Delete { key, cond } if cond != Cond::Any => {
+                    vec![KvCommand::delete(key)]
+                }
+                KvCommand::Delete { .. } => Vec::new(),
+                KvCommand::Txn(txn) => simpler_txns(&txn),
+            };
+            simpler.into_iter().map(command).collect()
+        }
+        Request::Query(bytes) => match KvQuery::decode(bytes) {
+            Ok(KvQuery::Scan { prefix, .. }) => {
+                let key = prefix;
+                vec![Request::Query(KvQuery::Get { key }.encode())]
+            }
+            Ok(KvQuery::Get { .. } | KvQuery::Count) | Err(_) => Vec::new(),
+        },
+    }
+}
+
+fn simpler_puts(key: &Bytes, value: &Bytes, cond: Cond) -> Vec<KvCommand> {
+    // The first byte still tells most writes of a short run apart.
+    let short = value.slice(..value.len().min(1));
+    let mut puts = Vec::new();
+    if value.len() > 1 {
+        puts.push(KvCommand::put(key.clone(), short.clone()));
+    }
+    if cond != Cond::Any {
+        puts.push(KvCommand::put(key.clone(), value.clone()));
+        let key = key.clone();
+        let value = short;
+        puts.push(KvCommand::Put { key, value, cond });
+    }
+    puts
+}
+
+/// A single write of a transaction, or the transaction with fewer of its parts.
+fn simpler_txns(txn: &Txn) -> Vec<KvCommand> {
+    let writes = txn.then.iter().chain(&txn.otherwise);
+    let mut simpler: Vec<KvCommand> = writes
+        .map(|write| match write {
+            Write::Put { key, value } => {
+                KvCommand::put(key.clone(), value.slice(..value.len().min(1)))
+            }
+            Write::Delete { key } => KvCommand::delete(key.clone()),
+        })
+        .collect();
+    let without = |change: fn(&mut Txn)| {
+        let mut less = txn.clone();
+        change(&mut less);
+        KvCommand::Txn(less)
+    };
+    simpler.push(without(|txn| txn.checks.clear()));
+    simpler.push(without(|txn| txn.otherwise.clear()));
+    simpler.push(without(|txn| drop(txn.then.pop())));
+    simpler.push(without(|txn| drop(txn.checks.pop())));
+    simpler
+}
+
 /// A reply as people write it.
 pub(super) fn describe_reply(request: &Request, reply: &Bytes) -> String {
     let malformed = |error| format!("malformed reply: {error}");

@@ -78,6 +78,7 @@ pub(crate) trait Oracle {
 }
 
 type Make<T> = Arc<dyn Fn() -> Box<T> + Send + Sync>;
+type Simpler = Arc<dyn Fn(&Request) -> Vec<Request> + Send + Sync>;
 type DescribeReply = Arc<dyn Fn(&Request, &Bytes) -> String + Send + Sync>;
 type MakeWorkload = Arc<dyn Fn(&Plan) -> Box<dyn Workload> + Send + Sync>;
 
@@ -89,6 +90,7 @@ pub struct Subject {
     oracle: Make<dyn Oracle>,
     describe: Arc<dyn Fn(&Request) -> String + Send + Sync>,
     describe_reply: DescribeReply,
+    simpler: Simpler,
 }
 
 impl fmt::Debug for Subject {
@@ -107,6 +109,7 @@ impl Subject {
             oracle: Arc::new(|| Box::new(kv_oracle::KvOracle::default())),
             describe: Arc::new(kv::describe),
             describe_reply: Arc::new(kv::describe_reply),
+            simpler: Arc::new(kv::simpler),
         }
     }
 
@@ -125,6 +128,7 @@ impl Subject {
             oracle: Arc::new(move || Box::new(Fallback(judged()))),
             describe: Arc::new(describe_bytes),
             describe_reply: Arc::new(|_, reply| shown(reply)),
+            simpler: Arc::new(|_| Vec::new()),
         }
     }
 
@@ -145,6 +149,22 @@ impl Subject {
         self.describe = Arc::new(request);
         self.describe_reply = Arc::new(reply);
         self
+    }
+
+    /// The same, with requests that are simpler than a given one, the simplest first: shrinking
+    /// tries whether these do as well.
+    #[must_use]
+    pub fn with_simpler(
+        mut self,
+        simpler: impl Fn(&Request) -> Vec<Request> + Send + Sync + 'static,
+    ) -> Self {
+        self.simpler = Arc::new(simpler);
+        self
+    }
+
+    /// Requests that are simpler than this one, the simplest first.
+    pub(crate) fn simpler(&self, request: &Request) -> Vec<Request> {
+        (self.simpler)(request)
     }
 
     /// A machine that has executed nothing.

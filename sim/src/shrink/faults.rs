@@ -1,0 +1,91 @@
+//! Makes single faults simpler: fewer links, fewer lanes, one node instead of all.
+//! Knows nothing about when they happen.
+
+use super::search::{Search, Stopped};
+use crate::plan::{CrashMode, FaultKind, Plan, Target};
+
+/// Simplifies what each fault does.
+pub(super) fn simplify(search: &mut Search<'_>) -> Result<(), Stopped> {
+    for index in 0..search.best().faults.len() {
+        links(search, index)?;
+        lanes(search, index)?;
+        narrow(search, index)?;
+    }
+    Ok(())
+}
+
+/// The plan with another kind of fault at this place.
+fn with(plan: &Plan, index: usize, change: impl FnOnce(&mut FaultKind)) -> Plan {
+    let mut plan = plan.clone();
+    if let Some(fault) = plan.faults.get_mut(index) {
+        change(&mut fault.kind);
+    }
+    plan
+}
+
+fn kind(search: &Search<'_>, index: usize) -> Option<FaultKind> {
+    Some(search.best().faults.get(index)?.kind.clone())
+}
+
+fn links(search: &mut Search<'_>, index: usize) -> Result<(), Stopped> {
+    let (FaultKind::Cut { links } | FaultKind::CutLanes { links, .. } | FaultKind::Clog { links }) =
+        (match kind(search, index) {
+            Some(kind) => kind,
+            None => return Ok(()),
+        })
+    else {
+        return Ok(());
+    };
+    search.reduce(&links, |plan, part| {
+        with(plan, index, |kind| {
+            if let FaultKind::Cut { links }
+            | FaultKind::CutLanes { links, .. }
+            | FaultKind::Clog { links } = kind
+            {
+                *links = part.to_vec();
+            }
+        })
+    })?;
+    Ok(())
+}
+
+fn lanes(search: &mut Search<'_>, index: usize) -> Result<(), Stopped> {
+    let Some(FaultKind::CutLanes { lanes, .. }) = kind(search, index) else {
+        return Ok(());
+    };
+    search.reduce(&lanes, |plan, part| {
+        with(plan, index, |kind| {
+            if let FaultKind::CutLanes { lanes, .. } = kind {
+                *lanes = part.to_vec();
+            }
+        })
+    })?;
+    Ok(())
+}
+
+/// One node in place of the whole cluster, and a plain way to end in place of a special one.
+fn narrow(search: &mut Search<'_>, index: usize) -> Result<(), Stopped> {
+    let Some(kind) = kind(search, index) else {
+        return Ok(());
+    };
+    let crash = |node| FaultKind::Crash {
+        node,
+        mode: CrashMode::Power,
+    };
+    let simpler: Vec<FaultKind> = match kind {
+        FaultKind::Blackout => {
+            let nodes = 0..search.best().nodes();
+            nodes.map(|node| crash(Target::Node(node))).collect()
+        }
+        FaultKind::CrashInDisk { node, .. } | FaultKind::Absence { node } => vec![crash(node)],
+        FaultKind::Transfer { node, to: Some(_) } => vec![FaultKind::Transfer { node, to: None }],
+        _ => Vec::new(),
+    };
+    let best = search.best();
+    let candidates = simpler
+        .into_iter()
+        .map(|kind| with(best, index, |it| *it = kind));
+    let candidates = candidates.collect();
+    search.first(candidates)?;
+    Ok(())
+}
