@@ -223,8 +223,7 @@ function inkOf(colour) {
 
 /** The healing and violations go through all lanes. */
 function drawWorldMarks() {
-  for (const event of events) {
-    if (event.what !== "healing" && event.what !== "violation") continue;
+  for (const event of worldMarks) {
     const y = yOf(event.pos);
     if (y < HEAD - 20 || y > view.height + 20) continue;
     const isBad = event.what === "violation";

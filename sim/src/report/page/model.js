@@ -181,6 +181,8 @@ const faults = collectFaults();
 const operations = collectOperations();
 const decisions = collectDecisions();
 const ballots = collectBallots();
+/** What goes through all lanes. */
+const worldMarks = events.filter((event) => event.what === "healing" || event.what === "violation");
 const violations = events.filter((event) => event.what === "violation");
 for (const fault of faults) Object.assign(fault, { from: fault.at, to: fault.until });
 const faultRows = packRows(faults, FAULT_ROWS_MAX);
