@@ -35,9 +35,8 @@ impl Survey {
                 && named.is_none_or(|named| named.slot < id.slot)
                 && partial.is_none_or(|best| best.id.slot < id.slot)
             {
-                let file = disk.open(name, false).context(disk, name, "open")?;
-                let mut from = Source::new(&file, id.bytes).context(disk, name, "read")?;
-                let have = good_prefix(&mut from).context(disk, name, "read")?;
+                // One that cannot be read is worth nothing: its leader sends it again.
+                let have = readable(disk, name, &id).unwrap_or(0);
                 if have > 0 {
                     partial = Some(PartialSnapshot { id, have });
                 }
@@ -64,6 +63,12 @@ impl Survey {
         }
         Ok(())
     }
+}
+
+/// How much of a transfer is there, whole and sound.
+fn readable<D: Disk>(disk: &mut D, name: &str, id: &SnapshotId) -> io::Result<u64> {
+    let file = disk.open(name, false)?;
+    good_prefix(&mut Source::new(&file, id.bytes)?)
 }
 
 /// The snapshot stands for the beginning of the log: without it there is no state to go on from.

@@ -224,34 +224,55 @@ impl<D: Disk> Snapshots<D> {
     /// members agreed on: then it was thrown away.
     ///
     /// # Errors
-    /// See the module; what has arrived was thrown away then, too.
+    /// See the module; what has arrived was thrown away then, too, unless reading it was given up
+    /// because the node ends.
     pub fn finish(&mut self, id: &SnapshotId) -> Result<bool, StorageError> {
         let name = file::partial_name(id);
         self.usable(&name)?;
-        let sound = self.finish_partial(id, &name);
+        let read = self.read_partial(id, &name);
+        if read.is_err() && self.stopped.load(Ordering::Acquire) {
+            // No sync was tried yet: the next start may go on with it.
+            return read.map(|_| false);
+        }
+        let sound = match read {
+            Ok(Some(file)) => self.keep_partial(id, &name, file).map(|()| true),
+            Ok(None) => Ok(false),
+            Err(error) => Err(error),
+        };
         if matches!(sound, Ok(true)) {
             self.partial = None;
-        } else if !self.stopped.load(Ordering::Acquire) {
+        } else {
             self.drop_partial();
         }
         sound
     }
 
-    fn finish_partial(&mut self, id: &SnapshotId, name: &str) -> Result<bool, StorageError> {
+    /// The file of a transfer, if it holds the whole snapshot and that is one of this cluster.
+    fn read_partial(
+        &mut self,
+        id: &SnapshotId,
+        name: &str,
+    ) -> Result<Option<D::File>, StorageError> {
         if self.have(id) != id.bytes {
-            return Ok(false);
+            return Ok(None);
         }
-        let mut file = self
+        let file = self
             .disk
             .open(name, false)
             .context(&self.disk, name, "open")?;
         let header = read_snapshot(&file, id, &self.stopped).context(&self.disk, name, "read")?;
-        if header.is_none_or(|header| header.membership.sessions != self.sessions) {
-            return Ok(false);
-        }
+        let ours = header.is_some_and(|header| header.membership.sessions == self.sessions);
+        Ok(Some(file).filter(|_| ours))
+    }
+
+    fn keep_partial(
+        &mut self,
+        id: &SnapshotId,
+        name: &str,
+        mut file: D::File,
+    ) -> Result<(), StorageError> {
         file.sync().context(&self.disk, name, "sync")?;
-        self.publish(name, id)?;
-        Ok(true)
+        self.publish(name, id)
     }
 
     /// Replaces an applier's state by a snapshot.

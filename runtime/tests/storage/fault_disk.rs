@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use chil::storage::{Disk, DiskFile, SharedDisk};
@@ -26,7 +27,11 @@ struct World {
     /// Bytes by which files may still grow.
     room: Option<u64>,
     fail_syncs: bool,
+    /// Set when a sync fails.
+    tells_failed_sync: Option<Arc<AtomicBool>>,
     fail_dir_syncs: bool,
+    /// What cannot be read.
+    unreadable: Option<usize>,
     ops: u64,
     syncs: u64,
 }
@@ -96,6 +101,17 @@ impl FaultDisk {
 
     pub(crate) fn fail_syncs(&self, fail: bool) {
         self.world().fail_syncs = fail;
+    }
+
+    /// Sets `told` at the next sync that fails: something else happens at that very moment.
+    pub(crate) fn tell_failed_sync(&self, told: Arc<AtomicBool>) {
+        self.world().tells_failed_sync = Some(told);
+    }
+
+    /// Every read of this file fails from now on, as from a bad sector.
+    pub(crate) fn fail_reads(&self, name: &str) {
+        let mut world = self.world();
+        world.unreadable = world.names.get(name).copied();
     }
 
     pub(crate) fn fail_dir_syncs(&self, fail: bool) {
@@ -325,6 +341,9 @@ impl DiskFile for FaultFile {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let mut world = self.disk.world();
         world.operation()?;
+        if world.unreadable == Some(self.inode) {
+            return Err(io::Error::other("I/O error"));
+        }
         let offset = usize::try_from(offset).unwrap();
         let bytes = world.inodes[self.inode]
             .now
@@ -370,13 +389,20 @@ impl DiskFile for FaultFile {
         let mut guard = self.disk.world();
         let world = &mut *guard;
         world.operation()?;
+        let inode = &mut world.inodes[self.inode];
         if world.fail_syncs {
+            // As on Linux: what was not written counts as clean then, and is read until it is
+            // evicted, but no later sync writes it.
+            inode.pending.clear();
+            if let Some(told) = world.tells_failed_sync.take() {
+                told.store(true, Ordering::Release);
+            }
             return Err(io::Error::other("I/O error"));
         }
         world.syncs += 1;
-        let inode = &mut world.inodes[self.inode];
-        inode.pending.clear();
-        inode.durable.clone_from(&inode.now);
+        for (offset, bytes) in inode.pending.drain(..) {
+            put(&mut inode.durable, offset, &bytes);
+        }
         Ok(())
     }
 
