@@ -206,7 +206,7 @@ impl Membership {
     pub fn cluster_id(&self) -> ClusterId {
         let mut by_name: Vec<&Member> = self.members.values().collect();
         by_name.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut bytes = b"chil cluster v1".to_vec();
+        let mut bytes = b"chil cluster v2".to_vec();
         for member in by_name {
             bytes.extend_from_slice(&(member.name.len() as u64).to_be_bytes());
             bytes.extend_from_slice(member.name.as_bytes());

@@ -105,7 +105,7 @@ mod tests {
         // Pinned: machines may run different versions.
         assert_eq!(
             here.cluster_id().to_string(),
-            "3a842a900fc32850eb834be1937eb8e9"
+            "4ccd8cfbcdbaf6563b16721609e21042"
         );
     }
 
