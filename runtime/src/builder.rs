@@ -210,6 +210,10 @@ impl NodeBuilder {
             );
             return Err(setting("lease", problem));
         }
+        if !self.sessions.valid() {
+            let problem = format!("{} cannot be kept: allow at least one", self.sessions);
+            return Err(setting("sessions", problem));
+        }
         Ok(config)
     }
 

@@ -92,6 +92,9 @@ pub enum FormingConfigError {
         longest = Lease::DURATION_US_MAX, max = Lease::DRIFT_PPM_MAX
     )]
     BadLease(Lease),
+    /// No session could ever be opened.
+    #[error("{0} cannot be kept: allow at least one session")]
+    BadSessions(SessionLimits),
     /// Questions would be asked without a pause.
     #[error("the interval between questions must be greater than 0")]
     NoInterval,
@@ -114,6 +117,9 @@ impl FormingConfig {
         }
         if let Some(lease) = self.lease.filter(|lease| !lease.valid()) {
             return Err(FormingConfigError::BadLease(lease));
+        }
+        if !self.sessions.valid() {
+            return Err(FormingConfigError::BadSessions(self.sessions));
         }
         let mut own = None;
         for (i, peer) in self.peers.iter().enumerate() {

@@ -291,6 +291,14 @@ fn a_lease_that_no_clock_could_keep_is_refused() {
 }
 
 #[test]
+fn a_cluster_without_room_for_a_session_is_refused() {
+    let mut config = config("a", 1, &["b"]);
+    config.sessions.sessions_max = 0;
+    let error = Forming::new(config, Time::ZERO).unwrap_err();
+    assert!(error.to_string().contains("at least one"), "{error}");
+}
+
+#[test]
 fn lists_that_differ_are_reported_with_both_sides() {
     let mut world = World::default();
     world.start(config("a", 1, &["b"]));

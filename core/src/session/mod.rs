@@ -43,6 +43,13 @@ impl SessionLimits {
     pub const WINDOW: u64 = 64;
     /// Bytes that a stored reply counts for beside itself.
     pub const REPLY_OVERHEAD: u64 = 128;
+
+    /// Whether a session can be opened under them: without room for one, no state that holds one
+    /// could be restored.
+    #[must_use]
+    pub const fn valid(&self) -> bool {
+        self.sessions_max > 0
+    }
 }
 
 impl fmt::Display for SessionLimits {

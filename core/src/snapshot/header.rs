@@ -99,10 +99,16 @@ fn read_membership(from: &mut dyn Read) -> std::result::Result<Membership, Snaps
         }),
         _ => return Err(malformed("neither a lease nor none")),
     };
+    if lease.is_some_and(|lease| !lease.valid()) {
+        return Err(malformed("a lease that no cluster can have"));
+    }
     let sessions = SessionLimits {
         sessions_max: read_u64(from)?,
         reply_bytes_max: read_u64(from)?,
     };
+    if !sessions.valid() {
+        return Err(malformed("no room for a session"));
+    }
     let count = read_u32(from)?;
     if count as usize > Membership::MEMBERS_MAX {
         return Err(malformed("too many members"));

@@ -159,6 +159,29 @@ fn addresses_are_left_out() {
     assert_eq!(header.membership, membership(""));
 }
 
+/// A cluster is made of them, so that they are checked like settings.
+#[test]
+fn terms_that_no_cluster_can_have_are_refused() {
+    let refusal = |change: fn(&mut Membership)| {
+        let mut membership = membership("");
+        change(&mut membership);
+        let policy = SnapshotPolicy::default();
+        let applier = Applier::with_limits(KeyValue::default(), policy, membership.sessions);
+        let mut bytes = Vec::new();
+        applier.freeze(&membership).write_to(&mut bytes).unwrap();
+        let read = verify(&mut bytes.as_slice());
+        read.map_or_else(|error| error.to_string(), |_| "accepted".to_owned())
+    };
+    let no_room = refusal(|membership| membership.sessions.sessions_max = 0);
+    assert!(no_room.contains("no room for a session"), "{no_room}");
+    let endless = refusal(|membership| {
+        let lease = membership.lease.as_mut().unwrap();
+        lease.duration_us = Lease::DURATION_US_MAX + 1;
+    });
+    assert!(endless.contains("no cluster can have"), "{endless}");
+    assert_eq!(refusal(|_| {}), "accepted");
+}
+
 #[test]
 fn each_damaged_byte_is_found() {
     let (id, bytes) = bytes_of(&run(&small_log()));

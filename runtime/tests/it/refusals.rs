@@ -95,6 +95,19 @@ async fn what_the_cluster_was_formed_with_is_not_changed_by_settings() {
     again.unwrap().wait_for_leader().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_cluster_without_room_for_a_session_is_not_formed() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = SessionLimits {
+        sessions_max: 0,
+        ..SessionLimits::default()
+    };
+    let reason = refused(alone(&dir).sessions(limits)).await;
+    assert!(reason.contains("sessions"), "{reason}");
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+    assert!(left.is_empty(), "nothing of it is durable: {left:?}");
+}
+
 /// A node that is still forming may come to belong to any cluster: what names one is refused, or
 /// it would wait for the end of the forming, and be executed in whatever cluster that makes.
 #[tokio::test]
