@@ -77,7 +77,10 @@ fn self_test(recording: &Recording) -> Option<Value> {
         );
         return None;
     };
-    let dir = tempfile::tempdir().expect("a folder for the browser");
+    // Beside the test: browsers in sandboxes of their own do not see the system's temporary folder.
+    let test = std::env::current_exe().expect("a test is a file");
+    let dir = tempfile::tempdir_in(test.parent().expect("it stands in a folder"));
+    let dir = dir.expect("a folder for the browser");
     let page = dir.path().join("run.html");
     std::fs::write(&page, html(recording)).expect("the page is written");
     let mut child = Command::new(browser)
