@@ -146,9 +146,15 @@ pub enum TransferError {
     /// Another transfer is under way.
     #[error("another transfer is under way")]
     Busy,
-    /// The target did not come to lead in time; this node goes on, or somebody else leads.
+    /// The target did not come so far in time that it could be told to take over. Nothing was given
+    /// up: this node goes on in its ballot.
     #[error("the target did not take over in time")]
     TimedOut,
+    /// The transfer had begun, and then the target was told to take over and did not in time, or
+    /// this node lost the leadership to somebody else. Who leads next is not known here: it may
+    /// still be the target, or this node again.
+    #[error("the leadership may have moved, and who leads next is not known")]
+    Unclear,
 }
 
 /// Why a node stopped leading or preparing.

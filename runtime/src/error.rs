@@ -195,7 +195,7 @@ pub enum ReadError {
     Stopped,
 }
 
-/// Why leadership was not handed over. Whoever led before leads still, or somebody will.
+/// Why leadership was not handed over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
     /// This node does not lead: ask the hint, or try a little later.
@@ -217,9 +217,14 @@ pub enum TransferError {
     /// Another transfer is under way.
     #[error("another transfer is under way: try again a little later")]
     Busy,
-    /// The target did not come to lead in time.
+    /// The target did not come so far in time that it could be told to take over: this node goes on.
     #[error("the target did not take over in time")]
     TimedOut,
+    /// It had begun, and then the target did not take over in time, or this node lost the
+    /// leadership to somebody else. The target may lead yet, or this node again: see who does
+    /// before asking for another transfer.
+    #[error("the hand-over had begun, and it is not known who leads next")]
+    Unclear,
     /// The node is shutting down or has ended.
     #[error("the node has stopped")]
     Stopped,

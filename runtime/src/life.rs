@@ -77,6 +77,7 @@ impl<S: StateMachine> NodeReady<S> {
             address,
             started: SystemTime::now(),
             priority: config.priority,
+            round: config.heartbeat_interval,
         };
         let home = match opened {
             Opened::Formed(store, recovered) => {

@@ -87,6 +87,7 @@ impl Stats {
         "no target",
         "busy",
         "timed out",
+        "unclear",
     ];
 
     /// Adds another run's counters.
@@ -138,7 +139,7 @@ impl Stats {
 }
 
 /// How many ends a transfer can have.
-const TRANSFERS: usize = 6;
+const TRANSFERS: usize = 7;
 
 /// Position of a transfer's end in [`Stats::TRANSFERS`].
 pub(crate) const fn ended(outcome: &Result<(), TransferError>) -> usize {
@@ -149,5 +150,6 @@ pub(crate) const fn ended(outcome: &Result<(), TransferError>) -> usize {
         Err(TransferError::NoTarget) => 3,
         Err(TransferError::Busy) => 4,
         Err(TransferError::TimedOut) => 5,
+        Err(TransferError::Unclear) => 6,
     }
 }

@@ -135,13 +135,14 @@ impl Replica {
         match self.transfer.as_ref().map(|transfer| transfer.phase) {
             Some(Phase::Draining) if leads => self.tell_target(),
             Some(Phase::Draining) => {
-                let hint = self.leader_hint();
-                self.end_transfer(Err(TransferError::NotLeader { hint }));
+                // Whoever asked for it might ask the next leader to move it once more.
+                self.yield_on_request();
+                self.end_transfer(Err(TransferError::Unclear));
             }
             Some(Phase::Told) if !leads => self.release(),
             Some(Phase::Released) if self.acc > ballot => {
                 let is_target = self.acc.node == self.id(target);
-                self.end_transfer(is_target.then_some(()).ok_or(TransferError::TimedOut));
+                self.end_transfer(is_target.then_some(()).ok_or(TransferError::Unclear));
             }
             Some(Phase::Told | Phase::Released) | None => {}
         }
@@ -184,10 +185,15 @@ impl Replica {
         let ends_after = self.election.round() + rounds;
         if let Some(transfer) = &mut self.transfer {
             (transfer.phase, transfer.ends_after) = (Phase::Released, ends_after);
-            if transfer.token.is_some() {
-                // Whoever asked for it does not want it back at once, for priority's sake.
-                self.preference.yields(self.election.round());
-            }
+        }
+        self.yield_on_request();
+    }
+
+    /// Whoever asked for the transfer does not want the leadership back here at once, for
+    /// priority's sake.
+    fn yield_on_request(&mut self) {
+        if self.transfer.as_ref().is_some_and(|t| t.token.is_some()) {
+            self.preference.yields(self.election.round());
         }
     }
 
@@ -208,11 +214,10 @@ impl Replica {
         };
         let is_late = self.election.round() >= transfer.ends_after;
         match transfer.phase {
-            Phase::Draining | Phase::Released if is_late => {
-                self.end_transfer(Err(TransferError::TimedOut));
-            }
+            Phase::Draining if is_late => self.end_transfer(Err(TransferError::TimedOut)),
+            Phase::Released if is_late => self.end_transfer(Err(TransferError::Unclear)),
             Phase::Told if is_late => {
-                self.end_transfer(Err(TransferError::TimedOut));
+                self.end_transfer(Err(TransferError::Unclear));
                 self.step_down(StepDown::TransferTimeout);
                 if self.is_able() && self.next_ballot().is_some() {
                     self.campaign();

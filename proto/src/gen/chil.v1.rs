@@ -2062,7 +2062,7 @@ pub struct MoveLeaderRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MoveLeaderResponse {
-    #[prost(oneof = "move_leader_response::Outcome", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "move_leader_response::Outcome", tags = "1, 2, 3, 4, 5")]
     pub outcome: ::core::option::Option<move_leader_response::Outcome>,
 }
 /// Nested message and enum types in `MoveLeaderResponse`.
@@ -2075,12 +2075,15 @@ pub mod move_leader_response {
         /// The asked node does not lead: ask the one that does.
         #[prost(message, tag = "2")]
         NotLeader(super::NotLeader),
-        /// It still leads, or nobody does: see the reason.
+        /// Nothing was given up: see the reason.
         #[prost(message, tag = "3")]
         Failed(super::MoveFailed),
         /// The node cannot serve.
         #[prost(message, tag = "4")]
         Unavailable(super::Unavailable),
+        /// It had begun, and who leads next is not known: the target, the asked node again, or another.
+        #[prost(message, tag = "5")]
+        Unknown(super::OutcomeUnknown),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2220,7 +2223,7 @@ pub enum MoveFailure {
     NoTarget = 2,
     /// Another transfer is under way.
     Busy = 3,
-    /// The target did not come to lead in time.
+    /// The target did not catch up in time: the asked node goes on.
     TimedOut = 4,
 }
 impl MoveFailure {

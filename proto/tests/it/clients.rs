@@ -254,6 +254,7 @@ fn outcomes_of_a_moved_leadership_are_pinned() {
         ("busy", failed(v1::MoveFailure::Busy)),
         ("timed_out", failed(v1::MoveFailure::TimedOut)),
         ("unavailable", Outcome::Unavailable(unavailable())),
+        ("unknown", Outcome::Unknown(unknown())),
     ];
     let response = |outcome| v1::MoveLeaderResponse {
         outcome: Some(outcome),

@@ -117,6 +117,7 @@ pub(super) fn moved(result: Result<MemberInfo, TransferError>) -> MoveOutcome {
         Err(error @ TransferError::NoTarget) => failed(v1::MoveFailure::NoTarget, &error),
         Err(error @ TransferError::Busy) => failed(v1::MoveFailure::Busy, &error),
         Err(error @ TransferError::TimedOut) => failed(v1::MoveFailure::TimedOut, &error),
+        Err(error @ TransferError::Unclear) => MoveOutcome::Unknown(unknown(&error)),
         Err(error @ TransferError::Stopped) => MoveOutcome::Unavailable(unavailable(&error)),
     }
 }

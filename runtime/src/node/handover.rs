@@ -1,7 +1,7 @@
 //! What a leader does before it goes: it hands over, so that nobody has to notice that it is gone.
 //! Knows nothing about how leadership is handed over: that is the core's.
 
-use chil_core::{Input, NodeId, StateMachine, Time, Token, TransferError};
+use chil_core::{Input, NodeId, Role, StateMachine, Time, Token, TransferError};
 
 use super::NodeLoop;
 use crate::error::{ProposeError, ReadError};
@@ -23,9 +23,9 @@ enum Stage {
     NotBegun,
     /// It is under way.
     Running(Token),
-    /// Another transfer is under way: it is tried again.
-    Waiting,
-    /// It is done, has failed, or was not needed.
+    /// It failed, and is tried again at this instant.
+    Waiting(Time),
+    /// It is done, or there was nothing to hand over.
     Over,
 }
 
@@ -35,12 +35,31 @@ impl Handover {
         self.to = Some(to);
     }
 
-    /// The transfer of this token has ended, well or not.
-    pub(super) fn ended(&mut self, token: Token, outcome: &Result<(), TransferError>) {
+    /// The transfer of this token has ended, well or not, and left the node in this role. Whatever
+    /// it failed for may pass: the lease of the leader before, a member that is away, another
+    /// transfer. Only who follows has nothing to hand over any more.
+    pub(super) fn ended(
+        &mut self,
+        token: Token,
+        outcome: &Result<(), TransferError>,
+        role: Role,
+        retry_at: Time,
+    ) {
         if self.stage == Stage::Running(token) {
-            // One by priority, or that somebody asked for: if it fails, this node still leads.
-            let is_busy = *outcome == Err(TransferError::Busy);
-            self.stage = if is_busy { Stage::Waiting } else { Stage::Over };
+            let is_over = outcome.is_ok() || role == Role::Follower;
+            self.stage = if is_over {
+                Stage::Over
+            } else {
+                Stage::Waiting(retry_at)
+            };
+        }
+    }
+
+    /// When to try again.
+    pub(super) const fn retry_at(&self) -> Option<Time> {
+        match self.stage {
+            Stage::Waiting(at) => Some(at),
+            Stage::NotBegun | Stage::Running(_) | Stage::Over => None,
         }
     }
 }
@@ -53,10 +72,19 @@ where
     N: Network,
     C: Clock,
 {
-    /// Begins to hand over to whoever suits best, if this node leads and has not begun yet, or
-    /// could not because of another transfer.
+    /// Begins to hand over to whoever suits best, if this node leads and has not begun yet, or it
+    /// is time to try again.
     pub(super) fn hand_over(&mut self, now: Time) {
-        if !matches!(self.handover.stage, Stage::NotBegun | Stage::Waiting) {
+        let is_due = match self.handover.stage {
+            Stage::NotBegun => true,
+            Stage::Waiting(at) => at <= now,
+            Stage::Running(_) | Stage::Over => false,
+        };
+        if !is_due {
+            return;
+        }
+        if !self.has_heirs() {
+            self.handover.stage = Stage::Over;
             return;
         }
         let token = self.pending.token();
@@ -64,6 +92,12 @@ where
         let to = None;
         // A follower is told at once that there is nothing to hand over.
         self.replica.handle(now, Input::Transfer { token, to });
+    }
+
+    /// Whether the membership has anybody else who could ever lead.
+    fn has_heirs(&self) -> bool {
+        let mut members = self.replica.membership().members.iter();
+        members.any(|(node, member)| *node != self.about.node && member.weight > 0)
     }
 
     /// Answers for a node that is about to end. What needs a leader is sent on to the next one,

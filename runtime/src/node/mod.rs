@@ -45,6 +45,8 @@ pub(crate) struct About {
     pub(crate) address: String,
     pub(crate) started: std::time::SystemTime,
     pub(crate) priority: u32,
+    /// How long a round of heartbeats takes.
+    pub(crate) round: Span,
 }
 
 /// What the loop is given.
@@ -214,7 +216,8 @@ where
 
     /// When the loop has something to do by itself.
     fn deadline(&self) -> Time {
-        [self.drain_until, self.apply.next_deadline()]
+        let hands_over = self.handover.retry_at();
+        [self.drain_until, self.apply.next_deadline(), hands_over]
             .into_iter()
             .flatten()
             .fold(self.wake, Time::min)

@@ -122,14 +122,16 @@ where
     }
 
     fn transfer_ended(&mut self, token: Token, outcome: Result<(), Failure>) {
-        self.handover.ended(token, &outcome);
+        let role = self.replica.status().role;
+        let retry_at = self.clock.now() + self.about.round;
+        self.handover.ended(token, &outcome, role, retry_at);
         let Some((to, reply)) = self.pending.take_transfer(token) else {
             return;
         };
         // The successor's ballot is what ended the transfer; that it works shows in a round.
         let successor = self.book.member(self.replica.promised().node);
         let outcome = match outcome {
-            Ok(()) => successor.cloned().ok_or(TransferError::TimedOut),
+            Ok(()) => successor.cloned().ok_or(TransferError::Unclear),
             Err(Failure::NotLeader { hint }) => Err(TransferError::NotLeader {
                 hint: self.address(hint),
             }),
@@ -139,6 +141,7 @@ where
             Err(Failure::NoTarget) => Err(TransferError::NoTarget),
             Err(Failure::Busy) => Err(TransferError::Busy),
             Err(Failure::TimedOut) => Err(TransferError::TimedOut),
+            Err(Failure::Unclear) => Err(TransferError::Unclear),
         };
         drop(reply.send(outcome));
     }

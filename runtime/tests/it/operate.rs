@@ -11,8 +11,9 @@ use chil::client::{Client, ClientError, ClientOptions};
 use chil::proto::admin_server::{Admin, AdminServer};
 use chil::proto::move_leader_response::Outcome;
 use chil::proto::{
-    ExplainRequest, ExplainResponse, MemberStatus, MoveLeaderRequest, MoveLeaderResponse, Moved,
-    SaveSnapshotRequest, SaveSnapshotResponse, StatusRequest, StatusResponse, Unavailable,
+    ExplainRequest, ExplainResponse, MemberStatus, MoveFailed, MoveFailure, MoveLeaderRequest,
+    MoveLeaderResponse, Moved, NotLeader, OutcomeUnknown, SaveSnapshotRequest,
+    SaveSnapshotResponse, StatusRequest, StatusResponse, Unavailable,
 };
 use tokio::net::TcpStream;
 use tonic::transport::Server;
@@ -27,6 +28,9 @@ enum Answer {
     Stopped,
     Never,
     Moved,
+    Unclear,
+    NoLeader,
+    Busy,
 }
 
 /// A node that answers as it is told to, and counts how often it was asked to hand over.
@@ -66,6 +70,14 @@ impl Admin for Fake {
             Answer::Moved => Outcome::Moved(Moved {
                 leader: Some(MemberStatus::default()),
             }),
+            Answer::Unclear => Outcome::Unknown(OutcomeUnknown {
+                reason: "it had begun".to_owned(),
+            }),
+            Answer::NoLeader => Outcome::NotLeader(NotLeader::default()),
+            Answer::Busy => Outcome::Failed(MoveFailed {
+                failure: MoveFailure::Busy.into(),
+                reason: "another transfer is under way".to_owned(),
+            }),
         };
         let outcome = Some(outcome);
         Ok(Response::new(MoveLeaderResponse { outcome }))
@@ -98,9 +110,13 @@ async fn serve(address: &str, answer: Answer, asked: &Arc<AtomicUsize>) {
 /// Two nodes, the first of which answers so, and a client that asks it first; and how often each
 /// was asked to hand over.
 async fn asking(first: Answer) -> (Client, [Arc<AtomicUsize>; 2]) {
+    asking_two([first, Answer::Moved]).await
+}
+
+async fn asking_two(answers: [Answer; 2]) -> (Client, [Arc<AtomicUsize>; 2]) {
     let addresses = free_addresses(2);
     let asked = [Arc::default(), Arc::default()];
-    let nodes = addresses.iter().zip([first, Answer::Moved]).zip(&asked);
+    let nodes = addresses.iter().zip(answers).zip(&asked);
     for ((address, answer), asked) in nodes {
         serve(address, answer, asked).await;
     }
@@ -118,7 +134,13 @@ fn counted(asked: &[Arc<AtomicUsize>; 2]) -> [usize; 2] {
 /// Nobody knows whether the leadership has moved: asked again, it might move a second time.
 #[tokio::test]
 async fn leadership_is_not_moved_again_when_the_answer_is_lost() {
-    for answer in [Answer::Lost, Answer::Stopped, Answer::Never] {
+    let unclear = [
+        Answer::Lost,
+        Answer::Stopped,
+        Answer::Never,
+        Answer::Unclear,
+    ];
+    for answer in unclear {
         let (client, asked) = asking(answer.clone()).await;
         let error = client.move_leader(None).await.unwrap_err();
         let ClientError::Unknown { reason } = error else {
@@ -132,10 +154,30 @@ async fn leadership_is_not_moved_again_when_the_answer_is_lost() {
 /// Asked by name, it is harmless to ask again: at most, whoever shall lead leads already.
 #[tokio::test]
 async fn leadership_is_moved_by_name_although_an_answer_is_lost() {
-    for answer in [Answer::Lost, Answer::Stopped] {
+    for answer in [Answer::Lost, Answer::Stopped, Answer::Unclear] {
         let (client, asked) = asking(answer).await;
         client.move_leader(Some("node-2")).await.unwrap();
         assert_eq!(counted(&asked), [1, 1]);
+    }
+}
+
+/// Somebody was asked and may have done it: that nobody is found later does not undo it.
+#[tokio::test]
+async fn what_may_have_been_done_stays_unknown() {
+    for then in [Answer::NoLeader, Answer::Busy] {
+        let (client, asked) = asking_two([Answer::Lost, then]).await;
+        let error = client.move_leader(Some("node-2")).await.unwrap_err();
+        assert!(matches!(error, ClientError::Unknown { .. }), "{error}");
+        assert!(counted(&asked)[1] > 0, "the other one is asked, too");
+    }
+    // Nobody was asked who could have done anything.
+    for (answer, rejected) in [(Answer::NoLeader, false), (Answer::Busy, true)] {
+        let (client, _) = asking_two([answer.clone(), answer]).await;
+        match client.move_leader(Some("node-2")).await.unwrap_err() {
+            ClientError::Rejected { .. } => assert!(rejected),
+            ClientError::Unavailable { .. } => assert!(!rejected),
+            other => panic!("{other}"),
+        }
     }
 }
 

@@ -105,6 +105,36 @@ async fn a_leader_that_is_shut_down_during_another_transfer_hands_over_after_it(
     assert_eq!(promised, status.node, "nobody took over");
 }
 
+/// A new leader decides nothing before its predecessor's lease has ended, and that takes longer
+/// than one transfer may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_shut_down_tries_to_hand_over_until_it_can() {
+    let cluster = Cluster::tuned(|_, node| node.lease(Duration::from_secs(2), 10_000)).await;
+    let old = cluster.leader_seen_by(0).await;
+    let (next, other) = ((old + 1) % 3, (old + 2) % 3);
+    cluster.node(old).propose("key", "before").await.unwrap();
+    cluster.converged().await;
+    let moved = cluster
+        .node(old)
+        .transfer_leadership(Some(&name(next)))
+        .await;
+    moved.unwrap();
+    let leader = cluster.node(next).clone();
+    let proposed = tokio::spawn({
+        let leader = leader.clone();
+        async move { leader.propose("key", "deferred").await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let shut_down = leader.status().await.unwrap().node;
+    let began = Instant::now();
+    leader.shutdown(Duration::from_secs(10)).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(8), "it did not wait");
+    proposed.await.unwrap().unwrap();
+    let status = cluster.node(other).status().await.unwrap();
+    let promised = status.replica.unwrap().promised.node;
+    assert_ne!(promised, shut_down, "nobody took over");
+}
+
 /// The last node is wanted as leader.
 fn last_preferred(i: usize, node: NodeBuilder) -> NodeBuilder {
     node.priority(if i == 2 { 9 } else { 1 })

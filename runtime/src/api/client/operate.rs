@@ -44,11 +44,14 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Rejected`] when the leader says that it cannot, [`ClientError::Unavailable`]
-    /// when no leader was found in time, and [`ClientError::Unknown`] when the answer was lost or
-    /// did not come in time: without a name it is not asked for again then, or the leadership might
-    /// move twice. Nothing is lost in any case: at worst, another node leads.
+    /// when no leader was found in time, and [`ClientError::Unknown`] when an answer was lost, did
+    /// not come in time, or said that it is not known how the transfer ended: without a name it is
+    /// not asked for again then, or the leadership might move twice. Nothing is lost in any case: at
+    /// worst, another node leads.
     pub async fn move_leader(&self, to: Option<&str>) -> Result<v1::MemberStatus, ClientError> {
         let deadline = Instant::now() + self.options.timeout;
+        // Who has been asked and may have done it, and what is known of that.
+        let mut begun = None;
         loop {
             let address = self.targets.current();
             let asked = self.move_leader_at(&address, to, deadline).await;
@@ -58,6 +61,8 @@ impl Client {
                     self.targets.follow(&leader.address);
                     return Ok(leader);
                 }
+                // Perhaps with what it was asked for before.
+                Ok(Outcome::Failed(failed)) if begun.is_some() && is_busy(&failed) => failed.reason,
                 Ok(Outcome::Failed(failed)) => return self.refused(&address, to, failed).await,
                 Ok(Outcome::NotLeader(leader)) if !leader.address.is_empty() => {
                     self.targets.busy(&address, "does not lead");
@@ -66,11 +71,16 @@ impl Client {
                 }
                 Ok(Outcome::NotLeader(_)) => "nobody is known to lead".to_owned(),
                 // It may have ended in the middle of it.
-                Ok(Outcome::Unavailable(v1::Unavailable { reason }))
+                Ok(
+                    Outcome::Unavailable(v1::Unavailable { reason })
+                    | Outcome::Unknown(v1::OutcomeUnknown { reason }),
+                )
                 | Err(NotMoved::Lost(reason)) => {
-                    if to.is_none() || deadline <= Instant::now() {
-                        return Err(unclear(&address, &reason));
+                    let unclear = unclear(&address, &reason);
+                    if to.is_none() {
+                        return Err(unclear);
                     }
+                    begun = Some(unclear);
                     reason
                 }
                 Err(NotMoved::NotAsked(Refusal::Failed(reason))) => reason,
@@ -81,7 +91,7 @@ impl Client {
             }
             if deadline <= Instant::now() + PAUSE {
                 let reason = self.targets.last_failure();
-                return Err(ClientError::Unavailable { reason });
+                return Err(begun.unwrap_or(ClientError::Unavailable { reason }));
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -168,6 +178,10 @@ enum NotMoved {
     NotAsked(Refusal),
     /// It was asked, and its answer is not known.
     Lost(String),
+}
+
+fn is_busy(failed: &v1::MoveFailed) -> bool {
+    failed.failure() == v1::MoveFailure::Busy
 }
 
 fn unclear(address: &str, reason: &str) -> ClientError {
