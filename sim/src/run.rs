@@ -148,8 +148,12 @@ impl World {
         lines
     }
 
+    pub(crate) fn live_until_healing(&mut self) -> Verdict {
+        self.run_until(self.plan.heal_at_us * 1_000)
+    }
+
     pub(crate) fn live(&mut self) -> Verdict {
-        self.run_until(self.plan.heal_at_us * 1_000)?;
+        self.live_until_healing()?;
         self.heal_and_audit()
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use crate::campaign::Shard;
-use crate::check::Violation;
+use crate::check::{Verdict, Violation};
 use crate::node::Names;
 use crate::plan::Plan;
 use crate::run::{Outcome, Watch, run_by};
@@ -18,6 +18,7 @@ use crate::signature::{ASSERTION, with_place};
 use crate::stats::Stats;
 use crate::subject::Subject;
 use crate::swarm;
+use crate::token::Token;
 use crate::world::World;
 
 thread_local! {
@@ -28,8 +29,23 @@ thread_local! {
 /// Executes a plan, and makes a violation of a panic: an assertion that does not hold is one.
 #[must_use]
 pub fn guarded(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
+    guarded_by(subject, plan, watch, World::live)
+}
+
+/// Executes a plan like [`guarded`], but only until the faults end: nothing that comes later is
+/// judged.
+pub(crate) fn guarded_until_healing(subject: &Subject, plan: &Plan) -> Outcome {
+    guarded_by(subject, plan, Watch::default(), World::live_until_healing)
+}
+
+fn guarded_by(
+    subject: &Subject,
+    plan: &Plan,
+    watch: Watch,
+    live: fn(&mut World) -> Verdict,
+) -> Outcome {
     // Twice: what was drawn until a panic is kept, and building the world may panic as well.
-    let live = |world: &mut World| caught(|| world.live()).unwrap_or_else(Err);
+    let live = |world: &mut World| caught(|| live(world)).unwrap_or_else(Err);
     let outcome = caught(|| run_by(subject, plan, watch, live));
     let mut outcome = outcome.unwrap_or_else(|violation| Outcome {
         hash: 0,
@@ -104,8 +120,8 @@ pub struct Sweep {
 /// A seed that violated something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The seed.
-    pub seed: u64,
+    /// The seed, and what it meant.
+    pub token: Token,
     /// What it violated.
     pub violation: Violation,
     /// See [`Outcome::explained`].
@@ -175,15 +191,15 @@ fn one(subject: &Subject, seed: u64, what: Sweep) -> Ran {
     let outcome = guarded(subject, &plan, watch());
     let sampled = what.twice_every > 0 && seed.is_multiple_of(what.twice_every);
     let again = (sampled || outcome.violation.is_some()).then(|| guarded(subject, &plan, watch()));
-    judged(seed, outcome, again.as_ref())
+    judged(&plan, outcome, again.as_ref())
 }
 
 /// What a run and, if there was one, its second run come to.
-fn judged(seed: u64, outcome: Outcome, again: Option<&Outcome>) -> Ran {
+fn judged(plan: &Plan, outcome: Outcome, again: Option<&Outcome>) -> Ran {
     let differs = again
         .filter(|again| **again != outcome)
         .map(|again| Failure {
-            seed,
+            token: Token::of(plan),
             violation: Violation {
                 check: "determinism",
                 node: None,
@@ -193,7 +209,7 @@ fn judged(seed: u64, outcome: Outcome, again: Option<&Outcome>) -> Ran {
             repeats: false,
         });
     let violated = outcome.violation.map(|violation| Failure {
-        seed,
+        token: Token::of(plan),
         violation,
         explained: outcome.explained,
         repeats: differs.is_none(),
@@ -201,7 +217,7 @@ fn judged(seed: u64, outcome: Outcome, again: Option<&Outcome>) -> Ran {
     let mut stats = outcome.stats;
     stats.run_twice = u64::from(again.is_some());
     Ran {
-        seed,
+        seed: plan.seed,
         stats,
         failures: violated.into_iter().chain(differs).collect(),
     }
@@ -230,13 +246,13 @@ mod tests {
             hash: 7,
             ..Outcome::default()
         };
-        let ran = judged(3, outcome.clone(), Some(&outcome));
+        let ran = judged(&swarm::plan(3), outcome.clone(), Some(&outcome));
         assert_eq!((ran.failures.len(), ran.stats.run_twice), (0, 1));
         let other = Outcome {
             hash: 8,
             ..Outcome::default()
         };
-        let ran = judged(3, outcome.clone(), Some(&other));
+        let ran = judged(&swarm::plan(3), outcome.clone(), Some(&other));
         assert_eq!(ran.failures[0].violation.check, "determinism");
         let explained = &ran.failures[0].explained[0];
         assert!(explained.contains("0000000000000008"), "{explained}");
@@ -248,11 +264,11 @@ mod tests {
             }),
             ..outcome
         };
-        let ran = judged(3, violated.clone(), Some(&other));
+        let ran = judged(&swarm::plan(3), violated.clone(), Some(&other));
         let checks: Vec<&str> = ran.failures.iter().map(|f| f.violation.check).collect();
         assert_eq!(checks, ["bounds", "determinism"]);
         assert!(!ran.failures[0].repeats);
-        let ran = judged(3, violated.clone(), Some(&violated));
+        let ran = judged(&swarm::plan(3), violated.clone(), Some(&violated));
         assert!(ran.failures.len() == 1 && ran.failures[0].repeats);
     }
 

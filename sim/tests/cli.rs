@@ -45,3 +45,57 @@ fn trouble_is_told_apart_from_a_violation() {
         "help, and nothing was run"
     );
 }
+
+#[test]
+fn a_replay_shows_the_part_that_was_asked_for() {
+    let whole = stdout(&chil_sim(&["replay", "3", "--short"]));
+    let part = chil_sim(&["replay", "3", "--short", "--until", "60", "--node", "n1"]);
+    let part = stdout(&part);
+    let events: Vec<&str> = part.lines().filter(|line| line.contains(" #")).collect();
+    assert!(!events.is_empty() && events.len() < 200, "{}", events.len());
+    assert!(events.iter().all(|line| whole.contains(line)));
+
+    let json = chil_sim(&["replay", "3", "--short", "--until", "60", "--json"]);
+    let lines = stdout(&json);
+    let numbers = lines.lines().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["n"].as_u64()
+    });
+    let numbers: Vec<u64> = numbers.flatten().collect();
+    assert!(numbers.contains(&60) && numbers.iter().all(|n| *n <= 60));
+
+    let state = |until: &str| {
+        let args = ["replay", "3", "--short", "--state", "--json", "--until"];
+        let output = chil_sim(&[&args[..], &[until]].concat());
+        let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        stdout(&output).lines().map(line).collect::<Vec<_>>()
+    };
+    let (early, late) = (state("0"), state("5000"));
+    assert_eq!(early.len(), late.len(), "one line a node");
+    assert!(late.iter().any(|line| line["state"]["role"] == "leading"));
+    assert!(!early.iter().any(|line| line["state"]["role"] == "leading"));
+}
+
+#[test]
+fn a_token_says_whether_a_seed_still_means_the_same() {
+    let first = chil_sim(&["replay", "3", "--short"]);
+    let text = stdout(&first);
+    let summary = text.lines().rev().nth(1).unwrap();
+    let token = summary.split(' ').nth(1).unwrap().trim_end_matches(':');
+    assert!(token.starts_with("3:"), "{token}");
+    let again = chil_sim(&["replay", token, "--short"]);
+    assert_eq!((stdout(&again), again.stderr.len()), (text, 0));
+    let other = chil_sim(&["replay", "3:00000000", "--short"]);
+    let words = String::from_utf8(other.stderr).unwrap();
+    assert!(words.contains("another plan from seed 3"), "{words}");
+    assert_eq!(other.status.code(), Some(0), "it is run all the same");
+}
+
+#[test]
+fn what_does_not_fail_is_not_shrunk() {
+    let output = chil_sim(&["shrink", "3", "--short"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stdout(&output).contains("does not fail"));
+    let stale = chil_sim(&["shrink", "3:00000000"]);
+    assert_eq!(stale.status.code(), Some(1), "nobody knows what was meant");
+}

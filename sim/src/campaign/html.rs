@@ -185,7 +185,7 @@ fn failure(group: &Group<'_>, short: bool) -> String {
         };
         format!(
             "<li><code>{}</code><br>{}{again}{explained}</li>\n",
-            escaped(&replay_command(failed.seed, short)),
+            escaped(&replay_command(&failed.token, short)),
             escaped(&failed.sentence())
         )
     };

@@ -53,7 +53,7 @@ fn failure(failed: &Failed, short: bool) -> Value {
         "what": failed.what,
         "explained": failed.explained,
         "repeats": failed.repeats,
-        "replay": replay_command(failed.seed, short),
+        "replay": replay_command(&failed.token, short),
     })
 }
 

@@ -47,8 +47,8 @@ fn case(group: &Group<'_>, short: bool, out: &mut String) {
     };
     let mut words = format!("{} failures, the first ones:\n", group.count);
     for failed in &group.failures {
-        let (seed, sentence) = (failed.seed, failed.sentence());
-        let _ = writeln!(words, "{}  # {sentence}", replay_command(seed, short));
+        let (run, sentence) = (&failed.token, failed.sentence());
+        let _ = writeln!(words, "{}  # {sentence}", replay_command(run, short));
     }
     let _ = writeln!(
         out,

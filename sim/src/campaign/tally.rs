@@ -25,6 +25,8 @@ const EXPLAINED_MAX: usize = 32;
 pub struct Failed {
     /// The seed.
     pub seed: u64,
+    /// The seed with what it meant when it was run: see [`crate::token::Token`].
+    pub token: String,
     /// The check.
     pub check: String,
     /// The node that it was seen on.
@@ -44,7 +46,8 @@ impl From<Failure> for Failed {
         let explained = failure.explained.into_iter().take(EXPLAINED_MAX);
         Self {
             signature: cut(Signature::of(&failure.violation).to_string()),
-            seed: failure.seed,
+            seed: failure.token.seed,
+            token: failure.token.to_string(),
             check: failure.violation.check.to_owned(),
             node: failure.violation.node,
             what: cut(failure.violation.what),

@@ -24,6 +24,7 @@ pub(crate) fn header(from: u64, to: u64, index: u64, of: u64) -> Header {
 pub(crate) fn failed(seed: u64, check: &str, what: &str) -> Failed {
     Failed {
         seed,
+        token: seed.to_string(),
         check: check.to_owned(),
         node: None,
         what: what.to_owned(),

@@ -183,7 +183,7 @@ fn failures(group: &Group<'_>, short: bool, out: &mut String) {
             "A second run of it was different: the simulator is not deterministic here.\n",
         );
     }
-    let _ = writeln!(out, "See it: {}", replay_command(first.seed, short));
+    let _ = writeln!(out, "See it: {}", replay_command(&first.token, short));
     for line in &first.explained {
         let _ = writeln!(out, "  {line}");
     }

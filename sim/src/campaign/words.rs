@@ -1,12 +1,14 @@
 //! What the summaries say in the same words: commands, shares, what was never reached.
 //! Knows nothing about their formats.
 
+use std::fmt::Display;
+
 use crate::coverage::Coverage;
 
-/// The command that shows a seed again.
-pub(super) fn replay_command(seed: u64, short: bool) -> String {
+/// The command that shows a run again, which is named by its seed or token.
+pub(super) fn replay_command(run: impl Display, short: bool) -> String {
     let short = if short { " --short" } else { "" };
-    format!("cargo chaos replay {seed}{short}")
+    format!("cargo chaos replay {run}{short}")
 }
 
 /// A share in thousandths, for people.

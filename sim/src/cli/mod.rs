@@ -166,6 +166,21 @@ pub(crate) struct ReplayArgs {
     /// Cut the seed's plan short, as `run --short` does
     #[arg(long, conflicts_with = "plan")]
     short: bool,
+    /// Only what happens up to the event of this number
+    #[arg(long, value_name = "EVENT")]
+    until: Option<u64>,
+    /// Only what happens at this node, or between it and others
+    #[arg(long, value_parser = replay::parse_node)]
+    node: Option<usize>,
+    /// Only what speaks of this slot, or these ("7" or "7-9"), and faults
+    #[arg(long, value_parser = replay::parse_slots)]
+    slot: Option<(u64, u64)>,
+    /// Print the state of every node instead: at the event of `--until`, or at the end
+    #[arg(long, conflicts_with = "slot")]
+    state: bool,
+    /// Print JSON: a line an event, or a line a node with `--state`
+    #[arg(long)]
+    json: bool,
 }
 
 /// The plan of a seed, cut short or not.

@@ -1,14 +1,19 @@
 //! `chil-sim replay`: one run as a timeline, one line an event, and its fingerprint.
 //! Knows nothing about sweeps.
 
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write as _};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
 
 use super::{ReplayArgs, VIOLATED, load_plan, say, warn};
+use crate::report::event::{Event, Recording, State, What};
+use crate::report::json;
 use crate::report::record::record;
-use crate::report::text::{Filter, text};
+use crate::report::text::{Filter, filtered, text};
 use crate::subject::Subject;
+use crate::token::Token;
 
 /// Replays what was asked for.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
@@ -21,18 +26,35 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     if let Some(warning) = warning {
         warn(&warning);
     }
+    if let Some(node) = args.node.filter(|node| *node >= plan.nodes()) {
+        bail!(
+            "there is no node {node}: the plan has n0 to n{}",
+            plan.nodes() - 1
+        );
+    }
     let (outcome, recording) = record(&Subject::key_value(), &plan, 1);
     // A reader that has seen enough (`| head`) ends the printing.
-    let shown = say(text(&recording, &Filter::default()).trim_end());
+    let shown = show(args, &recording);
+    let code = match outcome.violation {
+        Some(_) => ExitCode::from(VIOLATED),
+        None => ExitCode::SUCCESS,
+    };
+    if args.json {
+        shown.ok();
+        return Ok(code);
+    }
     let stats = &outcome.stats;
     let verdict = match &outcome.violation {
         Some(violation) => format!("VIOLATED {violation}"),
         None => "nothing was violated".to_owned(),
     };
     let mut lines = outcome.explained.clone();
+    let run = match args.seed {
+        Some(_) => Token::of(&plan).to_string(),
+        None => plan.seed.to_string(),
+    };
     lines.push(format!(
-        "seed {}: {} events, {} slots, {} faults, {} ms simulated; {verdict}",
-        plan.seed,
+        "seed {run}: {} events, {} slots, {} faults, {} ms simulated; {verdict}",
         stats.events,
         stats.slots,
         stats.faults_total(),
@@ -40,8 +62,102 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     ));
     lines.push(format!("trace hash {:016x}", outcome.hash));
     shown.and_then(|()| say(&lines.join("\n"))).ok();
-    Ok(match outcome.violation {
-        Some(_) => ExitCode::from(VIOLATED),
-        None => ExitCode::SUCCESS,
-    })
+    Ok(code)
+}
+
+/// Prints the part of the recording that was asked for.
+fn show(args: &ReplayArgs, recording: &Recording) -> anyhow::Result<()> {
+    let filter = Filter {
+        node: args.node,
+        slots: args.slot,
+        until: args.until,
+        quiet: false,
+    };
+    if args.state {
+        return say(&states(args, recording)?.join("\n"));
+    }
+    if args.json {
+        let mut out = BufWriter::new(std::io::stdout());
+        json::write(&filtered(recording, &filter), &mut out)?;
+        return Ok(out.flush()?);
+    }
+    say(text(recording, &filter).trim_end())
+}
+
+/// The state of every node, or of one, when the event of `--until` was over: a line a node.
+fn states(args: &ReplayArgs, recording: &Recording) -> anyhow::Result<Vec<String>> {
+    let mut known: BTreeMap<usize, &State> = BTreeMap::new();
+    let is_due = |event: &&Event| args.until.is_none_or(|until| event.n <= until);
+    for event in recording.events.iter().take_while(is_due) {
+        if let (Some(node), What::State(state)) = (event.node, &event.what) {
+            known.insert(node, state);
+        }
+    }
+    let nodes = recording.nodes.iter().enumerate();
+    let asked = nodes.filter(|(node, _)| args.node.is_none_or(|only| only == *node));
+    asked
+        .map(|(node, name)| {
+            let state = known.get(&node);
+            if args.json {
+                let line = serde_json::json!({ "node": name, "state": state });
+                return Ok(serde_json::to_string(&line)?);
+            }
+            let Some(state) = state else {
+                return Ok(format!("{name}: not started yet"));
+            };
+            let leader = state.leader.and_then(|leader| recording.nodes.get(leader));
+            let leader = leader.map_or("nobody", String::as_str);
+            Ok(format!(
+                "{name}: {}, follows {leader}; promised {}, log of {} up to {}, durable up to {}, \
+                 decided up to {}, executed up to {}",
+                state.role,
+                state.promised,
+                state.acc,
+                state.last,
+                state.durable,
+                state.commit,
+                state.applied
+            ))
+        })
+        .collect()
+}
+
+/// A node by its name or index: "n1" or "1".
+pub(super) fn parse_node(text: &str) -> anyhow::Result<usize> {
+    let digits = text.strip_prefix('n').unwrap_or(text);
+    digits
+        .parse()
+        .with_context(|| format!("'{text}' is no node: write n1, or 1"))
+}
+
+/// A slot or a range of slots: "7" or "7-9".
+pub(super) fn parse_slots(text: &str) -> anyhow::Result<(u64, u64)> {
+    let number = |part: &str| {
+        part.trim()
+            .parse::<u64>()
+            .with_context(|| format!("'{text}' is no slot: write 7, or 7-9"))
+    };
+    let (first, last) = match text.split_once('-') {
+        Some((first, last)) => (number(first)?, number(last)?),
+        None => (number(text)?, number(text)?),
+    };
+    ensure!(first <= last, "'{text}' ends before it begins");
+    Ok((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_and_slots_are_written_in_two_ways() {
+        assert_eq!(parse_node("n1").unwrap(), 1);
+        assert_eq!(parse_node("1").unwrap(), 1);
+        assert!(parse_node("x").is_err());
+        assert_eq!(parse_slots("7").unwrap(), (7, 7));
+        assert_eq!(parse_slots("7-9").unwrap(), (7, 9));
+        for wrong in ["", "9-7", "7-", "-1", "a"] {
+            assert!(parse_slots(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -61,6 +61,20 @@ const fn is_landmark(event: &Event) -> bool {
     )
 }
 
+/// The recording with only the events that the filter takes.
+#[must_use]
+pub fn filtered(recording: &Recording, filter: &Filter) -> Recording {
+    let words = Words::new(recording);
+    let events = recording.events.iter();
+    Recording {
+        events: events
+            .filter(|event| filter.takes(&words, event))
+            .cloned()
+            .collect(),
+        ..recording.clone()
+    }
+}
+
 /// The timeline, one line an event: time, number, node, and what happened.
 #[must_use]
 pub fn text(recording: &Recording, filter: &Filter) -> String {

@@ -14,7 +14,7 @@ use crate::run::Watch;
 use crate::signature::Signature;
 use crate::stats::Stats;
 use crate::subject::Subject;
-use crate::sweep::guarded;
+use crate::sweep::{guarded, guarded_until_healing};
 
 /// The caller has had enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,12 +132,14 @@ impl<'a> Search<'a> {
     /// Executes plans side by side, and returns the first of them that fails in the same way.
     fn execute(&mut self, window: &[(usize, Plan)]) -> Option<(usize, Found)> {
         let (subject, signature) = (self.subject, &self.signature);
+        // What was violated among the faults is looked for there.
+        let whole = self.ended_us > self.best.heal_at_us;
         let results: Vec<Option<Found>> = match window {
-            [(_, plan)] => vec![trial(subject, signature, plan)],
+            [(_, plan)] => vec![trial(subject, signature, plan, whole)],
             several => std::thread::scope(|scope| {
                 let running: Vec<_> = several
                     .iter()
-                    .map(|(_, plan)| scope.spawn(move || trial(subject, signature, plan)))
+                    .map(|(_, plan)| scope.spawn(move || trial(subject, signature, plan, whole)))
                     .collect();
                 let ended = running.into_iter();
                 // A guarded run does not panic; if the simulator itself did, it is no candidate.
@@ -196,8 +198,14 @@ struct Found {
     ended_us: u64,
 }
 
-fn trial(subject: &Subject, signature: &Signature, plan: &Plan) -> Option<Found> {
-    let outcome = guarded(subject, plan, Watch::default());
+/// Executes a candidate: to its end only if `whole`, since healing and audit take longer than all
+/// the rest of a small plan.
+fn trial(subject: &Subject, signature: &Signature, plan: &Plan, whole: bool) -> Option<Found> {
+    let outcome = if whole {
+        guarded(subject, plan, Watch::default())
+    } else {
+        guarded_until_healing(subject, plan)
+    };
     let violation = outcome.violation?;
     (Signature::of(&violation) == *signature).then(|| Found {
         plan: plan.clone(),

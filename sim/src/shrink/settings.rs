@@ -59,7 +59,27 @@ pub(super) fn simplify(search: &mut Search<'_>) -> Result<(), Stopped> {
             Err(_) => best.clone(),
         }
     })?;
-    even(search)
+    even(search)?;
+    sooner(search)
+}
+
+/// Takes snapshots after fewer slots, so that fewer requests bring one about.
+fn sooner(search: &mut Search<'_>) -> Result<(), Stopped> {
+    let best = search.best();
+    let (slots, bytes) = (best.snapshots.slots, best.snapshots.bytes);
+    let never = SnapshotPlan::default();
+    if (slots, bytes) == (never.slots, never.bytes) {
+        return Ok(());
+    }
+    let fewer = [1, 2, 5, 10, 20, 50, 100].into_iter();
+    let candidates = fewer.filter(|fewer| *fewer < slots).map(|slots| {
+        let mut candidate = best.clone();
+        (candidate.snapshots.slots, candidate.snapshots.bytes) = (slots, never.bytes);
+        candidate
+    });
+    let candidates = candidates.collect();
+    search.first(candidates)?;
+    Ok(())
 }
 
 /// Lets messages and syncs always take the same time, if their longest did not do.
