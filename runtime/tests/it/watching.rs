@@ -2,6 +2,10 @@
 //! twice. Knows nothing about clusters: the nodes here have the logs that they are given.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,11 +17,12 @@ use chil::proto::decision::What;
 use chil::proto::watch_response::Event;
 use chil::proto::{
     Compacted, DecidedCommand, Decision, ExplainRequest, ExplainResponse, MoveLeaderRequest,
-    MoveLeaderResponse, ProposeRequest, ProposeResponse, ProposeStreamRequest,
+    MoveLeaderResponse, Overloaded, ProposeRequest, ProposeResponse, ProposeStreamRequest,
     ProposeStreamResponse, ReadRequest, ReadResponse, RegisterRequest, RegisterResponse,
     SaveSnapshotRequest, SaveSnapshotResponse, StatusRequest, StatusResponse, Unavailable,
     WatchRequest, WatchResponse,
 };
+use futures_util::Stream;
 use tokio::net::TcpStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
@@ -28,6 +33,10 @@ use crate::cluster::{PATIENCE, free_addresses};
 #[derive(Clone, Debug, Default)]
 struct Fake {
     forming: bool,
+    /// Says nothing where it is asked for more, as a node does that waits for it.
+    waits: bool,
+    /// How often it is too busy before it answers.
+    busy: Arc<AtomicUsize>,
     base: u64,
     last: u64,
 }
@@ -36,7 +45,7 @@ fn not_asked<T>() -> Result<Response<T>, Status> {
     Err(Status::unimplemented("not asked for here"))
 }
 
-type Events = tokio_stream::Iter<std::vec::IntoIter<Result<WatchResponse, Status>>>;
+type Events = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Admin for Fake {
@@ -114,7 +123,14 @@ impl Consensus for Fake {
             let what = Some(What::Command(DecidedCommand::default()));
             Event::Decision(Decision { slot, what })
         };
-        let events: Vec<Event> = if self.forming {
+        if self.waits && self.last < from {
+            return Ok(Response::new(Box::pin(tokio_stream::pending())));
+        }
+        let busy = |n: usize| n.checked_sub(1);
+        let is_busy = self.busy.fetch_update(SeqCst, SeqCst, busy).is_ok();
+        let events: Vec<Event> = if is_busy {
+            vec![Event::Overloaded(Overloaded { retry_after_ms: 1 })]
+        } else if self.forming {
             let reason = "the node does not belong to a cluster yet".to_owned();
             vec![Event::Unavailable(Unavailable { reason })]
         } else if from <= self.base {
@@ -128,7 +144,7 @@ impl Consensus for Fake {
             Ok(WatchResponse { event })
         });
         let responses: Vec<_> = responses.collect();
-        Ok(Response::new(tokio_stream::iter(responses)))
+        Ok(Response::new(Box::pin(tokio_stream::iter(responses))))
     }
 }
 
@@ -169,9 +185,23 @@ async fn slots(watch: &mut Watch) -> (Vec<u64>, WatchError) {
 
 fn node(base: u64, last: u64) -> Fake {
     Fake {
-        forming: false,
         base,
         last,
+        ..Fake::default()
+    }
+}
+
+fn waiting(base: u64, last: u64) -> Fake {
+    Fake {
+        waits: true,
+        ..node(base, last)
+    }
+}
+
+fn busy(times: usize, base: u64, last: u64) -> Fake {
+    Fake {
+        busy: Arc::new(AtomicUsize::new(times)),
+        ..node(base, last)
     }
 }
 
@@ -184,7 +214,7 @@ fn forming() -> Fake {
 
 #[tokio::test]
 async fn what_one_node_trimmed_is_asked_of_the_others() {
-    for nodes in [[node(10, 12), node(3, 12)], [node(3, 8), node(10, 12)]] {
+    for nodes in [[node(10, 12), node(3, 12)], [waiting(3, 8), node(10, 12)]] {
         let mut watch = watching(&nodes, 5).await;
         let (slots, error) = slots(&mut watch).await;
         let end = if nodes[0].base == 3 { 8 } else { 12 };
@@ -205,11 +235,30 @@ async fn what_all_have_trimmed_is_gone_but_for_what_one_still_has() {
         let error = watch.next().await.unwrap_err();
         assert_eq!(error, WatchError::Compacted { first });
     }
-    // Who cannot be asked has nothing to give.
-    let mut watch = watching(&[forming(), node(10, 12)], 5).await;
+    // Who only lags, and has said how far it is, does not have it either.
+    let mut watch = watching(&[node(10, 12), waiting(0, 4)], 5).await;
     let first = Slot::new(11);
     let error = watch.next().await.unwrap_err();
     assert_eq!(error, WatchError::Compacted { first });
+}
+
+/// Who does not answer may have it: nobody has said that it is gone.
+#[tokio::test]
+async fn what_one_node_trimmed_is_not_gone_while_another_does_not_answer() {
+    for nodes in [
+        [node(10, 12), busy(3, 0, 12), node(10, 12)],
+        [busy(3, 0, 12), node(10, 12), busy(1, 10, 12)],
+    ] {
+        let mut watch = watching(&nodes, 5).await;
+        let (slots, _) = slots(&mut watch).await;
+        assert_eq!(slots, (5..=12).collect::<Vec<_>>());
+    }
+    for silent in [busy(usize::MAX, 0, 12), forming()] {
+        let mut watch = watching(&[silent, node(10, 12)], 5).await;
+        let error = tokio::time::timeout(PATIENCE, watch.next()).await.unwrap();
+        let error = error.unwrap_err();
+        assert!(matches!(error, WatchError::Client(_)), "{error}");
+    }
 }
 
 /// The beginning is the first node's end: whoever goes on behind it goes on from there.

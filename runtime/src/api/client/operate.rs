@@ -167,7 +167,7 @@ impl Client {
         })
     }
 
-    fn one_attempt(&self) -> Duration {
+    pub(super) fn one_attempt(&self) -> Duration {
         self.options.timeout.min(self.options.attempt_timeout)
     }
 }

@@ -35,14 +35,24 @@ pub struct Watch {
 struct Trimmed {
     /// The first slot that somebody said to have.
     first: Slot,
-    /// Who has been asked since.
+    /// Who has said since that it does not have it.
     asked: BTreeSet<String>,
+    /// How often somebody else was of no use: the next one is asked then.
+    failures: usize,
+}
+
+/// Why an open stream is of no use any more.
+enum Ended {
+    /// Another node may do better.
+    Failed(String),
+    /// The slot that is due was trimmed elsewhere, and this node does not have it yet.
+    Lacks,
 }
 
 /// The first pause after a failure; it doubles from there to the last.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
-/// A node that has been silent for so long is asked whether it still has a leader: cut off from
+/// A node that has been silent for so long (or for the client's timeout) is asked whether it still has a leader: cut off from
 /// the others, it would be silent for ever.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 
@@ -68,10 +78,10 @@ impl Watch {
     /// The next decision. Waits until there is one, on one node after the other.
     ///
     /// # Errors
-    /// [`WatchError::Compacted`] when the slot that is due was trimmed, and each of the addresses
-    /// that the client was given was asked once and does not have it either, or does not say so in
-    /// time. Called again, it asks them again. [`WatchError::Client`] when no node served the watch for the client's timeout;
-    /// called again, it tries again.
+    /// [`WatchError::Compacted`] when the slot that is due was trimmed, and all the addresses that
+    /// the client was given have said that they do not have it either. [`WatchError::Client`] when
+    /// no node served the watch for the client's timeout, although somebody may have the slot.
+    /// Called again after either, it asks all of them again.
     pub async fn next(&mut self) -> Result<Decision, WatchError> {
         loop {
             let Some(address) = self.open() else {
@@ -86,8 +96,13 @@ impl Watch {
             };
             let event = match self.receive(&address).await {
                 Ok(event) => event,
-                Err(reason) => {
+                Err(Ended::Failed(reason)) => {
                     self.failed(&address, &reason).await?;
+                    continue;
+                }
+                Err(Ended::Lacks) => {
+                    self.open = None;
+                    self.asked(&address)?;
                     continue;
                 }
             };
@@ -135,23 +150,30 @@ impl Watch {
 
     /// Whom to ask next.
     fn address(&self) -> String {
-        let listed = self.client.targets.addresses().iter();
-        let asked = self.trimmed.as_ref().map(|trimmed| &trimmed.asked);
-        let unasked = asked.and_then(|asked| listed.clone().find(|a| !asked.contains(*a)));
+        let targets = &self.client.targets;
+        let Some(trimmed) = &self.trimmed else {
+            return targets.any();
+        };
+        let listed = targets.addresses().iter();
+        let unasked: Vec<&String> = listed.filter(|a| !trimmed.asked.contains(*a)).collect();
+        let turn = trimmed.failures.checked_rem(unasked.len()).unwrap_or(0);
         unasked
-            .cloned()
-            .unwrap_or_else(|| self.client.targets.any())
+            .get(turn)
+            .map_or_else(|| targets.any(), |address| (*address).clone())
     }
 
     /// The node at `address` has nothing before `first`. An error once nobody is left to ask.
     fn trimmed(&mut self, address: &str, first: Slot) -> Result<(), WatchError> {
-        let asked = BTreeSet::new();
-        let trimmed = self.trimmed.get_or_insert(Trimmed { first, asked });
+        let trimmed = self.trimmed.get_or_insert_with(|| Trimmed {
+            first,
+            asked: BTreeSet::new(),
+            failures: 0,
+        });
         trimmed.first = trimmed.first.min(first);
         self.asked(address)
     }
 
-    /// The node at `address` does not have what is due, as far as is known.
+    /// The node at `address` has said that it does not have what is due.
     fn asked(&mut self, address: &str) -> Result<(), WatchError> {
         let Some(trimmed) = &mut self.trimmed else {
             return Ok(());
@@ -162,13 +184,13 @@ impl Watch {
             return Ok(());
         }
         let first = trimmed.first;
-        self.trimmed = None;
+        (self.trimmed, self.failing_since) = (None, None);
         Err(WatchError::Compacted { first })
     }
 
     async fn connect(&mut self) -> Result<(), (String, Refusal)> {
         let address = self.address();
-        let limit = self.client.options.attempt_timeout;
+        let limit = self.client.one_attempt();
         let opening = timeout(limit, self.ask(&address)).await;
         let answer =
             opening.unwrap_or_else(|_| Err(Refusal::Failed("did not answer in time".to_owned())));
@@ -205,24 +227,33 @@ impl Watch {
     }
 
     /// What the open stream says next; the error says why it is of no use any more.
-    async fn receive(&mut self, address: &str) -> Result<Event, String> {
+    async fn receive(&mut self, address: &str) -> Result<Event, Ended> {
+        let failed = |reason: &str| Err(Ended::Failed(reason.to_owned()));
+        let silence_max = SILENCE_MAX.min(self.client.options.timeout);
         loop {
             let Some((_, stream)) = &mut self.open else {
-                return Err("the stream is closed".to_owned());
+                return failed("the stream is closed");
             };
-            match timeout(SILENCE_MAX, stream.message()).await {
-                Ok(Ok(Some(response))) => {
-                    return response
-                        .event
-                        .ok_or_else(|| "the answer is not understood".to_owned());
-                }
-                Ok(Ok(None)) => return Err("the node closed the stream".to_owned()),
-                Ok(Err(status)) => return Err(status_text(&status)),
-                Err(_) if self.trimmed.is_some() => return Err("does not have it yet".to_owned()),
+            match timeout(silence_max, stream.message()).await {
+                Ok(Ok(Some(response))) => match response.event {
+                    Some(event) => return Ok(event),
+                    None => return failed("the answer is not understood"),
+                },
+                Ok(Ok(None)) => return failed("the node closed the stream"),
+                Ok(Err(status)) => return failed(&status_text(&status)),
                 Err(_) => match self.client.status_of(address).await {
+                    Ok(status) if self.trimmed.is_some() => {
+                        // Who has it and does not send it may do so yet.
+                        let lacks = Slot::new(status.commit) < self.next;
+                        return if lacks {
+                            Err(Ended::Lacks)
+                        } else {
+                            failed("does not send what it has")
+                        };
+                    }
                     Ok(status) if status.happy => self.failing_since = None,
-                    Ok(_) => return Err("has no leader that works".to_owned()),
-                    Err(error) => return Err(error.to_string()),
+                    Ok(_) => return failed("has no leader that works"),
+                    Err(error) => return failed(&error.to_string()),
                 },
             }
         }
@@ -257,13 +288,13 @@ impl Watch {
     async fn failed(&mut self, address: &str, reason: &str) -> Result<(), WatchError> {
         self.open = None;
         self.client.targets.failed(address, reason);
-        if self.trimmed.is_some() {
-            // Each is asked once, so there is nothing to wait for.
-            return self.asked(address);
+        if let Some(trimmed) = &mut self.trimmed {
+            // Whoever does not answer may have it: nobody has said that it is gone.
+            trimmed.failures += 1;
         }
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         if since.elapsed() + self.pause >= self.client.options.timeout {
-            self.failing_since = None;
+            (self.trimmed, self.failing_since) = (None, None);
             let reason = self.client.targets.last_failure();
             return Err(ClientError::Unavailable { reason }.into());
         }
