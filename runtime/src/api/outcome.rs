@@ -136,8 +136,10 @@ pub(super) fn big_endian(number: u128) -> Bytes {
     Bytes::copy_from_slice(&number.to_be_bytes())
 }
 
+/// Rounded up: an age is a bound.
 pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    let millis = duration.as_nanos().div_ceil(1_000_000);
+    u64::try_from(millis).unwrap_or(u64::MAX)
 }
 
 pub(super) fn unavailable(error: &impl ToString) -> v1::Unavailable {
@@ -168,5 +170,17 @@ pub(super) fn overloaded(retry_after: Duration) -> v1::Overloaded {
 pub(super) fn wrong_cluster(cluster: ClusterId) -> v1::WrongCluster {
     v1::WrongCluster {
         cluster: big_endian(cluster.get()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_never_told_as_less_than_it_is() {
+        let told = [0, 1, 999_999, 1_000_000, 1_000_001].map(|ns| millis(Duration::from_nanos(ns)));
+        assert_eq!(told, [0, 1, 1, 1, 2]);
+        assert_eq!(millis(Duration::MAX), u64::MAX);
     }
 }
