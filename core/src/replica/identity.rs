@@ -26,9 +26,11 @@ pub(super) struct Peer {
     /// How much it is wanted as leader, as it last said.
     pub(super) priority: u32,
     pub(super) detector: Detector,
-    /// Rounds in a row in which it answered heartbeats, and nothing on the quorum lane although it
-    /// was asked there, too.
+    /// Rounds in a row in which it answered heartbeats, and said nothing about the log although it
+    /// was asked what it has to answer at once.
     pub(super) data_silent: u32,
+    /// The round in which it last said something about the log, be it a refusal or a question.
+    pub(super) data_heard_in: u64,
     /// What people were last told about it.
     pub(super) reported_up: bool,
 }
@@ -45,6 +47,7 @@ impl Peer {
             priority: 0,
             detector: Detector::default(),
             data_silent: 0,
+            data_heard_in: 0,
             reported_up: false,
         }
     }

@@ -260,6 +260,7 @@ impl Replica {
     }
 
     fn on_message(&mut self, from: usize, body: Message) {
+        self.note_data_heard(from, &body);
         match body {
             Message::Prepare(m) => self.on_prepare(from, &m),
             Message::Promise(m) => self.on_promise(from, m),

@@ -39,6 +39,8 @@ pub(super) struct Progress {
     pub(super) acked_seq: u64,
     /// The round in which it last answered on the quorum lane in this ballot.
     pub(super) answered_in: u64,
+    /// The round in which it was last sent, synced, an `Accept`: its answer waits for no disk.
+    pub(super) asked_in: u64,
     /// An empty `Accept` is owed: a heartbeat, or the probe of a read.
     pub(super) probe_due: bool,
     /// When something that waits for an answer was last sent, or last answered.
@@ -71,6 +73,7 @@ impl Progress {
             commit_sent: Slot::ZERO,
             acked_seq: 0,
             answered_in: 0,
+            asked_in: 0,
             probe_due: false,
             since: Time::ZERO,
             retries: 0,

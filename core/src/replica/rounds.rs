@@ -89,13 +89,40 @@ impl Replica {
         }
     }
 
-    /// Once a round, for people: notes who answers heartbeats only. A leader asks everybody on the
-    /// quorum lane by its probes, and whoever has no leader by a heartbeat there.
+    /// Notes, for people, that the peer speaks about the log, too.
+    pub(super) fn note_data_heard(&mut self, from: usize, body: &Message) {
+        let round = self.election.round();
+        match body {
+            Message::Promise(_)
+            | Message::Accepted(_)
+            | Message::Nack(_)
+            | Message::Fetch(_)
+            | Message::FetchChunk(_) => self.peer_mut(from).data_heard_in = round,
+            Message::Prepare(_)
+            | Message::Accept(_)
+            | Message::Learn(_)
+            | Message::Heartbeat(_)
+            | Message::HeartbeatReply(_)
+            | Message::Offer(_)
+            | Message::Chunk(_)
+            | Message::ReadIndex(_)
+            | Message::ReadIndexReply(_)
+            | Message::TransferNow(_) => {}
+        }
+    }
+
+    /// Once a round, for people: notes who answers heartbeats only. A leader asks whoever is synced
+    /// on the quorum lane by its probes, and whoever has no leader asks by a heartbeat there. What
+    /// others are sent they may have to write first, or to fetch.
     pub(super) fn note_data_lanes(&mut self) {
         let round = self.election.round;
         for position in self.others() {
+            let heard = self.peer(position).data_heard_in >= round;
             let asks_and_hears = match &self.role {
-                Role::Leading(leading) => Some(leading.progress(position).answered_in >= round),
+                Role::Leading(leading) => {
+                    let asks = leading.progress(position).asked_in >= round;
+                    (asks || heard).then_some(heard)
+                }
                 Role::Follower if !self.election.is_happy() => {
                     Some(self.election.echoes.contains(position))
                 }

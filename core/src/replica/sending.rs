@@ -124,7 +124,7 @@ impl Replica {
         end: Slot,
         sync: Option<Slot>,
     ) -> Option<Message> {
-        let (commit, now) = (self.commit, self.now);
+        let (commit, now, round) = (self.commit, self.now, self.election.round());
         let prev_chain = self.log.chain_at(prev)?;
         let entries = self.log.entries(prev, end);
         let Role::Leading(leading) = &mut self.role else {
@@ -140,6 +140,7 @@ impl Replica {
             progress.since = now;
         }
         if sync.is_none() {
+            progress.asked_in = round;
             progress.sent = end.max(progress.sent);
             progress.probe_due &= !entries.is_empty();
         }

@@ -2,7 +2,7 @@
 //! Knows nothing about who asks.
 
 use chil_core::explain::Topic;
-use chil_core::message::TransferNow;
+use chil_core::message::{Fetch, TransferNow};
 use chil_core::{Entry, Envelope, Finding, Input, Lane, Lease, Message, ReadVia, Role, Span};
 
 use crate::paper::slot;
@@ -319,6 +319,43 @@ fn a_peer_that_answers_heartbeats_only_is_named() {
     rig.crash(3, 0);
     rig.run(ROUND.times(12));
     assert!(!codes(&rig, 2).contains(&"peer-data-silent"));
+}
+
+/// Who refuses, fetches, or waits for its disk is there: only what has to be answered at once says
+/// that a lane is dead.
+#[test]
+fn a_peer_that_works_is_not_called_silent() {
+    let mut rig = three();
+    rig.crash(3, 0);
+    let promised = rig.disk(3).meta.promised;
+    rig.disk_mut(3).meta.damaged = Some(promised);
+    rig.start(3);
+    rig.persist(3);
+    rig.run(ROUND.times(10));
+    assert!(rig.status(3).damaged, "it refuses all of this ballot");
+    assert!(!codes(&rig, 1).contains(&"peer-data-silent"));
+    // The sync of a peer's log takes long to write.
+    let mut rig = three();
+    rig.crash(3, 0);
+    rig.elect(2);
+    rig.start(3);
+    rig.persist(3);
+    let unwritten = |e: &Envelope| e.from == id(3) && matches!(e.body, Message::Accepted(_));
+    rig.run_losing(ROUND.times(12), unwritten);
+    assert_eq!(rig.leader(), Some(2));
+    find(&rig, 2, "peer-unsynced");
+    assert!(!codes(&rig, 2).contains(&"peer-data-silent"));
+    // What it says there counts, whatever it is: here, that it fetches what is decided.
+    let mut rig = three();
+    for _ in 0..10 {
+        let fetch = Message::Fetch(Fetch {
+            prev: slot(1),
+            to: slot(2),
+        });
+        rig.inject(3, 1, fetch);
+        rig.run_losing(ROUND, unwritten);
+    }
+    assert!(!codes(&rig, 1).contains(&"peer-data-silent"));
 }
 
 #[test]
