@@ -36,8 +36,9 @@ pub enum Output {
         /// Why, and what to do.
         reason: Refusal,
     },
-    /// This node no longer leads `ballot`: what was placed in it and is not executed yet has an
-    /// unknown outcome (it may still be decided).
+    /// This node no longer leads `ballot`: what was placed in it and was not handed out as decided
+    /// has an unknown outcome (it may still be decided). What was decided here was handed out
+    /// before, unless too much of it waits for its execution.
     Deposed {
         /// The ballot that ended here.
         ballot: Ballot,

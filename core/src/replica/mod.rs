@@ -466,6 +466,10 @@ impl Replica {
                 if reason == StepDown::NoQuorum && !leading.settled {
                     self.election.failed();
                 }
+                // Whoever waits for what is decided here shall learn its outcome.
+                while let Some(entries) = self.poll_decided() {
+                    self.outbox.effect(Output::Decided { entries });
+                }
                 self.outbox.effect(Output::Deposed { ballot });
                 self.refuse_reads();
             }

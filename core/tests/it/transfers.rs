@@ -2,7 +2,9 @@
 //! Knows nothing about why somebody wants it.
 
 use chil_core::message::TransferNow;
-use chil_core::{Config, Envelope, Lane, Message, Notice, Output, Role, Span, TransferError};
+use chil_core::{
+    Config, Envelope, Input, Lane, Message, Notice, Output, Role, Span, TransferError,
+};
 
 use crate::paper::slot;
 use crate::reads::{Answer, answers};
@@ -150,6 +152,37 @@ fn the_target_is_told_when_everything_is_decided() {
     assert_eq!((rig.status(2).last, told(&rig)), (slot(2), 0));
     rig.persist(1);
     assert_eq!((rig.status(1).commit, told(&rig)), (slot(2), 1));
+}
+
+/// Deposed by a message that came together with the last vote: what that decided is handed out
+/// first, so that whoever waits for it learns its outcome.
+#[test]
+fn what_is_decided_is_handed_out_before_the_leader_is_deposed() {
+    let mut rig = three();
+    let led = rig.status(1).ballot;
+    rig.propose(1, "second");
+    rig.persist(1);
+    rig.deliver(|e| e.to == id(2));
+    rig.persist(2);
+    let is_vote = |e: &Envelope| matches!(&e.body, Message::Accepted(m) if m.last == slot(2));
+    let vote = rig.wire.iter().find(|e| is_vote(e)).cloned().unwrap();
+    rig.outputs(1);
+    let above = chil_core::Ballot {
+        n: led.n + 1,
+        node: id(3),
+        ..led
+    };
+    let prepare = rig.envelope(3, 1, crate::paper::prepare(above));
+    let inputs = [vote, prepare].map(|envelope| Input::Received(Box::new(envelope)));
+    rig.handle_all(1, inputs.to_vec());
+    assert_eq!(rig.status(1).commit, slot(2));
+    let outputs = rig.outputs(1);
+    let decided =
+        |o: &Output| matches!(o, Output::Decided { entries } if entries[0].slot() == slot(2));
+    let decided = outputs.iter().position(decided);
+    let deposed = Output::Deposed { ballot: led };
+    let deposed = outputs.iter().position(|o| *o == deposed);
+    assert!(decided.is_some() && decided < deposed, "{outputs:?}");
 }
 
 /// Nothing was given up while the target was not told: the leader goes on in its ballot.
