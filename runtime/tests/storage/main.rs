@@ -6,6 +6,7 @@ mod damage;
 mod fault_disk;
 mod faults;
 mod forming;
+mod interrupted;
 mod machine;
 mod model;
 mod real;
