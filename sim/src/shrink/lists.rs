@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::search::{Search, Stopped};
-use crate::plan::{Ask, Plan, Script};
+use crate::plan::{Ask, Plan, Script, Scripted};
 
 /// A list of a plan.
 #[derive(Clone, Copy, Debug)]
@@ -111,16 +111,37 @@ pub(super) fn reduce(search: &mut Search<'_>, list: List) -> Result<(), Stopped>
     let groups: Vec<Vec<usize>> = groups.into_values().collect();
     let mut kept: Vec<usize> = groups.concat();
     if groups.len() > 1 {
-        let left = search.reduce(&groups, |best, groups| {
+        let left = search.reduce_in_two_ways(&groups, |best, groups| {
             let mut at = groups.concat();
             at.sort_unstable();
-            put(best, &at)
+            both(put(best, &at), best)
         })?;
         kept = left.concat();
     }
     kept.sort_unstable();
-    search.reduce(&kept, put)?;
+    search.reduce_in_two_ways(&kept, |best, at| both(put(best, at), best))?;
     Ok(())
+}
+
+/// The plan, and the same with the answers that are lost counted as if those to the requests that
+/// it lacks had never been: a retry that goes wrong stays the same one.
+fn both(plan: Plan, best: &Plan) -> [Plan; 2] {
+    let mut recounted = plan.clone();
+    if let (Some(fewer), Some(all)) = (&mut recounted.script, &best.script) {
+        for answer in &mut fewer.answers {
+            let of_client = |request: &&Scripted| request.client == answer.client;
+            let left: Vec<&Scripted> = fewer.requests.iter().filter(of_client).collect();
+            let mut left = left.into_iter().peekable();
+            let mut missing = 0;
+            for request in all.requests.iter().filter(of_client).zip(1..answer.nth) {
+                if left.next_if(|next| **next == *request.0).is_none() {
+                    missing += 1;
+                }
+            }
+            answer.nth = answer.nth.saturating_sub(missing).max(1);
+        }
+    }
+    [plan, recounted]
 }
 
 fn copy(list: List, from: &Plan, to: &mut Plan) {
@@ -144,4 +165,37 @@ fn copy(list: List, from: &Plan, to: &mut Plan) {
 pub(super) fn endings(search: &mut Search<'_>) -> Result<(), Stopped> {
     reduce(search, List::Scars)?;
     reduce(search, List::Gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{LostAnswer, Payload};
+
+    #[test]
+    fn a_lost_answer_follows_its_request() {
+        let ask = |at_ns, client| Scripted {
+            at_ns,
+            client,
+            node: 0,
+            ask: Ask::Command,
+            payload: Payload::Text("x".to_owned()),
+        };
+        let mut best = crate::swarm::plan(1);
+        best.script = Some(Script {
+            requests: (0..10).map(|at| ask(at, 0)).chain([ask(99, 1)]).collect(),
+            answers: vec![LostAnswer {
+                client: 0,
+                nth: 8,
+                twice: false,
+            }],
+            ..Script::default()
+        });
+        let mut fewer = best.clone();
+        List::Requests.keep(&mut fewer, &[0, 5, 6, 7, 8]);
+        let [same, recounted] = both(fewer.clone(), &best);
+        assert_eq!(same, fewer);
+        // Four of the requests before it are gone.
+        assert_eq!(recounted.script.unwrap().answers[0].nth, 4);
+    }
 }

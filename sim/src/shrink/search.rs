@@ -182,10 +182,21 @@ impl<'a> Search<'a> {
         items: &[T],
         put: impl Fn(&Plan, &[T]) -> Plan,
     ) -> Result<Vec<T>, Stopped> {
+        self.reduce_in_two_ways(items, |best, part| [put(best, part), best.clone()])
+    }
+
+    /// Leaves out as many of `items` as can be; `put` makes two plans that have only these, of
+    /// which either may fail.
+    pub(super) fn reduce_in_two_ways<T: Clone>(
+        &mut self,
+        items: &[T],
+        put: impl Fn(&Plan, &[T]) -> [Plan; 2],
+    ) -> Result<Vec<T>, Stopped> {
         let width = self.jobs;
         let (kept, ended) = ddmin(items, width, |parts| {
-            let candidates = parts.iter().map(|part| put(&self.best, part)).collect();
-            self.first(candidates)
+            let candidates = parts.iter().flat_map(|part| put(&self.best, part));
+            let candidates = candidates.collect();
+            Ok(self.first(candidates)?.map(|found| found / 2))
         });
         ended.map(|()| kept)
     }
