@@ -20,6 +20,9 @@ pub struct Detector {
     intervals: VecDeque<u32>,
     sum: u64,
     sum_of_squares: u128,
+    /// Mean and standard deviation of the intervals: asked for far more often than they change.
+    mean: u64,
+    sigma: u64,
 }
 
 impl Detector {
@@ -48,18 +51,12 @@ impl Detector {
     #[must_use]
     pub fn suspect_at(&self, config: &Config) -> Option<Time> {
         let last = self.last?;
-        let n = self.intervals.len() as u64;
-        let (mean, sigma) = if n == 0 {
-            (config.heartbeat_interval.micros(), 0)
+        let mean = if self.intervals.is_empty() {
+            config.heartbeat_interval.micros()
         } else {
-            let spread = u128::from(n) * self.sum_of_squares - u128::from(self.sum).pow(2);
-            let variance = spread / u128::from(n * n);
-            (
-                self.sum / n,
-                u64::try_from(variance.isqrt()).unwrap_or(u64::MAX),
-            )
+            self.mean
         };
-        let sigma = sigma.max(config.phi_sigma_min.micros());
+        let sigma = self.sigma.max(config.phi_sigma_min.micros());
         let row = usize::try_from(config.phi_threshold.max(1) - 1).unwrap_or(usize::MAX);
         let quantile = QUANTILES.get(row).copied().unwrap_or(8222);
         let silence = mean.saturating_add(sigma.saturating_mul(quantile) / 1000);
@@ -82,6 +79,11 @@ impl Detector {
         self.intervals.push_back(interval);
         self.sum += u64::from(interval);
         self.sum_of_squares += u128::from(interval).pow(2);
+        let n = self.intervals.len() as u64;
+        let spread = u128::from(n) * self.sum_of_squares - u128::from(self.sum).pow(2);
+        let variance = spread / u128::from(n * n);
+        self.mean = self.sum / n;
+        self.sigma = u64::try_from(variance.isqrt()).unwrap_or(u64::MAX);
     }
 }
 

@@ -116,10 +116,11 @@ pub(crate) struct Lot(u64);
 impl Lot {
     /// The numbers of what is called `name` in the run with this seed.
     pub(crate) fn new(seed: u64, concern: Concern, name: [u64; 4]) -> Self {
-        let words = name.into_iter().chain([concern as u64]);
+        let [a, b, c, d] = name;
+        let words = [a, b, c, d, concern as u64];
         let mut bytes = [0_u8; 40];
-        for (to, from) in bytes.iter_mut().zip(words.flat_map(u64::to_le_bytes)) {
-            *to = from;
+        for (to, from) in bytes.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&from.to_le_bytes());
         }
         Self(xxh3_64_with_seed(&bytes, seed))
     }

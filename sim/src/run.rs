@@ -38,6 +38,9 @@ pub struct Watch {
     pub sink: Option<Sink>,
     /// Whether to write down what is drawn while the plan is executed.
     pub script: bool,
+    /// Whether the judges see what happens. Without them only the end of a run is judged: for
+    /// measuring what they cost.
+    pub judged: bool,
 }
 
 impl Default for Watch {
@@ -46,6 +49,7 @@ impl Default for Watch {
             check_every: 1,
             sink: None,
             script: false,
+            judged: true,
         }
     }
 }

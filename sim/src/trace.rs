@@ -65,13 +65,11 @@ impl Trace {
 
     /// Hashes one event: what, when, where, and its key numbers.
     pub(crate) fn mix(&mut self, mark: Mark, now: u64, node: usize, numbers: [u64; 4]) {
-        let words = [mark as u64, now, node as u64]
-            .into_iter()
-            .chain(numbers)
-            .flat_map(u64::to_le_bytes);
+        let [a, b, c, d] = numbers;
+        let words = [mark as u64, now, node as u64, a, b, c, d];
         let mut bytes = [0_u8; 56];
-        for (to, from) in bytes.iter_mut().zip(words) {
-            *to = from;
+        for (to, from) in bytes.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&from.to_le_bytes());
         }
         self.hash = xxh3_64_with_seed(&bytes, self.hash);
     }

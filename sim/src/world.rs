@@ -178,6 +178,9 @@ impl World {
             nodes,
             ids,
         };
+        if !watch.judged {
+            world.judge.look_away();
+        }
         for node in 0..plan.nodes() {
             let at = world.nodes[node]
                 .own_dice

@@ -99,12 +99,14 @@ fn a_killed_campaign_goes_on_and_runs_nothing_twice() {
     let (out, straight) = (place.file("killed.jsonl"), place.name("straight.jsonl"));
     let args = |out: &str| {
         let args = [
-            "run", "--short", "--seeds", "100..220", "--json", "--out", out,
+            "run", "--short", "--seeds", "100..160", "--json", "--out", out,
         ];
         args.map(str::to_owned)
     };
     let mut command = Command::new(SIM);
     command.args(args(out.to_str().unwrap()));
+    // Slow enough to be killed in the middle.
+    command.args(["--jobs", "1"]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut killed = command.spawn().unwrap();
     let patience = Instant::now();

@@ -33,6 +33,17 @@ fn a_replay_is_the_same_in_two_processes_and_from_its_plan() {
 }
 
 #[test]
+fn a_seed_that_was_cut_short_is_replayed_so() {
+    let plan = |args: &[&str]| -> serde_json::Value {
+        serde_json::from_slice(&chil_sim(args).stdout).expect("a plan in JSON")
+    };
+    let (long, short) = (plan(&["plan", "3"]), plan(&["plan", "3", "--short"]));
+    assert_ne!(long["heal_at_us"], short["heal_at_us"]);
+    let events = |args: &[&str]| stdout(&chil_sim(args)).lines().count();
+    assert!(events(&["replay", "3", "--short"]) < events(&["replay", "3"]));
+}
+
+#[test]
 fn trouble_is_told_apart_from_a_violation() {
     let missing = chil_sim(&["replay", "--plan", "/does/not/exist.json"]);
     assert_eq!(missing.status.code(), Some(1));

@@ -39,6 +39,7 @@ fn a_plan_gives_the_same_run_twice_whoever_watches() {
             check_every: 1,
             sink: Some(Box::new(move |_| *seen.borrow_mut() += 1)),
             script: false,
+            ..Watch::default()
         };
         assert_eq!(
             guarded(&Subject::key_value(), &plan, watched),
@@ -52,6 +53,23 @@ fn a_plan_gives_the_same_run_twice_whoever_watches() {
             guarded(&Subject::key_value(), &again, Watch::default()).hash,
             plain.hash
         );
+    }
+}
+
+#[test]
+fn a_run_is_the_same_when_the_judges_look_away() {
+    for seed in 320..330 {
+        let plan = swarm::short(seed);
+        let judged = guarded(&Subject::key_value(), &plan, Watch::default());
+        let watch = Watch {
+            judged: false,
+            check_every: u64::MAX,
+            ..Watch::default()
+        };
+        let unjudged = guarded(&Subject::key_value(), &plan, watch);
+        assert_eq!(unjudged.violation, None, "seed {seed}");
+        assert_eq!(unjudged.hash, judged.hash, "seed {seed}");
+        assert_eq!(unjudged.stats.events, judged.stats.events, "seed {seed}");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::sweep::guarded;
 /// Plans that go into it: enough to notice when something is drawn in another way.
 const PLANS: u64 = 64;
 /// Runs that go into it: enough to notice when something is done in another way.
-const RUNS: u64 = 4;
+const RUNS: u64 = 2;
 
 /// What the first seeds are planned and executed to, as sixteen digits.
 #[must_use]

@@ -8,6 +8,9 @@ use super::{Judge, Verdict, apply_in_order, on};
 impl Judge {
     /// A snapshot is on a node's disk under its own name: taken there, or received.
     pub(crate) fn keeps(&mut self, node: usize, id: SnapshotId) -> Verdict {
+        if self.looks_away {
+            return Ok(());
+        }
         on("snapshot_is_chosen", node, self.snapshots.check(&id))?;
         self.ghost.nodes[node].snapshots.insert(id);
         Ok(())
@@ -20,6 +23,9 @@ impl Judge {
 
     /// A replica wants the snapshot `id` to be the state, and goes on behind it.
     pub(crate) fn replaces(&mut self, node: usize, id: &SnapshotId) -> Verdict {
+        if self.looks_away {
+            return Ok(());
+        }
         let state = &mut self.ghost.nodes[node];
         let found = apply_in_order::check_install(state.applied, id.slot);
         on("apply_in_order", node, found)?;
@@ -30,6 +36,9 @@ impl Judge {
     /// A node's state becomes that of the snapshot `id`, and has this digest then: in the middle
     /// of a life, or at its beginning.
     pub(crate) fn installs(&mut self, node: usize, id: &SnapshotId, digest: u128) -> Verdict {
+        if self.looks_away {
+            return Ok(());
+        }
         let state = &mut self.ghost.nodes[node];
         let found = apply_in_order::check_install(state.applied, id.slot);
         on("apply_in_order", node, found)?;

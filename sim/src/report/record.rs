@@ -49,6 +49,7 @@ pub fn record(subject: &Subject, plan: &Plan, check_every: u64) -> (Outcome, Rec
         check_every,
         sink: Some(recorder.sink()),
         script: false,
+        judged: true,
     };
     let outcome = guarded(subject, plan, watch);
     let recording = recorder.finish(plan, &outcome);

@@ -35,7 +35,7 @@ pub(super) fn extremes(merged: &Merged) -> String {
     format!(
         "<h2>Slowest and nearest to failing</h2>\n\
          <p>Seeds that came close to a limit, or went through more than others.</p>\n\
-         <div class=\"columns\">\n{tables}</div>\n"
+         <div class=\"tops\">\n{tables}</div>\n"
     )
 }
 
