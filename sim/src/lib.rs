@@ -21,6 +21,7 @@ mod network;
 mod node;
 mod outputs;
 pub mod plan;
+mod queue;
 mod reads;
 pub mod report;
 mod requests;

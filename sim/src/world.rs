@@ -1,9 +1,6 @@
 //! The discrete-event loop: one queue of events, driving every `Replica` by hand, without async.
 //! Knows nothing about what is right (the judge does) nor what goes wrong when (the plan does).
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
-
 use bytes::Bytes;
 use chil_core::forming::FormingInput;
 use chil_core::retry::Answer;
@@ -17,6 +14,7 @@ use crate::dice::{Concern, Dice};
 use crate::network::Network;
 use crate::node::{self, Node};
 use crate::plan::{CrashMode, Plan};
+use crate::queue::Queue;
 use crate::reads::Made;
 use crate::report::event::What;
 use crate::run::Watch;
@@ -54,8 +52,7 @@ pub(crate) struct World {
     pub(crate) hit: Vec<Option<usize>>,
     /// Whether the faults are over.
     pub(crate) healing: bool,
-    queue: BinaryHeap<Reverse<Scheduled>>,
-    sequence: u64,
+    queue: Queue<Event>,
     pub(crate) check_every: u64,
 }
 
@@ -115,30 +112,6 @@ pub(crate) enum Hop {
     Encoded(Bytes),
 }
 
-#[derive(Debug)]
-struct Scheduled {
-    at: u64,
-    sequence: u64,
-    event: Event,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-impl Eq for Scheduled {}
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
-    }
-}
-
 impl World {
     /// The world at its beginning: every node is about to start for the first time.
     pub(crate) fn new(plan: &Plan, subject: &Subject, watch: Watch) -> Result<Self, Violation> {
@@ -168,8 +141,7 @@ impl World {
             attempts: Vec::new(),
             hit: vec![None; plan.faults.len()],
             healing: false,
-            queue: BinaryHeap::new(),
-            sequence: 0,
+            queue: Queue::new(),
             check_every: watch.check_every.max(1),
             now: 0,
             plan: plan.clone(),
@@ -196,24 +168,19 @@ impl World {
     }
 
     pub(crate) fn schedule(&mut self, at: u64, event: Event) {
-        self.sequence += 1;
-        self.queue.push(Reverse(Scheduled {
-            at: at.max(self.now),
-            sequence: self.sequence,
-            event,
-        }));
+        self.queue.push(at.max(self.now), event);
     }
 
     /// Lets things happen until the simulated time is `until`.
     pub(crate) fn run_until(&mut self, until: u64) -> Verdict {
         self.schedule(until, Event::Milestone);
-        while let Some(Reverse(next)) = self.queue.pop() {
-            self.now = next.at;
-            self.judge.reads.tick(next.at);
-            if matches!(next.event, Event::Milestone) {
+        while let Some((at, event)) = self.queue.pop() {
+            self.now = at;
+            self.judge.reads.tick(at);
+            if matches!(event, Event::Milestone) {
                 break;
             }
-            self.step(next.event)?;
+            self.step(event)?;
             self.audit_leases()?;
             let (events, max) = (self.stats.events, self.plan.events_max);
             let found = no_churn::check_events(events, max, self.now / 1_000);

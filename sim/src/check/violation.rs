@@ -1,0 +1,49 @@
+//! What a check says when a property did not hold, and on behalf of whom it looked.
+//! Knows nothing about the properties.
+
+use super::looked::looks;
+
+/// A property that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The check, by the name of its file.
+    pub check: &'static str,
+    /// The node that it was seen on.
+    pub node: Option<usize>,
+    /// What happened, in a sentence.
+    pub what: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.node {
+            Some(node) => write!(f, "{}: node {node} {}", self.check, self.what),
+            None => write!(f, "{}: {}", self.check, self.what),
+        }
+    }
+}
+
+/// What every observation returns.
+pub type Verdict = Result<(), Violation>;
+
+/// Puts the name of a check and a node on what it found, and counts that it looked.
+#[inline]
+pub(crate) fn on(check: &'static str, node: usize, found: Result<(), String>) -> Verdict {
+    looks(check);
+    found.map_err(|what| Violation {
+        check,
+        node: Some(node),
+        what,
+    })
+}
+
+/// Puts the name of a check on what it found about the whole cluster, and counts that it looked.
+#[inline]
+pub(crate) fn everywhere<T>(check: &'static str, found: Result<T, String>) -> Result<T, Violation> {
+    looks(check);
+    found.map_err(|what| Violation {
+        check,
+        node: None,
+        what,
+    })
+}
