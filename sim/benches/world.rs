@@ -94,10 +94,6 @@ impl Took {
 }
 
 /// Runs the seeds from 0 on for so long, after some that only warm up.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a benchmark measures the machine; no run looks at its clock"
-)]
 fn measure(plan: &dyn Fn(u64) -> Plan, patience: Duration, watch: impl Fn() -> Watch) -> Took {
     let subject = Subject::key_value();
     let mut took = Took::default();
