@@ -228,7 +228,7 @@ fn a_violation_is_reported_again_and_counted_once() {
     assert_eq!(clean.status.code(), Some(0));
     // No sound build violates anything: the file says that this one did.
     let text = std::fs::read_to_string(&out).unwrap();
-    let failed = r#""failures":[{"seed":3,"check":"agreement","node":1,"what":"chose <two> & more",
+    let failed = r#""failures":[{"seed":3,"token":"3:1a2b3c4d","check":"agreement","node":1,"what":"chose <two> & more",
         "signature":"agreement","explained":[],"repeats":true}]"#;
     let failed = failed.replace("\n        ", "");
     std::fs::write(&out, text.replacen(r#""failures":[]"#, &failed, 1)).unwrap();
@@ -238,7 +238,7 @@ fn a_violation_is_reported_again_and_counted_once() {
     assert_eq!(json["failed"], 1);
     assert_eq!(
         json["failures"][0]["replay"],
-        "cargo chaos replay 3 --short"
+        "cargo chaos replay 3:1a2b3c4d --short"
     );
     let merge = ["merge", &out, "--junit", junit.to_str().unwrap()];
     let merged = chil_sim(&merge);
