@@ -97,7 +97,7 @@ impl World {
             Outcome::Executed { reply, .. } => Some(reply),
             _ => None,
         };
-        self.tell_end(operation, State::Done, Some(entry.slot()), reply);
+        self.ends(operation, State::Done, Some(entry.slot()), reply);
         self.finish(operation, State::Done);
         Ok(())
     }

@@ -7,6 +7,7 @@
 
 mod arrivals;
 pub mod campaign;
+pub mod chaos;
 pub mod check;
 pub mod cli;
 mod clock;
@@ -41,6 +42,9 @@ pub mod sweep;
 mod telling;
 pub mod token;
 mod trace;
+pub use chaos::Chaos;
+pub use dice::Draw;
+pub use subject::{Model, Request, Workload};
 pub use trace::Sink;
 mod workload;
 mod world;

@@ -199,7 +199,7 @@ impl World {
         self.stats.reads += 1;
         let numbers = [operation as u64, applied.get(), 1, 0];
         self.trace.mix(Mark::Outcome, self.now, node, numbers);
-        self.tell_end(operation, State::Done, Some(applied), Some(&made.answer));
+        self.ends(operation, State::Done, Some(applied), Some(&made.answer));
         self.finish(operation, State::Done);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! How clients and nodes meet: requests, refusals, and who waits for what.
 //! Knows nothing about how a replica decides; it keeps the waiters that a driver keeps.
 
+use bytes::Bytes;
 use chil_core::{Ballot, Command, Input, NodeId, ReadVia, Refusal, Slot, Token};
 
 use crate::check::{Verdict, answered, on};
@@ -79,6 +80,18 @@ impl World {
     }
 
     /// An operation ends; its client may have waited for that.
+    /// A client learns what came of an operation, or that nobody knows.
+    pub(crate) fn ends(
+        &mut self,
+        operation: usize,
+        state: State,
+        slot: Option<Slot>,
+        reply: Option<&Bytes>,
+    ) {
+        self.tell_end(operation, state, slot, reply);
+        self.clients.operations[operation].answer = reply.map(|reply| (self.now, reply.clone()));
+    }
+
     pub(crate) fn finish(&mut self, operation: usize, state: State) {
         self.clients.end(operation, state);
         let client = self.clients.operations[operation].client;
@@ -163,7 +176,7 @@ impl World {
         match op.state {
             State::Trying => return self.give_up(operation),
             State::Given if op.is_read() => {
-                self.tell_end(operation, State::Dropped, None, None);
+                self.ends(operation, State::Dropped, None, None);
                 self.finish(operation, State::Dropped);
             }
             State::Given => self.unknown(operation),
@@ -179,7 +192,7 @@ impl World {
             let (node, payload) = (op.node, op.payload());
             self.judge.denies(node, operation as u64, &payload)?;
         }
-        self.tell_end(operation, State::Dropped, None, None);
+        self.ends(operation, State::Dropped, None, None);
         self.finish(operation, State::Dropped);
         Ok(())
     }
@@ -195,7 +208,7 @@ impl World {
     pub(crate) fn unknown(&mut self, operation: usize) {
         if self.clients.operations[operation].state == State::Given {
             self.stats.unknown += 1;
-            self.tell_end(operation, State::Unknown, None, None);
+            self.ends(operation, State::Unknown, None, None);
             self.finish(operation, State::Unknown);
         }
     }

@@ -1,11 +1,12 @@
 //! One run from its plan to its verdict: the faults, the healing, the audit.
 //! Knows nothing about other runs.
 
+use bytes::Bytes;
 use chil_core::{Ballot, NodeId, Role, Slot, Status};
 
 use crate::check::{
-    Verdict, Violation, acked_stays, answered, caught_up, everywhere, looked, no_churn, on,
-    one_leader, voters_advance,
+    Verdict, Violation, acked_stays, answered, caught_up, everywhere, linearizable, looked,
+    no_churn, on, one_leader, voters_advance,
 };
 use crate::plan::{CrashMode, Plan, Script};
 use crate::report::event::What;
@@ -68,6 +69,8 @@ pub struct Outcome {
     /// What was drawn while the plan was executed, if that was to be written down: with this as
     /// its script the plan gives the same run.
     pub script: Option<Script>,
+    /// The commands that took effect, in order, if things were to be written down.
+    pub executed: Vec<(Slot, Bytes)>,
 }
 
 /// Executes a plan. A panic of the code under test is passed on: see [`crate::sweep::guarded`].
@@ -110,12 +113,18 @@ pub(crate) fn run_by(
     world.stats.simulated_ms = world.now / 1_000_000;
     world.stats.coverage.checks.0 = looked::taken();
     let script = writes.then(|| world.script());
+    let executed = if writes {
+        world.judge.effects()
+    } else {
+        Vec::new()
+    };
     Outcome {
         hash: world.trace.hash(),
         stats: world.stats,
         violation,
         explained,
         script,
+        executed,
     }
 }
 
@@ -295,6 +304,7 @@ impl World {
         }
         let found = self.judge.answered_in_order(&mut *self.subject.oracle());
         everywhere("read_is_fresh", found)?;
+        self.audit_history()?;
         let wrote = self.audit_operations(since)?;
         // Who does not hear the leader learns from others, in its own time.
         let linked = |a: usize, b: usize| self.plan.linked_at_the_end(a, b);
@@ -337,6 +347,19 @@ impl World {
         }
         let found = voters_advance::check_votes(&accepts, leads);
         everywhere("voters_advance", found)
+    }
+
+    /// What clients saw must have an order, whatever the log says.
+    fn audit_history(&mut self) -> Verdict {
+        let operations = self.clients.operations.iter().enumerate();
+        let seen = operations.filter_map(|(number, op)| op.seen(number));
+        let histories = self.subject.histories(&self.plan, seen.collect());
+        for (spec, history) in histories {
+            let found = linearizable::check(&*spec, history);
+            let searched = everywhere("linearizable", found)?;
+            self.stats.histories += u64::from(searched);
+        }
+        Ok(())
     }
 
     /// Whether there are fewer sessions than clients: then these throw each other out, for ever.

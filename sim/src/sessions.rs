@@ -264,12 +264,12 @@ impl World {
         self.trace.mix(Mark::Outcome, self.now, node, numbers);
         match result {
             Completion::Executed { slot, reply } => {
-                self.tell_end(operation, State::Done, Some(slot), Some(&reply));
+                self.ends(operation, State::Done, Some(slot), Some(&reply));
                 self.finish(operation, State::Done);
             }
             Completion::Unknown => self.unknown(operation),
             Completion::Rejected(_) | Completion::TimedOut => {
-                self.tell_end(operation, State::Dropped, None, None);
+                self.ends(operation, State::Dropped, None, None);
                 self.finish(operation, State::Dropped);
             }
         }

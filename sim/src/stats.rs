@@ -14,6 +14,8 @@ pub struct Stats {
     pub seeds: u64,
     /// Things that happened: arrivals, wake-ups, syncs, requests, faults.
     pub events: u64,
+    /// Histories of clients for which an order was searched, and found.
+    pub histories: u64,
     /// Slots that were chosen.
     pub slots: u64,
     /// Simulated time, in milliseconds.
@@ -94,6 +96,7 @@ impl Stats {
     pub fn add(&mut self, other: &Self) {
         self.seeds += other.seeds;
         self.events += other.events;
+        self.histories += other.histories;
         self.slots += other.slots;
         self.simulated_ms += other.simulated_ms;
         self.messages += other.messages;

@@ -179,11 +179,12 @@ pub fn sweep(subject: &Subject, what: Sweep, mut each: impl FnMut(Ran) -> bool) 
 }
 
 fn one(subject: &Subject, seed: u64, what: Sweep) -> Ran {
-    let plan = if what.short {
+    let mut plan = if what.short {
         swarm::short(seed)
     } else {
         swarm::plan(seed)
     };
+    subject.fit(&mut plan);
     let watch = || Watch {
         check_every: what.check_every,
         ..Watch::default()

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use chil_core::{NodeId, Slot};
 
+use crate::check::linearizable::Seen;
 use crate::dice::{Concern, Dice, Draw, Lot};
 use crate::plan::{LostAnswer, Plan, Scripted};
 use crate::subject::{Request, Subject, Workload};
@@ -63,11 +64,29 @@ pub(crate) struct Operation {
     /// What a read that is being tried has to see at least.
     pub(crate) floor: Slot,
     pub(crate) state: State,
+    /// When the client had the answer, and which.
+    pub(crate) answer: Option<(u64, Bytes)>,
 }
 
 impl Operation {
     pub(crate) const fn is_read(&self) -> bool {
         matches!(self.what, What::Read(_))
+    }
+
+    /// What the client saw, if that has to have an order in real time. `number` is its own.
+    pub(crate) fn seen(&self, number: usize) -> Option<Seen> {
+        let is_stale = matches!(self.what, What::Read(How::Stale { .. }));
+        let had_effect = match self.state {
+            State::Done => true,
+            State::Trying | State::Given | State::Unknown => !self.is_read(),
+            State::Dropped => false,
+        };
+        (had_effect && !is_stale).then(|| Seen {
+            number,
+            request: self.request.clone(),
+            began: self.began,
+            ended: self.answer.clone(),
+        })
     }
 
     /// What the state machine gets to see.
@@ -207,6 +226,7 @@ impl Clients {
             hops: 0,
             floor: Slot::ZERO,
             state: State::Trying,
+            answer: None,
         });
     }
 
@@ -232,6 +252,7 @@ impl Clients {
             hops: 0,
             floor: Slot::ZERO,
             state: State::Trying,
+            answer: None,
         });
         number
     }

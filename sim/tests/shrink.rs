@@ -75,7 +75,7 @@ fn ask(draw: &mut Draw<'_>) -> Request {
 }
 
 fn till() -> Subject {
-    Subject::new(Till::default, || ask)
+    Subject::new(Till::default).with_workload(|| ask)
 }
 
 /// The first seed that fails with one of these checks.
@@ -119,13 +119,11 @@ fn a_bug_of_a_state_machine_becomes_a_small_plan() {
 
 #[test]
 fn a_panic_becomes_a_small_plan_with_the_same_place() {
-    let subject = Subject::new(
-        || Till {
-            trusts: true,
-            ..Till::default()
-        },
-        || ask,
-    );
+    let subject = Subject::new(|| Till {
+        trusts: true,
+        ..Till::default()
+    })
+    .with_workload(|| ask);
     let (plan, violation) = failing(&subject, "assertion");
     assert!(Signature::of(&violation).to_string().contains("shrink.rs:"));
     let shrunk = Shrink::new(&subject, &plan).run(|_| true).unwrap();

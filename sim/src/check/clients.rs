@@ -62,6 +62,11 @@ impl Judge {
         on("read_is_fresh", node, found)
     }
 
+    /// The commands that took effect, in order.
+    pub(crate) fn effects(&self) -> Vec<(Slot, Bytes)> {
+        self.model.effects()
+    }
+
     /// Judges the answers that could not be judged when they were given.
     pub(crate) fn answered_in_order(&mut self, oracle: &mut dyn Oracle) -> Result<(), String> {
         if self.looks_away {

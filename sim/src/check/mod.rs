@@ -23,6 +23,7 @@
 //! | `acked_stays` | I19: acknowledged writes stay |
 //! | `exactly_once` | I20: one effect a request, and the answers that follow from the sequence |
 //! | `unknown_is_honest` | what was denied to a client is never executed |
+//! | `linearizable` | what clients saw has an order, found without looking at the log |
 //! | `read_is_fresh` | I21: reads see what was acknowledged before |
 //! | `lease_is_exclusive` | I22: nobody else decides or answers while a lease serves |
 //! | `transfer_is_fresh` | a word to take over is honoured only by whom it was meant for, and in time |
@@ -48,6 +49,7 @@ pub mod ghost;
 mod installs;
 pub(crate) mod leader_completeness;
 pub(crate) mod lease_is_exclusive;
+pub(crate) mod linearizable;
 pub(crate) mod local_is_chosen;
 pub(crate) mod looked;
 pub(crate) mod match_is_true;

@@ -84,6 +84,13 @@ impl Model {
         self.executed.get(at)?.as_ref()
     }
 
+    /// The commands that took effect, in order.
+    pub(crate) fn effects(&self) -> Vec<(Slot, Bytes)> {
+        let slots = self.executed.iter().zip(1..);
+        let effects = slots.filter_map(|(payload, slot)| Some((Slot::new(slot), payload.clone()?)));
+        effects.collect()
+    }
+
     /// The answer to a query in the state behind a slot, if it can be said at once.
     pub(crate) fn answer(&self, query: &Bytes, behind: Slot) -> Option<Bytes> {
         self.oracle.answer_behind(behind, query)

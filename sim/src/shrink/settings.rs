@@ -79,7 +79,28 @@ fn sooner(search: &mut Search<'_>) -> Result<(), Stopped> {
     });
     let candidates = candidates.collect();
     search.first(candidates)?;
+    while search.first(without_one(search.best()))?.is_some() {}
     Ok(())
+}
+
+/// Plans with one request less, and snapshots one slot earlier, so that the same one is taken.
+fn without_one(best: &Plan) -> Vec<Plan> {
+    let (slots, requests) = match &best.script {
+        Some(script) if best.snapshots.slots > 1 => (best.snapshots.slots, &script.requests),
+        _ => return Vec::new(),
+    };
+    if slots > requests.len() as u64 {
+        return Vec::new();
+    }
+    let without = |index: usize| {
+        let mut candidate = best.clone();
+        candidate.snapshots.slots = slots - 1;
+        if let Some(script) = &mut candidate.script {
+            script.requests.remove(index);
+        }
+        candidate
+    };
+    (0..requests.len()).map(without).collect()
 }
 
 /// Lets messages and syncs always take the same time, if their longest did not do.

@@ -4,6 +4,7 @@
 mod kv;
 mod kv_oracle;
 mod plain;
+mod spec;
 
 use std::fmt;
 use std::hash::Hash;
@@ -12,9 +13,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chil_core::{Slot, StateMachine};
 
+use crate::check::linearizable::Seen;
 pub use crate::dice::Draw;
 use crate::plan::Plan;
 use plain::{Fallback, Sequential};
+#[cfg(test)]
+pub(crate) use spec::Register;
+pub(crate) use spec::Spec;
 
 /// What a client asks of the state machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +82,32 @@ pub(crate) trait Oracle {
     fn answer(&self, query: &Bytes) -> Bytes;
 }
 
+/// Requests are at most so large if nobody says otherwise.
+const REQUEST_BYTES_MAX: u64 = 64 << 10;
+/// What an entry costs beyond its payload.
+const ENTRY_BYTES: u64 = 128;
+/// Parts of a snapshot of unknown size.
+const CHUNK_BYTES: u64 = 16 << 10;
+
+/// Histories that are longer are not searched for an order.
+const HISTORY_MAX: usize = 300;
+/// Of the built-in machine, whose every answer is judged by the log as well, so many runs have
+/// their histories searched: one in this.
+const SAMPLE: u64 = 4;
+
+type MakeSpec = Arc<dyn Fn() -> Box<dyn Spec> + Send + Sync>;
+
+/// How the order of what clients saw is searched for.
+#[derive(Clone)]
+enum Order {
+    /// It cannot be: there is no model whose states could be compared.
+    Unknown,
+    /// Key by key.
+    Keys,
+    /// By a model.
+    Model(MakeSpec),
+}
+
 type Make<T> = Arc<dyn Fn() -> Box<T> + Send + Sync>;
 type Simpler = Arc<dyn Fn(&Request) -> Vec<Request> + Send + Sync>;
 type DescribeReply = Arc<dyn Fn(&Request, &Bytes) -> String + Send + Sync>;
@@ -91,6 +122,9 @@ pub struct Subject {
     describe: Arc<dyn Fn(&Request) -> String + Send + Sync>,
     describe_reply: DescribeReply,
     simpler: Simpler,
+    /// Nothing if requests keep to what the plan says.
+    request_bytes_max: Option<u64>,
+    order: Order,
 }
 
 impl fmt::Debug for Subject {
@@ -110,33 +144,90 @@ impl Subject {
             describe: Arc::new(kv::describe),
             describe_reply: Arc::new(kv::describe_reply),
             simpler: Arc::new(kv::simpler),
+            request_bytes_max: None,
+            order: Order::Keys,
         }
     }
 
     /// Any state machine. Without a model, what it should do is what another instance of it does
     /// that never crashes and never restores a snapshot.
     #[must_use]
-    pub fn new<S: StateMachine, W: Workload + 'static>(
-        machine: impl Fn() -> S + Send + Sync + 'static,
-        workload: impl Fn() -> W + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new<S: StateMachine>(machine: impl Fn() -> S + Send + Sync + 'static) -> Self {
         let machine: Make<dyn StateMachine> = Arc::new(move || Box::new(machine()));
         let judged = Arc::clone(&machine);
         Self {
             machine,
-            workload: Arc::new(move |_| Box::new(workload())),
+            workload: Arc::new(|_| {
+                Box::new(|draw: &mut Draw<'_>| {
+                    Request::Command(draw.word().to_le_bytes().to_vec().into())
+                })
+            }),
             oracle: Arc::new(move || Box::new(Fallback(judged()))),
             describe: Arc::new(describe_bytes),
             describe_reply: Arc::new(|_, reply| shown(reply)),
             simpler: Arc::new(|_| Vec::new()),
+            request_bytes_max: Some(REQUEST_BYTES_MAX),
+            order: Order::Unknown,
         }
+    }
+
+    /// The same, with requests drawn by this instead of at random.
+    #[must_use]
+    pub fn with_workload<W: Workload + 'static>(
+        mut self,
+        workload: impl Fn() -> W + Send + Sync + 'static,
+    ) -> Self {
+        self.workload = Arc::new(move |_| Box::new(workload()));
+        self
+    }
+
+    /// The same, with requests of up to so many bytes.
+    #[must_use]
+    pub const fn with_request_bytes_max(mut self, bytes: u64) -> Self {
+        self.request_bytes_max = Some(bytes);
+        self
+    }
+
+    /// Makes a plan that was drawn fit for this subject: its requests must be let through, and its
+    /// snapshots, of which nothing is known, must arrive in the time that runs have for it.
+    pub fn fit(&self, plan: &mut Plan) {
+        let Some(bytes) = self.request_bytes_max else {
+            return;
+        };
+        let (cluster, cost) = (&mut plan.cluster, bytes + ENTRY_BYTES);
+        let at_least = |limit: &mut u64, least: u64| *limit = least.max(*limit);
+        at_least(&mut cluster.value_bytes_max, bytes);
+        at_least(&mut cluster.in_flight_bytes_max, cost);
+        at_least(
+            &mut cluster.peer_window_bytes_max,
+            cost.max(cluster.batch_bytes_max),
+        );
+        at_least(&mut plan.snapshots.chunk_bytes_max, CHUNK_BYTES);
     }
 
     /// The same, judged by a model.
     #[must_use]
     pub fn with_model(mut self, model: impl Model) -> Self {
-        self.oracle = Arc::new(move || Box::new(Sequential(model.clone())));
+        let judged = model.clone();
+        self.oracle = Arc::new(move || Box::new(Sequential(judged.clone())));
+        self.order = Order::Model(Arc::new(move || Box::new(Sequential(model.clone()))));
         self
+    }
+
+    /// The histories of a run that are to have an order each, with what they are judged by.
+    pub(crate) fn histories(
+        &self,
+        plan: &Plan,
+        seen: Vec<Seen>,
+    ) -> Vec<(Box<dyn Spec>, Vec<Seen>)> {
+        let histories = match &self.order {
+            Order::Unknown => Vec::new(),
+            Order::Model(spec) => vec![(spec(), seen)],
+            Order::Keys if !plan.seed.is_multiple_of(SAMPLE) => Vec::new(),
+            Order::Keys => spec::by_key(seen),
+        };
+        let short = |(_, history): &(_, Vec<Seen>)| history.len() <= HISTORY_MAX;
+        histories.into_iter().filter(short).collect()
     }
 
     /// The same, with requests and replies shown to people as these say.
