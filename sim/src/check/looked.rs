@@ -40,6 +40,7 @@ checks![
     "forming",
     "leader_completeness",
     "lease_is_exclusive",
+    "linearizable",
     "local_is_chosen",
     "match_is_true",
     "monotone",
