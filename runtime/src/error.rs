@@ -206,7 +206,10 @@ pub enum TransferError {
     },
     /// No member is called that, or it cannot lead: it is the leader itself, has no vote, or
     /// does not say that it is able to.
-    #[error("'{name}' cannot take over: name another member that votes and works")]
+    #[error(
+        "'{name}' cannot take over: name another member that votes and works; soon after a start, \
+         ask again"
+    )]
     BadTarget {
         /// The name.
         name: String,

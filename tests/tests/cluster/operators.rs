@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use chil::client::{Client, ClientError, ClientOptions};
 use serde_json::Value;
@@ -34,10 +35,17 @@ async fn the_leader_moves_where_it_is_told_and_nothing_is_lost() {
         }
         Ok::<_, ClientError>(())
     });
-    let moved = ask(
-        &cluster.addresses(),
-        &["move-leader", "--to", &target, "--json"],
-    );
+    let move_it = || {
+        ask(
+            &cluster.addresses(),
+            &["move-leader", "--to", &target, "--json"],
+        )
+    };
+    let (began, mut moved) = (Instant::now(), move_it());
+    // Soon after the start the leader has not heard that the other is able to lead.
+    while moved.stderr.contains("cannot take over") && began.elapsed() < PATIENCE {
+        moved = move_it();
+    }
     assert_eq!(json(&moved)["leader"], target.as_str());
     writing.await.unwrap().expect("clients wait, and go on");
     let leader = cluster.leader(&client).await;
