@@ -78,13 +78,13 @@ async fn a_cluster_without_a_quorum_says_so() {
         let leader = findings.iter().any(|found| found["topic"] == "leader");
         (leader && named("node-2") && named("node-3"), answers)
     };
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let (said, answers) = no_leader();
         if said {
             break;
         }
-        assert!(std::time::Instant::now() < deadline, "{answers}");
+        assert!(Instant::now() < deadline, "{answers}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let text = ask(&[survivor], &["explain"]);
