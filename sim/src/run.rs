@@ -298,8 +298,9 @@ impl World {
         let leader = self.leader(&statuses)?;
         // A handover begins a ballot, and is no churn.
         let stays = self.handed_over_at < since;
-        for ((node, promised, _), (_, status)) in before.iter().zip(&statuses).filter(|_| stays) {
-            let found = no_churn::check(*promised, status.promised);
+        let newest = before.iter().map(|(_, promised, _)| *promised).max();
+        for (newest, (node, status)) in newest.iter().cycle().zip(&statuses).filter(|_| stays) {
+            let found = no_churn::check(*newest, status.promised);
             on("no_churn", *node, found)?;
         }
         let found = self.judge.answered_in_order(&mut *self.subject.oracle());
