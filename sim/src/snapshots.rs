@@ -134,7 +134,7 @@ impl World {
                 Ok(id) => {
                     self.stats.snapshots_taken += 1;
                     self.tell(node, || What::Note {
-                        text: format!("has taken snapshot {id}"),
+                        text: format!("has taken {id}"),
                     });
                     self.judge.keeps(node, id)?;
                     Some(Input::SnapshotTaken { id })
@@ -184,7 +184,7 @@ impl World {
     fn received(&mut self, node: usize, id: SnapshotId, sound: bool) -> Verdict {
         if sound {
             self.tell(node, || What::Note {
-                text: format!("has received snapshot {id}"),
+                text: format!("has received {id}"),
             });
             self.stats.snapshots_received += 1;
             return self.judge.keeps(node, id);
@@ -237,7 +237,7 @@ impl World {
             }
         }
         self.tell(node, || What::Note {
-            text: format!("restores snapshot {id}"),
+            text: format!("restores {id}"),
         });
         let digest = applier.digest();
         self.judge.installs(node, id, digest)?;

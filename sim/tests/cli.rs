@@ -58,6 +58,24 @@ fn trouble_is_told_apart_from_a_violation() {
 }
 
 #[test]
+fn a_replay_is_drawn_and_told_briefly() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (page, log) = (file("run.html"), file("run.log"));
+    let told = chil_sim(&[
+        "replay", "3", "--short", "--story", "--html", &page, "--shiviz", &log,
+    ]);
+    let told = stdout(&told);
+    assert!(told.lines().count() < 50 && told.contains("the story"), "{told}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.contains("\"what\":\"send\""));
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("(?<host>") && log.lines().count() > 100);
+    let nowhere = chil_sim(&["replay", "3", "--short", "--html", "/does/not/exist/run.html"]);
+    assert!(!nowhere.status.success());
+}
+
+#[test]
 fn a_replay_shows_the_part_that_was_asked_for() {
     let whole = stdout(&chil_sim(&["replay", "3", "--short"]));
     let part = chil_sim(&["replay", "3", "--short", "--until", "60", "--node", "n1"]);

@@ -181,6 +181,15 @@ pub(crate) struct ReplayArgs {
     /// Print JSON: a line an event, or a line a node with `--state`
     #[arg(long)]
     json: bool,
+    /// Draw the run as a diagram into this file: one page, to be opened in a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the run for ShiViz into this file
+    #[arg(long, value_name = "FILE")]
+    shiviz: Option<PathBuf>,
+    /// Print what matters of the run in at most forty lines, instead of everything
+    #[arg(long, conflicts_with_all = ["state", "json", "until", "node", "slot"])]
+    story: bool,
 }
 
 /// The plan of a seed, cut short or not.

@@ -3,15 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
 
 use super::{ReplayArgs, VIOLATED, load_plan, say, warn};
 use crate::report::event::{Event, Recording, State, What};
+use crate::report::html::html;
 use crate::report::json;
 use crate::report::record::record;
-use crate::report::text::{Filter, filtered, text};
+use crate::report::shiviz::shiviz;
+use crate::report::text::{Filter, filtered, story, text};
 use crate::subject::Subject;
 use crate::token::Token;
 
@@ -33,6 +36,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let (outcome, recording) = record(&Subject::key_value(), &plan, 1);
+    draw(args, &recording)?;
     // A reader that has seen enough (`| head`) ends the printing.
     let shown = show(args, &recording);
     let code = match outcome.violation {
@@ -65,6 +69,19 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
+/// Writes the files that were asked for.
+fn draw(args: &ReplayArgs, recording: &Recording) -> anyhow::Result<()> {
+    let write = |path: &Option<PathBuf>, content: fn(&Recording) -> String| {
+        let Some(path) = path else {
+            return Ok(());
+        };
+        std::fs::write(path, content(recording))
+            .with_context(|| format!("cannot write {}", path.display()))
+    };
+    write(&args.html, html)?;
+    write(&args.shiviz, shiviz)
+}
+
 /// Prints the part of the recording that was asked for.
 fn show(args: &ReplayArgs, recording: &Recording) -> anyhow::Result<()> {
     let filter = Filter {
@@ -73,6 +90,9 @@ fn show(args: &ReplayArgs, recording: &Recording) -> anyhow::Result<()> {
         until: args.until,
         quiet: false,
     };
+    if args.story {
+        return say(story(recording).trim_end());
+    }
     if args.state {
         return say(&states(args, recording)?.join("\n"));
     }

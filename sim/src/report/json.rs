@@ -87,7 +87,7 @@ struct Version {
     version: u32,
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 /// If it is something else, of another version, or not all of it.
