@@ -191,7 +191,10 @@ impl World {
         if !self.trace.is_told() {
             return;
         }
-        let (check, text) = (violation.check.to_owned(), self.trace.named(&violation.what));
+        let (check, text) = (
+            violation.check.to_owned(),
+            self.trace.named(&violation.what),
+        );
         self.tell_at(violation.node, || What::Violation { check, text });
     }
 

@@ -66,12 +66,21 @@ fn a_replay_is_drawn_and_told_briefly() {
         "replay", "3", "--short", "--story", "--html", &page, "--shiviz", &log,
     ]);
     let told = stdout(&told);
-    assert!(told.lines().count() < 50 && told.contains("the story"), "{told}");
+    assert!(
+        told.lines().count() < 50 && told.contains("the story"),
+        "{told}"
+    );
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.contains("\"what\":\"send\""));
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("(?<host>") && log.lines().count() > 100);
-    let nowhere = chil_sim(&["replay", "3", "--short", "--html", "/does/not/exist/run.html"]);
+    let nowhere = chil_sim(&[
+        "replay",
+        "3",
+        "--short",
+        "--html",
+        "/does/not/exist/run.html",
+    ]);
     assert!(!nowhere.status.success());
 }
 
