@@ -2,6 +2,7 @@
 //! Knows nothing about how a plan is drawn or executed; it is what replay and people work on.
 
 mod check;
+mod file;
 mod script;
 
 use chil_core::{Config, Lane, NodeId, SessionLimits, SnapshotPolicy};

@@ -1,6 +1,7 @@
 //! What the environment asks a test of chaos to run.
 //! Knows nothing about how it is run.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::plan::Plan;
@@ -51,7 +52,9 @@ impl Settings {
             },
         };
         let what = if let Some(path) = var("CHIL_SIM_PLAN") {
-            What::Plan(Box::new(plan(&path)?))
+            let plan = Plan::load(Path::new(&path));
+            let plan = plan.map_err(|error| format!("CHIL_SIM_PLAN={path}: {error:#}"))?;
+            What::Plan(Box::new(plan))
         } else if let Some(text) = var("CHIL_SIM_SEED") {
             let token = text.parse();
             What::Seed(token.map_err(|error| format!("CHIL_SIM_SEED: {error}"))?)
@@ -71,16 +74,6 @@ impl Settings {
         };
         Ok(Self { what, jobs })
     }
-}
-
-fn plan(path: &str) -> Result<Plan, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("CHIL_SIM_PLAN: cannot read {path}: {error}"))?;
-    let plan: Plan = serde_json::from_str(&text)
-        .map_err(|error| format!("CHIL_SIM_PLAN: {path} is not a plan: {error}"))?;
-    plan.check()
-        .map_err(|error| format!("CHIL_SIM_PLAN: {path}: {error}"))?;
-    Ok(plan)
 }
 
 /// Numbers of seeds, a range of them, or a span of time.

@@ -16,7 +16,7 @@ mod scenarios;
 mod shrink;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -240,17 +240,6 @@ fn warn(warning: &str) {
 fn say(line: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{line}").context("cannot print")
-}
-
-/// Reads a plan, and checks that it can be run.
-fn load_plan(path: &Path) -> anyhow::Result<Plan> {
-    let shown = path.display();
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read the plan {shown}"))?;
-    let plan: Plan =
-        serde_json::from_str(&text).with_context(|| format!("{shown} is not a plan"))?;
-    plan.check()?;
-    Ok(plan)
 }
 
 #[cfg(test)]

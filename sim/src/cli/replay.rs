@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::{ReplayArgs, VIOLATED, load_plan, say, warn};
+use super::{ReplayArgs, VIOLATED, say, warn};
+use crate::plan::Plan;
 use crate::report::event::{Event, Recording, State, What};
 use crate::report::html::html;
 use crate::report::json;
@@ -21,7 +22,7 @@ use crate::token::Token;
 /// Replays what was asked for.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let (plan, warning) = match (&args.plan, args.seed) {
-        (Some(path), _) => (load_plan(path)?, None),
+        (Some(path), _) => (Plan::load(path)?, None),
         (None, seed) => seed
             .context("replay needs a seed or a plan")?
             .plan(args.short),

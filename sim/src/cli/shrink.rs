@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{ShrinkArgs, VIOLATED, load_plan, say};
+use super::{ShrinkArgs, VIOLATED, say};
 use crate::plan::Plan;
 use crate::run::Watch;
 use crate::shrink::{Cost, Counts, Progress, Shrink};
@@ -89,7 +89,7 @@ pub(super) fn run(args: &ShrinkArgs) -> anyhow::Result<ExitCode> {
 
 fn original(args: &ShrinkArgs) -> anyhow::Result<Plan> {
     match (&args.plan, args.seed) {
-        (Some(path), _) => load_plan(path),
+        (Some(path), _) => Plan::load(path),
         (None, seed) => {
             let (plan, warning) = seed
                 .context("shrink needs a seed or a plan")?
@@ -112,7 +112,7 @@ fn resumed(
     if !out.exists() {
         return Ok(None);
     }
-    let plan = load_plan(out)?;
+    let plan = Plan::load(out)?;
     let outcome = guarded(subject, &plan, Watch::default());
     let is_same = outcome
         .violation

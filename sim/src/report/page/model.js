@@ -82,14 +82,8 @@ function bandsOf(list) {
 
 /** The last element of a sorted list that `isBefore` holds for, or null. */
 function lastWhere(list, isBefore) {
-  let low = 0;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (isBefore(list[middle])) low = middle + 1;
-    else high = middle;
-  }
-  return low ? list[low - 1] : null;
+  const index = lastIndex(list, isBefore);
+  return index < 0 ? null : list[index];
 }
 
 /** A node's state right after the event with this index; null before the first one. */
