@@ -105,6 +105,10 @@ pub(crate) fn run_by(
     if let Some(violation) = &violation {
         // What has just broken one of its own rules may not be able to say why.
         explained = caught(|| world.explained()).unwrap_or_default();
+        if let Some(node) = violation.node {
+            // What it became in this event is often what is wrong.
+            let _ = caught(|| world.tell_state(node));
+        }
         world.tell_violation(violation);
     }
     world.stats.seeds = 1;

@@ -7,6 +7,7 @@ use chil_core::{Ballot, Entry, Lane, Message, Output, Replica, Role, Slot};
 
 use crate::check::Violation;
 use crate::network::Arrivals;
+use crate::node::name;
 use crate::plan::FaultKind;
 use crate::report::event::{Event, State as NodeState, Step, What};
 use crate::workload::{State, node_of};
@@ -37,9 +38,14 @@ impl World {
         }
         let what = match output {
             Output::Send(_) | Output::Wait(_) => return,
-            Output::Persist(_) => What::Persist {
-                text: self.trace.named(output),
-            },
+            Output::Persist(persist) => {
+                let records = persist.records.iter();
+                let records: Vec<String> = records.map(|record| format!("[{record}]")).collect();
+                What::Persist {
+                    lsn: persist.lsn.to_string(),
+                    text: self.trace.named(records.join(" ")),
+                }
+            }
             Output::Decided { entries } => {
                 let slot = |entry: Option<&Entry>| entry.map_or(0, |entry| entry.slot().get());
                 What::Decided {
@@ -98,7 +104,8 @@ impl World {
             | FaultKind::CutLanes { links, .. }
             | FaultKind::Clog { links } => (Vec::new(), links.clone()),
         };
-        let (name, text) = (FaultKind::NAMES[kind.index()], format!("{kind:?}"));
+        let name = FaultKind::NAMES[kind.index()];
+        let text = fault_words(kind, &nodes, &links);
         self.tell_all(|| What::Fault {
             index,
             name: name.to_owned(),
@@ -168,7 +175,7 @@ impl World {
         let op = &self.clients.operations[operation];
         let mut text = self.subject.describe(&op.request);
         if let Some(reply) = reply {
-            text.push_str(" = ");
+            text.push_str(" → ");
             text.push_str(&self.subject.describe_reply(&op.request, reply));
         }
         let (node, client) = (op.node, op.client);
@@ -253,6 +260,41 @@ impl World {
         let (n, now) = (self.stats.events, self.now);
         self.trace.tell_state(n, now, node, state);
     }
+}
+
+/// A fault, for people: what, whom it hits, and how hard.
+fn fault_words(kind: &FaultKind, nodes: &[usize], links: &[(usize, usize)]) -> String {
+    let links = links.iter();
+    let links: Vec<String> = links
+        .map(|(from, to)| format!("{}→{}", name(*from), name(*to)))
+        .collect();
+    let whom = match (kind, nodes) {
+        (FaultKind::Blackout, _) => "everybody".to_owned(),
+        (_, [node]) => name(*node),
+        _ => links.join(" "),
+    };
+    let how = match kind {
+        FaultKind::CrashInDisk { operations, .. } => format!(", after {operations} more"),
+        FaultKind::SlowDisk { extra_us, .. } => format!(", {extra_us} µs more a sync"),
+        FaultKind::Isolate {
+            inbound_only: true, ..
+        } => ", what it sends gets out".to_owned(),
+        FaultKind::Transfer { to: Some(to), .. } => format!(" to {}", name(*to)),
+        FaultKind::CutLanes { lanes, .. } => {
+            let lanes = lanes.iter().map(|lane| lane_name(Lane::from(*lane)));
+            format!(", {}", lanes.collect::<Vec<_>>().join(" and "))
+        }
+        FaultKind::Crash { .. }
+        | FaultKind::Blackout
+        | FaultKind::Absence { .. }
+        | FaultKind::Transfer { to: None, .. }
+        | FaultKind::Cut { .. }
+        | FaultKind::Isolate { .. }
+        | FaultKind::Clog { .. }
+        | FaultKind::Pause { .. }
+        | FaultKind::ClockJump { .. } => String::new(),
+    };
+    format!("{} {whom}{how}", FaultKind::NAMES[kind.index()])
 }
 
 /// A lane, for people.

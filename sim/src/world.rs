@@ -353,7 +353,7 @@ impl World {
         let numbers = [boot, last.get(), kept.len() as u64, 0];
         self.trace.mix(Mark::Restart, self.now, node, numbers);
         self.tell(node, || What::Starts {
-            text: format!("boot {boot}, with a log up to {last}"),
+            text: format!("boot {}, with a log up to {last}", boot + 1),
         });
         let config = node::config(&self.plan, node, &mut self.nodes[node].own_dice);
         let now = self.nodes[node].clock.read(self.now);
@@ -408,7 +408,9 @@ impl World {
         }
         self.trace
             .mix(Mark::Durable, self.now, node, [lsn.get(), 0, 0, 0]);
-        self.tell(node, || What::Durable { lsn: lsn.get() });
+        self.tell(node, || What::Durable {
+            lsn: lsn.to_string(),
+        });
         self.give(node, Input::Persisted { lsn })
     }
 }

@@ -27,7 +27,7 @@ pub struct Recording {
 
 impl Recording {
     /// The version that this build writes and reads.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 }
 
 /// One thing that happened.
@@ -92,13 +92,16 @@ pub enum What {
     State(State),
     /// A node hands records to its disk.
     Persist {
+        /// Where they end in the node's sequence of records: "2:17" is the 17th batch of its
+        /// second life.
+        lsn: String,
         /// All of them, in a line.
         text: String,
     },
     /// What a node handed to its disk is durable now.
     Durable {
-        /// Up to this record.
-        lsn: u64,
+        /// Up to this batch, which is the last one of those that one sync covered.
+        lsn: String,
     },
     /// A node knows these slots to be decided.
     Decided {

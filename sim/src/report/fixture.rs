@@ -68,6 +68,16 @@ impl Tape {
         self.on(to, What::Receive { id, from })
     }
 
+    fn persist(&mut self, node: usize, lsn: &str, text: &str) -> &mut Self {
+        let (lsn, text) = (lsn.to_owned(), text.to_owned());
+        self.on(node, What::Persist { lsn, text })
+    }
+
+    fn durable(&mut self, node: usize, lsn: &str) -> &mut Self {
+        let lsn = lsn.to_owned();
+        self.on(node, What::Durable { lsn })
+    }
+
     fn client(&mut self, node: usize, step: Step, slot: Option<u64>) -> &mut Self {
         let what = What::Client {
             client: 1,
@@ -126,9 +136,8 @@ pub(crate) fn small() -> Recording {
 fn elect(tape: &mut Tape) {
     tape.after(1_000).on(0, What::Wake);
     tape.on(0, state("campaigning", "e1.1.n0", "e1.0", None, 0));
-    let text = "meta promised=e1.1.n0".to_owned();
-    tape.on(0, What::Persist { text });
-    tape.after(500).on(0, What::Durable { lsn: 1 });
+    tape.persist(0, "1:1", "[meta promised=e1.1.n0]");
+    tape.after(500).durable(0, "1:1");
     let to_n1 = tape.send(0, 1, "Prepare e1.1.n0 acc=e1.0 last=0 commit=0", 1);
     tape.send(0, 2, "Prepare e1.1.n0 acc=e1.0 last=0 commit=0", 0);
     tape.after(100).receive(to_n1, 0, 1);
@@ -197,6 +206,23 @@ fn overwrite(tape: &mut Tape) {
     tape.on(2, violation);
 }
 
+/// Batches that overtake each other's syncs: another one is handed over before the first is
+/// durable, two become durable at once, and a crash loses what is under way.
+pub(crate) fn in_flight() -> Recording {
+    let mut tape = Tape::new();
+    tape.after(10).persist(0, "1:1", "[a]");
+    tape.after(10).persist(0, "1:2", "[b]");
+    tape.after(10).durable(0, "1:1");
+    tape.after(10).persist(0, "1:3", "[c]");
+    tape.after(10).persist(0, "1:4", "[d]");
+    tape.after(10).durable(0, "1:3");
+    let mode = "power".to_owned();
+    tape.after(10).on(0, What::Dies { mode });
+    tape.after(10).persist(0, "2:1", "[e]");
+    tape.after(10).durable(0, "2:1");
+    tape.recording(None)
+}
+
 /// Two messages and an answer, for clocks that a person can check.
 pub(crate) fn ping_pong() -> Recording {
     let mut tape = Tape::new();
@@ -230,7 +256,7 @@ pub(crate) fn hostile() -> Recording {
                 hostile.clone_into(name);
             }
             What::Client { text, .. }
-            | What::Persist { text }
+            | What::Persist { text, .. }
             | What::Starts { text }
             | What::Note { text }
             | What::Violation { text, .. } => hostile.clone_into(text),

@@ -74,7 +74,7 @@ pub fn html(recording: &Recording) -> String {
 
 /// JSON with everything escaped that means something to HTML, or ends a line in old scripts.
 /// These characters stand only in strings of JSON, where the escapes mean the same.
-fn inert(json: &str) -> String {
+pub(super) fn inert(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         match c {

@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn another_version_is_named() {
-        let text = written(&fixture::small()).replacen("\"version\":1", "\"version\":7", 1);
+        let text = written(&fixture::small()).replacen("\"version\":2", "\"version\":7", 1);
         let error = read(text.as_bytes()).expect_err("no build writes that yet");
         assert!(error.to_string().contains("version 7"), "{error}");
     }

@@ -55,3 +55,36 @@ pub fn record(subject: &Subject, plan: &Plan, check_every: u64) -> (Outcome, Rec
     let recording = recorder.finish(plan, &outcome);
     (outcome, recording)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::event::What;
+    use crate::swarm;
+
+    #[test]
+    fn every_sync_is_about_a_batch_that_is_under_way() {
+        let mut overtaken = 0;
+        for seed in 0..20 {
+            let (_, recording) = record(&Subject::key_value(), &swarm::short(seed), 0);
+            let mut waiting: Vec<Vec<&str>> = vec![Vec::new(); recording.nodes.len()];
+            for event in &recording.events {
+                let Some(waiting) = event.node.map(|node| &mut waiting[node]) else {
+                    continue;
+                };
+                match &event.what {
+                    What::Persist { lsn, .. } => waiting.push(lsn),
+                    What::Durable { lsn } => {
+                        let last = waiting.iter().position(|batch| batch == lsn);
+                        let last = last.expect("what is durable was handed over before");
+                        waiting.drain(..=last);
+                        overtaken += usize::from(!waiting.is_empty());
+                    }
+                    What::Dies { .. } => waiting.clear(),
+                    _ => {}
+                }
+            }
+        }
+        assert!(overtaken > 100, "only {overtaken} syncs were overtaken");
+    }
+}

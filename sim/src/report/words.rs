@@ -108,7 +108,7 @@ impl<'a> Words<'a> {
             }
             What::Wake => "wakes".to_owned(),
             What::State(state) => self.state(self.before.get(&index).copied(), state),
-            What::Persist { text } => format!("to disk: {text}"),
+            What::Persist { lsn, text } => format!("to disk {lsn}: {text}"),
             What::Durable { lsn } => format!("durable up to {lsn}"),
             What::Decided { first, last } => format!("decided {}", range(*first, *last)),
             What::Fault {

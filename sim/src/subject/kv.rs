@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use chil_core::kv::{Check, Cond, KvAnswer, KvCommand, KvQuery, KvReply, Txn, Versioned, Write};
+use chil_core::kv::{Check, Cond, KvAnswer, KvCommand, KvQuery, Txn, Versioned, Write};
 
 use super::{Draw, Request, Workload};
 use crate::plan::{Plan, WorkloadPlan};
@@ -125,20 +125,6 @@ impl KvWorkload {
     }
 }
 
-/// A request as people write it.
-pub(super) fn describe(request: &Request) -> String {
-    match request {
-        Request::Command(bytes) => KvCommand::decode(bytes).map_or_else(
-            |error| format!("malformed command: {error}"),
-            |c| format!("{c:?}"),
-        ),
-        Request::Query(bytes) => KvQuery::decode(bytes).map_or_else(
-            |error| format!("malformed query: {error}"),
-            |q| format!("{q:?}"),
-        ),
-    }
-}
-
 /// Requests that are simpler than this one, the simplest first: without conditions, shorter.
 pub(super) fn simpler(request: &Request) -> Vec<Request> {
     let command = |command: KvCommand| Request::Command(command.encode());
@@ -204,13 +190,4 @@ fn simpler_txns(txn: &Txn) -> Vec<KvCommand> {
     simpler.push(without(|txn| drop(txn.then.pop())));
     simpler.push(without(|txn| drop(txn.checks.pop())));
     simpler
-}
-
-/// A reply as people write it.
-pub(super) fn describe_reply(request: &Request, reply: &Bytes) -> String {
-    let malformed = |error| format!("malformed reply: {error}");
-    match request {
-        Request::Command(_) => KvReply::decode(reply).map_or_else(malformed, |r| format!("{r:?}")),
-        Request::Query(_) => KvAnswer::decode(reply).map_or_else(malformed, |a| format!("{a:?}")),
-    }
 }

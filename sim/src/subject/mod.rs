@@ -3,6 +3,7 @@
 
 mod kv;
 mod kv_oracle;
+mod kv_words;
 mod plain;
 mod spec;
 
@@ -141,8 +142,8 @@ impl Subject {
             machine: Arc::new(|| Box::new(chil_core::kv::KeyValue::default())),
             workload: Arc::new(|plan| Box::new(kv::KvWorkload::new(plan))),
             oracle: Arc::new(|| Box::new(kv_oracle::KvOracle::default())),
-            describe: Arc::new(kv::describe),
-            describe_reply: Arc::new(kv::describe_reply),
+            describe: Arc::new(kv_words::describe),
+            describe_reply: Arc::new(kv_words::describe_reply),
             simpler: Arc::new(kv::simpler),
             request_bytes_max: None,
             order: Order::Keys,

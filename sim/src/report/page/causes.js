@@ -8,21 +8,11 @@ function triggerOf(event) {
   return first;
 }
 
-/** The hand-over to the disk that a moment of durability belongs to: the last one before it. */
-function persistBefore(event) {
-  let at = event.before;
-  for (let steps = 0; at && steps < 2000; steps += 1, at = at.before) {
-    if (at.what === "persist" && at.n !== event.n) return at;
-    if (at.what === "dies") return null;
-  }
-  return null;
-}
-
 /** The one event that this one follows from directly, or null where a cause comes from outside. */
 function causeOf(event) {
   if (event.node === undefined) return null;
   if (event.what === "receive" || event.what === "miss") return event.message.send;
-  if (event.what === "durable") return persistBefore(event);
+  if (event.what === "durable") return event.synced[event.synced.length - 1] ?? null;
   const trigger = triggerOf(event);
   return trigger === event ? null : trigger;
 }
@@ -34,9 +24,11 @@ function chainTo(event, lengthMax) {
   return chain;
 }
 
-/** What follows directly: arrivals of a message, or what else the same event brings about. */
+/** What follows directly: arrivals of a message, the sync of a batch, or what else the same event
+ * brings about. */
 function effectsOf(event) {
   const effects = event.message && event.what === "send" ? [...event.message.arrivals] : [];
+  if (event.syncedBy) effects.push(event.syncedBy);
   for (let i = event.i + 1; i < events.length && events[i].n === event.n; i += 1) {
     if (events[i].node === event.node && event.what !== "send") effects.push(events[i]);
   }

@@ -81,7 +81,8 @@ function drawRelated() {
     ctx.lineCap = "butt";
     ctx.globalAlpha = 1;
     strokeGroup({ colour, width: 2.5, dash: arrow.copy ? "5 4" : "", alpha: 1 }, [arrow], false);
-    const place = labelPlace(arrow);
+    // Far out, the labels of a chain lie over each other.
+    const place = view.zoom >= 8 || bright.has(arrow.message) ? labelPlace(arrow) : null;
     if (place) drawLabel(arrow, place, `700 11px ${SANS}`);
   }
 }

@@ -72,13 +72,18 @@ function drawAxis() {
   ctx.font = `11px ${MONO}`;
   const taken = drawGaps();
   let next = HEAD + 4;
+  let said = "";
   const [from, to] = visibleRows();
   const { stops } = scale;
   for (let i = Math.max(0, lastIndex(stops, (s) => s.pos < from)); i < stops.length && stops[i].pos < to; i += 1) {
     const y = yOf(stops[i].pos);
     if (y < next || taken.some((gap) => Math.abs(gap - y) < 13)) continue;
+    const text = timeText(stops[i].at);
+    // What differs only in nanoseconds is the same moment to the eye.
+    if (text === said) continue;
+    said = text;
     ctx.fillStyle = colours.soft;
-    ctx.fillText(timeText(stops[i].at), layout.time - 8, y + 4);
+    ctx.fillText(text, layout.time - 8, y + 4);
     // Far out, neighbours say nearly the same time.
     next = y + (view.zoom < 6 ? 44 : 16);
   }

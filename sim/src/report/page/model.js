@@ -39,6 +39,25 @@ function linkEvents() {
 }
 
 /**
+ * What became of each batch that was handed to a disk: `syncedBy` is when it was durable, and
+ * `synced` are the batches that one sync covered, by their numbers, since several may be under way.
+ */
+function linkBatches() {
+  const waiting = perNode();
+  for (const event of events) {
+    if (event.what === "persist") {
+      waiting[event.node].push(event);
+    } else if (event.what === "durable") {
+      const last = waiting[event.node].findLastIndex((batch) => batch.lsn === event.lsn);
+      event.synced = waiting[event.node].splice(0, last + 1);
+      for (const batch of event.synced) batch.syncedBy = event;
+    } else if (event.what === "dies") {
+      waiting[event.node] = [];
+    }
+  }
+}
+
+/**
  * The spans of each node's life in which its state stays the same:
  * { node, event, end, state, up }, where `event` begins it, and `end` is the event that ends it
  * or null. A node that dies without saying so is down all the same.
@@ -169,6 +188,7 @@ function packRows(intervals, rowsMax) {
 }
 
 linkEvents();
+linkBatches();
 const spans = spansOfNodes();
 const bands = spans.map(bandsOf);
 const faults = collectFaults();

@@ -77,6 +77,13 @@ function factsOf(event) {
       ["links", event.links.map(([a, b]) => `${nodeName(a)} → ${nodeName(b)}`).join(", ")],
     ]);
   }
+  if (event.what === "durable" && event.synced.length > 1) {
+    return table([["batches", element("span", {}, ...event.synced.map(eventLink))]]);
+  }
+  if (event.what === "persist") {
+    const { syncedBy } = event;
+    return table([["durable", syncedBy ? `#${syncedBy.n} after ${spanText(syncedBy.at - event.at)}` : "never in this life, or not before the end"]]);
+  }
   if (event.what === "client") {
     const steps = event.operationOf.steps.map((step) => eventLink(step));
     return table([
@@ -123,13 +130,13 @@ function showStates() {
 }
 
 function stateRow(name, node, index, event) {
-  const state = stateAt(node, index);
+  const state = stateAt(node, index) ?? { role: "down" };
   const isHere = event?.node === node;
   const changed = isHere && event.what === "state" ? changesOf(event) : [];
   const cells = STATE_FIELDS.map((field) => {
-    const value = !state ? "" : field === "leader" ? (state.leader === undefined ? "–" : nodeName(state.leader)) : (state[field] ?? "–");
+    const value = field === "leader" ? (state.leader === undefined ? "–" : nodeName(state.leader)) : (state[field] ?? "–");
     const cell = element("td", { class: changed.includes(field) ? "changed" : "" }, String(value));
-    if (field === "role" && state) cell.prepend(roleBadge(state));
+    if (field === "role") cell.prepend(roleBadge(state));
     return cell;
   });
   return element("tr", { class: isHere ? "here" : "" }, element("th", { scope: "row" }, name), ...cells);

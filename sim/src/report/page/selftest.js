@@ -98,6 +98,11 @@ function firstLeader() {
   };
 }
 
+/** Each sync by the batch that it was up to, and how many it covered. */
+function syncs() {
+  return events.filter((e) => e.what === "durable").map((e) => [e.lsn, causeOf(e)?.text ?? null, e.synced.length]);
+}
+
 function filtersWork() {
   const all = shown.length;
   onlySlots([1, 1]);
@@ -135,6 +140,7 @@ function selfTest(firstPaint) {
     press("End");
     result.troubles = troubles();
     result.leader = firstLeader();
+    result.syncs = syncs();
     result.filters = filtersWork();
     result.filtering = timeOfFiltering();
     result.frames = { near: frameTime(18, 60), far: frameTime(2, 30), all: frameTime(view.height / scale.length, 10) };

@@ -46,7 +46,7 @@ const SENTENCES = {
   miss: (e) => `⊘ misses ${e.message.text} of ${nodeName(e.from)}`,
   wake: () => "wakes",
   state: (e) => `is ${changesOf(e).map((f) => fieldText(f, e[f])).join(", ") || e.role}`,
-  persist: (e) => `to disk: ${e.text}`,
+  persist: (e) => `to disk ${e.lsn}: ${e.text}`,
   durable: (e) => `durable up to ${e.lsn}`,
   decided: (e) => `decided ${slotRange([e.first, e.last])}`,
   fault: (e) => `fault ${e.index}: ${e.text} (for ${spanText(Math.max(0, e.until - e.at))})`,
