@@ -87,7 +87,11 @@ fn written(clock: &Clock, hosts: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::report::html::inert;
+    use crate::report::record::record;
+    use crate::report::{browser, fixture};
+    use crate::subject::Subject;
+    use crate::swarm;
 
     /// The events of a log: text, host, clock.
     fn parsed(log: &str) -> Vec<(String, String, BTreeMap<String, u64>)> {
@@ -123,16 +127,58 @@ n0 {"n0":3, "n1":2}
         assert_eq!(log, expected);
     }
 
+    /// Recordings by hand and of real runs, with crashes and starts among them.
+    fn recordings() -> Vec<Recording> {
+        let real = (0..6).map(|seed| record(&Subject::key_value(), &swarm::short(seed), 1).1);
+        let mut all: Vec<Recording> = real.collect();
+        all.extend([fixture::small(), fixture::hostile(), fixture::ping_pong()]);
+        all
+    }
+
     #[test]
-    fn every_host_counts_its_own_events_one_by_one() {
-        for recording in [fixture::small(), fixture::hostile()] {
-            let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-            for (_, host, clock) in parsed(&shiviz(&recording)) {
-                let count = counts.entry(host.clone()).or_default();
+    fn clocks_are_what_shiviz_asks_for() {
+        for recording in recordings() {
+            let events = parsed(&shiviz(&recording));
+            let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+            for (_, host, clock) in &events {
+                let count = counts.entry(host).or_default();
                 *count += 1;
-                assert_eq!(clock.get(&host), Some(&*count));
+                assert_eq!(clock.get(host), Some(&*count), "by one an event");
             }
             assert!(counts.len() > 1, "{counts:?}");
+            for (text, _, clock) in &events {
+                for (host, time) in clock {
+                    let count = counts.get(host.as_str()).expect("the host has events");
+                    assert!((1..=*count).contains(time), "{host}:{time} in {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn its_own_expression_finds_every_event() {
+        for recording in recordings() {
+            let log = shiviz(&recording);
+            let json = serde_json::to_string(&log).expect("text is JSON");
+            let page = format!(
+                "<!doctype html><body><script id=\"log\" type=\"application/json\">{}</script>\
+                 <script>{}</script></body>",
+                inert(&json),
+                include_str!("shiviz/reader.js")
+            );
+            let Some(result) = browser::finding(&page) else {
+                return;
+            };
+            let events = parsed(&log);
+            assert_eq!(result["complaints"], serde_json::json!([]), "{result:#}");
+            assert_eq!(result["delimiter"], "", "there is one execution");
+            assert_eq!(result["events"], events.len());
+            assert_eq!(result["isSamePasted"], true);
+            for (name, event) in [("first", events.first()), ("last", events.last())] {
+                let (text, host, clock) = event.expect("there are events");
+                let expected = serde_json::json!({ "event": text, "host": host, "clock": clock });
+                assert_eq!(result[name], expected);
+            }
         }
     }
 
