@@ -17,6 +17,7 @@ pub mod disk;
 mod execute;
 mod faults;
 mod forming;
+mod impossible;
 pub mod mutants;
 mod network;
 mod node;

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use chil_sim::coverage::Coverage;
 use chil_sim::run::Watch;
 use chil_sim::subject::Subject;
 use chil_sim::sweep::guarded;
@@ -12,6 +13,7 @@ use chil_sim::{plan::Plan, swarm};
 #[test]
 fn two_hundred_short_seeds_hold_everything() {
     let mut slots = 0;
+    let mut coverage = Coverage::default();
     for seed in 0..200 {
         let watch = Watch {
             check_every: 1,
@@ -24,8 +26,11 @@ fn two_hundred_short_seeds_hold_everything() {
             outcome.violation
         );
         slots += outcome.stats.slots;
+        coverage.add(&outcome.stats.coverage);
     }
     assert!(slots > 200, "200 runs decided only {slots} slots");
+    // What cannot be reached, by `sim/src/impossible.rs`, was not.
+    assert_eq!(coverage.contradictions(), [""; 0]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use super::merge::Merged;
 use super::tally::{Failed, Group};
-use super::words::{never_reached, per_second, replay_command, share};
+use super::words::{per_second, replay_command, share};
 use parts::{escaped, grouped};
 
 const STYLE: &str = include_str!("page/style.css");
@@ -62,6 +62,19 @@ fn verdict(merged: &Merged) -> String {
         let (failed, kinds) = (merged.tally.failures.len(), merged.tally.groups().len());
         format!("<p class=\"verdict bad\">{failed} violations, of {kinds} signatures.</p>\n")
     };
+    let contradictions = merged.tally.stats.coverage.contradictions();
+    if !contradictions.is_empty() {
+        let items = contradictions.iter();
+        let items: String = items
+            .map(|one| format!("<li>{}</li>", escaped(one)))
+            .collect();
+        let _ = writeln!(
+            out,
+            "<section class=\"failure\"><h3>Reached although it cannot be</h3><p>A mistake of the \
+             protocol, of the simulator, or of <code>sim/src/impossible.rs</code>:</p>\
+             <ul>{items}</ul></section>"
+        );
+    }
     if merged.missing > 0 {
         let missing = grouped(merged.missing);
         let _ = write!(
@@ -203,11 +216,6 @@ fn failure(group: &Group<'_>, short: bool) -> String {
     )
 }
 
-/// How many cells, outputs, notices and checks were never counted.
-fn never(merged: &Merged) -> usize {
-    never_reached(&merged.tally.stats.coverage).len()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +239,28 @@ mod tests {
         ] {
             assert!(page.contains(words), "{words}");
         }
+    }
+
+    #[test]
+    fn what_was_missed_is_listed_and_what_cannot_be_is_loud_when_it_is() {
+        let mut part = part(header(0, 20, 0, 1), 20);
+        let page = html(&Merged::alone(&part));
+        assert!(page.contains("<li>Accept while leading</li>"));
+        assert!(!page.contains("<li>Accept while forming"), "it is no gap");
+        assert!(!page.contains("Reached although it cannot be"));
+        part.tally.stats.coverage.received[2].0[1] = 7;
+        let merged = Merged::alone(&part);
+        let page = html(&merged);
+        assert!(page.contains("Reached although it cannot be"));
+        assert!(page.contains("<li>Accept while forming, 7 times, although it "));
+        let said = "IMPOSSIBLE AND REACHED Accept while forming";
+        let text = crate::campaign::text::text(&merged);
+        assert!(text.contains(said), "{text}");
+        let json = crate::campaign::json::json(&merged);
+        assert_eq!(
+            json["impossible_and_reached"].as_array().map(Vec::len),
+            Some(1)
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::merge::Merged;
 use super::tally::{Failed, Group};
-use super::words::{never_reached, replay_command};
+use super::words::replay_command;
 use crate::coverage::Coverage;
 use crate::plan::FaultKind;
 
@@ -32,7 +32,8 @@ pub fn json(merged: &Merged) -> Value {
         "outputs": Coverage::OUTPUTS,
         "notices": Coverage::NOTICES,
         "checks": Coverage::CHECKS,
-        "never_reached": never_reached(&merged.tally.stats.coverage),
+        "never_reached": merged.tally.stats.coverage.missed(),
+        "impossible_and_reached": merged.tally.stats.coverage.contradictions(),
         "tops": merged.tally.tops,
         "failed": merged.tally.failures.len(),
         "signatures": groups.iter().map(group).collect::<Vec<Value>>(),

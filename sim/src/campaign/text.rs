@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::merge::Merged;
 use super::tally::{Extreme, Group};
-use super::words::{never_reached, per_second, replay_command, share};
+use super::words::{per_second, replay_command, share};
 use crate::plan::FaultKind;
 use crate::stats::Stats;
 
@@ -49,14 +49,14 @@ pub fn text(merged: &Merged) -> String {
         rows.row("", &format!("{count:>9} {name}"));
     }
     extremes(merged, &mut rows);
-    let never = never_reached(&stats.coverage);
-    if !never.is_empty() && stats.seeds > 0 {
-        rows.row(
-            "never reached",
-            &format!("{} states and events", never.len()),
-        );
+    let missed = stats.coverage.missed();
+    if !missed.is_empty() && stats.seeds > 0 {
+        rows.row("never reached", &few(&missed));
     }
     let mut out = rows.0;
+    for contradiction in stats.coverage.contradictions() {
+        let _ = writeln!(out, "IMPOSSIBLE AND REACHED {contradiction}");
+    }
     for gap in &merged.gaps {
         let _ = writeln!(out, "NOT RUN {gap}");
     }
@@ -67,6 +67,14 @@ pub fn text(merged: &Merged) -> String {
         out.push_str("nothing was violated");
     }
     out
+}
+
+/// Names while they fit into a line, else how many there are.
+fn few(names: &[String]) -> String {
+    if names.len() <= 3 {
+        return names.join(", ");
+    }
+    format!("{} states and events", names.len())
 }
 
 fn seeds(merged: &Merged) -> String {

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::impossible::reason;
+
 /// Text as HTML shows it.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -45,17 +47,30 @@ pub(super) fn share_of(count: u64, most: u64) -> f64 {
     }
 }
 
-/// Counts as bars; what was never counted is marked.
-pub(super) fn bars(caption: &str, names: &[&str], counts: &[u64]) -> String {
+/// What a count is called where a number cannot say it: the class of its mark, its word, and why.
+fn mark(cell: &str, count: u64) -> Option<(&'static str, String, &'static str)> {
+    match (count, reason(cell)) {
+        (0, Some(reason)) => Some(("impossible", "cannot be".to_owned(), reason)),
+        (0, None) => Some(("never", "never".to_owned(), "no seed reached it")),
+        (_, Some(reason)) => Some(("contradiction", grouped(count), reason)),
+        (_, None) => None,
+    }
+}
+
+/// Counts as bars; what was never counted is marked. With the prefix, names are those of cells.
+pub(super) fn bars(caption: &str, prefix: &str, names: &[&str], counts: &[u64]) -> String {
     let most = counts.iter().copied().max().unwrap_or(0);
     let mut out = format!("<table class=\"bars\"><caption>{caption}</caption><tbody>\n");
     for (name, count) in names.iter().zip(counts) {
+        let mark = mark(&format!("{prefix}{name}"), *count);
         let name = escaped(name);
         // Writing to a string cannot fail.
-        let _ = if *count == 0 {
+        let _ = if let Some((class, word, why)) = mark {
             writeln!(
                 out,
-                "<tr class=\"never\"><th>{name}</th><td class=\"number\">never</td><td></td></tr>"
+                "<tr class=\"{class}\" title=\"{}\"><th>{name}</th>\
+                 <td class=\"number\">{word}</td><td></td></tr>",
+                escaped(why)
             )
         } else {
             writeln!(
@@ -72,9 +87,10 @@ pub(super) fn bars(caption: &str, names: &[&str], counts: &[u64]) -> String {
 }
 
 /// A cell of a matrix, the darker the more.
-pub(super) fn cell(count: u64, most: u64) -> String {
-    if count == 0 {
-        return "<td class=\"never\"><span>never</span></td>".to_owned();
+pub(super) fn cell(name: &str, count: u64, most: u64) -> String {
+    if let Some((class, word, why)) = mark(name, count) {
+        let why = escaped(why);
+        return format!("<td class=\"{class}\" title=\"{why}\"><span>{word}</span></td>");
     }
     let shade = 0.06 + 0.34 * share_of(count, most);
     format!(
@@ -99,6 +115,25 @@ mod tests {
     fn the_largest_is_the_whole_width() {
         assert!((share_of(9, 9) - 1.0).abs() < 1e-9);
         assert!(share_of(0, 9) < 1e-9 && share_of(0, 0) < 1e-9);
-        assert!(bars("x", &["<a>"], &[0]).contains("&lt;a&gt;</th><td class=\"number\">never"));
+        let bars = bars("x", "", &["<a>"], &[0]);
+        assert!(bars.contains("&lt;a&gt;</th><td class=\"number\">never"));
+    }
+
+    #[test]
+    fn what_cannot_be_looks_unlike_what_was_missed() {
+        let of = |name, count| cell(name, count, 10);
+        assert!(of("Accept while leading", 0).contains("class=\"never\""));
+        assert!(of("Accept while leading", 3).contains(">3<"));
+        assert!(of("Accept while forming", 0).contains("class=\"impossible\""));
+        let wrong = of("Accept while forming", 3);
+        assert!(
+            wrong.contains("class=\"contradiction\"") && wrong.contains(">3<"),
+            "{wrong}"
+        );
+        let bars = bars("x", "notice ", &["Leading", "Ignored: Malformed"], &[0, 0]);
+        assert!(
+            bars.contains("\"never\"") && bars.contains("\"impossible\""),
+            "{bars}"
+        );
     }
 }

@@ -4,9 +4,10 @@
 use std::fmt::Write as _;
 
 use super::parts::{bars, cell, escaped, grouped};
-use super::{Merged, never, replay_command, share};
+use super::{Merged, replay_command, share};
 use crate::campaign::tally::Extreme;
 use crate::coverage::Coverage;
+use crate::impossible::{arrival, change, reasons};
 use crate::plan::FaultKind;
 use crate::stats::Stats;
 
@@ -92,10 +93,11 @@ pub(super) fn exercised(merged: &Merged) -> String {
     format!(
         "<h2>Exercised</h2>\n<p>Bars are on a logarithmic scale.</p>\n<div class=\"columns\">\n\
          <div>{}{}</div>\n<div>{}</div>\n</div>\n",
-        bars("Faults that struck", &FaultKind::NAMES, &stats.faults),
-        bars("What clients and nodes did", &names, &counts),
+        bars("Faults that struck", "", &FaultKind::NAMES, &stats.faults),
+        bars("What clients and nodes did", "", &names, &counts),
         bars(
             "Checks, by how often they looked",
+            "check ",
             &Coverage::CHECKS,
             &coverage.checks.0
         )
@@ -111,23 +113,62 @@ const fn quorum_reads(stats: &Stats) -> u64 {
 pub(super) fn coverage(merged: &Merged) -> String {
     let coverage = &merged.tally.stats.coverage;
     format!(
-        "<h2>Reached</h2>\n<p>{} combinations and events were never reached: not all of them can \
-         be.</p>\n<div class=\"scroll\">{}</div>\n<div class=\"scroll\">{}</div>\n\
-         <div class=\"columns\"><div>{}</div><div>{}</div></div>\n",
-        never(merged),
+        "<h2>Reached</h2>\n{}<div class=\"scroll\">{}</div>\n<div class=\"scroll\">{}</div>\n\
+         <div class=\"columns\"><div>{}</div><div>{}</div></div>\n{}",
+        missed(coverage),
         received(coverage),
         became(coverage),
         bars(
             "Outputs of replicas",
+            "output ",
             &Coverage::OUTPUTS,
             &coverage.outputs.0
         ),
         bars(
             "Notices of replicas",
+            "notice ",
             &Coverage::NOTICES,
             &coverage.notices.0
-        )
+        ),
+        impossible()
     )
+}
+
+/// What these seeds could have reached and did not.
+fn missed(coverage: &Coverage) -> String {
+    let missed = coverage.missed();
+    if missed.is_empty() {
+        return "<p>Everything that can be was reached.</p>\n".to_owned();
+    }
+    let items = missed.iter();
+    let items: String = items
+        .map(|one| format!("<li>{}</li>", escaped(one)))
+        .collect();
+    format!(
+        "<p class=\"warn\">{} can be reached, and these seeds did not. More seeds may; what never \
+         is reached is never tested either: let the plans of <code>sim/src/swarm.rs</code> draw \
+         it.</p>\n<ul class=\"missed\">{items}</ul>\n",
+        missed.len()
+    )
+}
+
+/// Why the rest is impossible.
+fn impossible() -> String {
+    let mut out = String::from(
+        "<h3>What cannot be reached, and why</h3>\n<p>If it is all the same, this page begins with \
+         that.</p>\n<dl class=\"reasons\">\n",
+    );
+    for (reason, cells) in reasons() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            out,
+            "<dt>{}</dt><dd>{}</dd>",
+            escaped(reason),
+            escaped(&cells.join(", "))
+        );
+    }
+    out.push_str("</dl>\n");
+    out
 }
 
 fn heading(first: &str) -> String {
@@ -147,7 +188,9 @@ fn received(coverage: &Coverage) -> String {
         heading("")
     );
     for (message, row) in Coverage::MESSAGES.iter().zip(&coverage.received) {
-        let cells: String = row.0.iter().map(|count| cell(*count, most)).collect();
+        let cells = row.0.iter().zip(Coverage::STAGES);
+        let cells = cells.map(|(count, stage)| cell(&arrival(message, stage), *count, most));
+        let cells: String = cells.collect();
         let _ = writeln!(out, "<tr><th>{message}</th>{cells}</tr>");
     }
     out.push_str("</tbody></table>\n");
@@ -167,7 +210,7 @@ fn became(coverage: &Coverage) -> String {
             if from == to {
                 "<td class=\"self\"></td>".to_owned()
             } else {
-                cell(*count, most)
+                cell(&change(stage, Coverage::STAGES[to]), *count, most)
             }
         });
         let cells: String = cells.collect();
