@@ -46,8 +46,12 @@ function frameTime(zoom, steps) {
     ctx.getImageData(0, 0, 1, 1);
     times.push(performance.now() - began);
   }
+  return medianAndWorst(times);
+}
+
+function medianAndWorst(times) {
   times.sort((a, b) => a - b);
-  return { median: rounded(times[steps >> 1]), worst: rounded(times[steps - 1]) };
+  return { median: rounded(times[times.length >> 1]), worst: rounded(times[times.length - 1]) };
 }
 
 /** Milliseconds until a search has changed the whole page. */
@@ -66,15 +70,19 @@ function rounded(number) {
   return Math.round(number * 100) / 100;
 }
 
-/** Steps with the keys from the first event to the last; counts the different ones. */
+/** Steps with the keys from the first event to the last; counts the different ones, and takes the
+ * milliseconds of each. */
 function walk(limit) {
   press("Home");
   const seen = new Set([view.selected]);
+  const times = [];
   for (let i = 1; i < Math.min(limit, shown.length); i += 1) {
+    const began = performance.now();
     press("j");
+    times.push(performance.now() - began);
     seen.add(view.selected);
   }
-  return seen.size;
+  return { count: seen.size, times: times.length ? medianAndWorst(times) : null };
 }
 
 /** What the key for trouble visits, from the first event on. */
@@ -132,7 +140,9 @@ function selfTest(firstPaint) {
     toggleHeartbeats();
     result.arrows = drawnArrows();
     toggleHeartbeats();
-    result.walked = walk(200);
+    const walked = walk(200);
+    result.walked = walked.count;
+    result.steps = walked.times;
     result.walkable = Math.min(200, shown.length);
     for (const key of ["n", "p", "w", "w", "t", "t", "c", "c", "+", "-", "f", "Enter", "b", "End", "PageUp", " ", "?"]) press(key);
     result.help = byId("help").open;
