@@ -1,6 +1,8 @@
 //! Whether a plan makes sense: plans are also written by people.
 //! Knows nothing about what a plan does.
 
+use crate::dice::{Concern, Dice};
+
 use super::{ClockPlan, Fault, FaultKind, Plan, PlanError, Scripted};
 
 impl Plan {
@@ -51,6 +53,7 @@ impl Plan {
         if self.workload.keys == 0 || self.cluster.heartbeat_us == 0 || self.events_max == 0 {
             return fail("workload.keys, heartbeat_us and events_max must not be 0".to_owned());
         }
+        self.check_config()?;
         for fault in &self.faults {
             let known = match &fault.kind {
                 FaultKind::Cut { links }
@@ -96,6 +99,14 @@ impl Plan {
         Err(PlanError(what))
     }
 
+    /// What no node would start with is no run, although the first start would look like damage.
+    fn check_config(&self) -> Result<(), PlanError> {
+        let mut dice = Dice::new(self.seed, Concern::Nodes);
+        let config = crate::node::config(self, 0, &mut dice);
+        let wrong = |error| PlanError(format!("the nodes' configuration: {error}"));
+        config.check().map_err(wrong)
+    }
+
     /// Leases hold only as long as clocks keep within their bound.
     fn check_lease(&self) -> Result<(), PlanError> {
         let Some(lease) = &self.cluster.lease else {
@@ -116,5 +127,17 @@ impl Plan {
             return Err(PlanError(what.to_owned()));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_plan_that_no_node_would_start_with_is_refused() {
+        let mut plan = crate::swarm::plan(3);
+        plan.check().unwrap();
+        plan.cluster.in_flight_bytes_max = plan.cluster.value_bytes_max;
+        let error = plan.check().unwrap_err().to_string();
+        assert!(error.contains("in_flight_bytes_max"), "{error}");
     }
 }

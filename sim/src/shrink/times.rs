@@ -94,11 +94,7 @@ fn earlier_end(search: &mut Search<'_>) -> Result<(), Stopped> {
     let requests = search.script().requests;
     let requests = requests.iter().map(|it| it.at_ns / 1_000 + 1);
     let last = faults.chain(requests).filter(|at| *at < heal_at).max();
-    let low = last.unwrap_or(1).max(1);
-    let mut ends: Vec<u64> = (0..4)
-        .map(|part| low + (heal_at - low) * part / 4)
-        .collect();
-    ends.dedup();
+    let ends = ends_between(last.unwrap_or(1), heal_at);
     let candidates = ends.into_iter().map(|end| {
         let mut plan = best.clone();
         let gap = (heal_at - end) * 1_000;
@@ -114,6 +110,17 @@ fn earlier_end(search: &mut Search<'_>) -> Result<(), Stopped> {
     let candidates = candidates.collect();
     search.first(candidates)?;
     Ok(())
+}
+
+/// When the faults may end instead of at `heal_at`: not before `low`.
+fn ends_between(low: u64, heal_at: u64) -> Vec<u64> {
+    // A run whose faults end at once has nothing that could end earlier.
+    let low = low.max(1).min(heal_at);
+    let mut ends: Vec<u64> = (0..4)
+        .map(|part| low + (heal_at - low) * part / 4)
+        .collect();
+    ends.dedup();
+    ends
 }
 
 /// Makes each fault as short as can be.
@@ -226,6 +233,13 @@ mod tests {
         let all = times(&plan);
         set_times(&mut plan, &all);
         assert_eq!(plan, before);
+    }
+
+    #[test]
+    fn faults_end_earlier_but_not_before_the_last_of_them() {
+        assert_eq!(ends_between(20, 100), [20, 40, 60, 80]);
+        assert_eq!(ends_between(99, 100), [99]);
+        assert_eq!(ends_between(1, 0), [0]);
     }
 
     #[test]
