@@ -74,6 +74,12 @@ pub const SCENARIOS: &[Scenario] = &[
         Trouble::Cut(shapes::leader_alone),
     ),
     loses(
+        "rivals",
+        "the leader is cut off, and two of the others do not hear each other",
+        &[FIVE, SEVEN, UNEQUAL],
+        Trouble::Cut(shapes::rivals),
+    ),
+    loses(
         "quorum_loss",
         "everybody hears one follower only",
         &[FIVE, SEVEN, HEAVY, UNEQUAL],

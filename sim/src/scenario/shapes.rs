@@ -20,6 +20,11 @@ pub(super) fn leader_alone(nodes: usize) -> Links {
     all_but(nodes, |a, _| a != 0)
 }
 
+/// The leader is gone, and two of the others do not hear each other.
+pub(super) fn rivals(nodes: usize) -> Links {
+    all_but(nodes, |a, b| a != 0 && (a, b) != (1, 2))
+}
+
 /// Everybody hears one follower only (OmniPaxos, section 2, quorum loss).
 pub(super) fn star_of_a_follower(nodes: usize) -> Links {
     all_but(nodes, |a, b| a == 1 || b == 1)
@@ -120,6 +125,11 @@ mod tests {
 
     #[test]
     fn the_shapes_are_what_they_are_called() {
+        let rivals = hears(&rivals(5), 5);
+        assert_eq!(
+            rivals,
+            [vec![], vec![3, 4], vec![3, 4], vec![1, 2, 4], vec![1, 2, 3]]
+        );
         let star = hears(&star_of_a_follower(5), 5);
         assert_eq!(star, [vec![1], vec![0, 2, 3, 4], vec![1], vec![1], vec![1]]);
         let path = hears(&path_from_the_leader(4), 4);
