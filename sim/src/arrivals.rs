@@ -42,6 +42,7 @@ impl World {
             Frame::Envelope(envelope) => envelope,
             Frame::Forming(message) => return self.arrive_forming(from, to, message),
         };
+        self.judge.hears(to, &envelope.body);
         let [a, b] = trace::numbers(&envelope.body);
         self.trace
             .mix(Mark::Received, self.now, to, [from as u64, a, b, 0]);

@@ -1,6 +1,7 @@
 //! What the world does with a replica's outputs: its disk, its messages, its clients' answers.
 //! Knows nothing about when anything happens but what the network says.
 
+use chil_core::output::StepDown;
 use chil_core::{Envelope, Input, Lane, Notice, Output};
 use chil_proto::{Frame, encode};
 
@@ -37,6 +38,13 @@ impl World {
                 output => {
                     if let Output::Notice(Notice::Campaigning { .. }) = &output {
                         self.stats.ballots += 1;
+                    }
+                    if let Output::Notice(Notice::SteppedDown {
+                        ballot,
+                        reason: StepDown::HigherBallot,
+                    }) = &output
+                    {
+                        self.judge.gives_up(node, *ballot)?;
                     }
                     if let Output::Notice(Notice::Transferring { .. }) = &output {
                         self.handed_over_at = self.now;

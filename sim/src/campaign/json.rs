@@ -31,7 +31,7 @@ pub fn json(merged: &Merged) -> Value {
         "stages": Coverage::STAGES,
         "outputs": Coverage::OUTPUTS,
         "notices": Coverage::NOTICES,
-        "checks": Coverage::CHECKS,
+        "checks": Coverage::CHECKS.as_slice(),
         "never_reached": merged.tally.stats.coverage.missed(),
         "impossible_and_reached": merged.tally.stats.coverage.contradictions(),
         "tops": merged.tally.tops,

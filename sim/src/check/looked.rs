@@ -38,6 +38,7 @@ checks![
     "decided_stays",
     "exactly_once",
     "forming",
+    "gives_up_for_cause",
     "leader_completeness",
     "lease_is_exclusive",
     "linearizable",

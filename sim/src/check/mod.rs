@@ -26,7 +26,8 @@
 //! | `linearizable` | what clients saw has an order, found without looking at the log |
 //! | `read_is_fresh` | I21: reads see what was acknowledged before |
 //! | `lease_is_exclusive` | I22: nobody else decides or answers while a lease serves |
-//! | `transfer_is_fresh` | a word to take over is honoured only by whom it was meant for, and in time |
+//! | `transfer_is_fresh` | a word to take over is honoured only by whom it was meant for, and in time; and nothing is proposed behind it |
+//! | `gives_up_for_cause` | nobody gives up for a ballot that others merely follow |
 //! | `recovery_is_a_prefix` | I24: a disk gives back a prefix of what was written |
 //! | `one_leader` | V1: after the faults exactly one node leads, and hears a quorum |
 //! | `voters_advance` | V2: after the faults all voters vote, and know the same slots, more than before |
@@ -46,6 +47,7 @@ pub(crate) mod decided_is_chosen;
 pub(crate) mod decided_stays;
 pub(crate) mod exactly_once;
 pub mod ghost;
+pub(crate) mod gives_up_for_cause;
 mod installs;
 pub(crate) mod leader_completeness;
 pub(crate) mod lease_is_exclusive;
@@ -80,11 +82,13 @@ use chil_core::{
 };
 
 use ghost::Ghost;
+use gives_up_for_cause::Told;
 use lease_is_exclusive::Leases;
 use model::Model;
 use read_is_fresh::Reads;
 use snapshot_is_chosen::Snapshots;
 use state_determinism::Digests;
+use transfer_is_fresh::Words;
 pub use violation::{Verdict, Violation};
 pub(crate) use violation::{everywhere, on};
 use wishes::Wishes;
@@ -100,6 +104,8 @@ pub struct Judge {
     leases: Leases,
     model: Model,
     wishes: Wishes,
+    words: Words,
+    told: Told,
     ids: Vec<NodeId>,
     /// See [`crate::run::Watch::judged`].
     looks_away: bool,
@@ -123,6 +129,8 @@ impl Judge {
             leases: Leases::new(metas.len()),
             model,
             wishes: Wishes::default(),
+            words: Words::new(metas.len()),
+            told: Told::new(metas.len()),
             ids,
             looks_away: false,
         }
@@ -338,6 +346,8 @@ impl Judge {
                 m.commit
             }
             Message::Accept(m) => {
+                let found = self.words.check_accept(node, m);
+                on("transfer_is_fresh", node, found)?;
                 self.leases.states(node, m.commit);
                 m.commit
             }
@@ -351,17 +361,33 @@ impl Judge {
                 }
                 m.index.unwrap_or(Slot::ZERO)
             }
+            Message::TransferNow(m) => {
+                self.words.tells(node, m);
+                return Ok(());
+            }
             Message::Accepted(_)
             | Message::Fetch(_)
             | Message::FetchChunk(_)
             | Message::Chunk(_)
             | Message::ReadIndex(_)
-            | Message::TransferNow(_)
             | Message::Heartbeat(_) => return Ok(()),
         };
         let name = envelope.body.name();
         let found = decided_is_chosen::check(&self.ghost, commit, name);
         on("decided_is_chosen", node, found)
+    }
+
+    /// A message comes to a node.
+    pub(crate) fn hears(&mut self, node: usize, message: &Message) {
+        self.told.hears(node, message);
+    }
+
+    /// Whoever led, or tried to, gives up because of a higher ballot, as it says.
+    pub(crate) fn gives_up(&self, node: usize, ballot: Ballot) -> Verdict {
+        if self.looks_away {
+            return Ok(());
+        }
+        on("gives_up_for_cause", node, self.told.check(node, ballot))
     }
 
     /// A node hands out an entry for execution.
