@@ -133,7 +133,7 @@ pub fn frame(bytes: Bytes) -> Result<Frame, DecodeError> {
         5 => FormingMessage::Confirmed(forming::confirmed(value.message("confirmed")?)?),
         _ => return Err(kind.unknown_kind(field)),
     };
-    Ok(Frame::Forming(forming))
+    Ok(Frame::Forming(forming.into()))
 }
 
 fn envelope(frame: &Bytes, mut reader: Reader<'_>) -> Result<Envelope, DecodeError> {

@@ -17,7 +17,7 @@ pub enum Frame {
     /// Between members of a cluster.
     Envelope(Box<Envelope>),
     /// Between nodes that want to become one.
-    Forming(FormingMessage),
+    Forming(Box<FormingMessage>),
 }
 
 /// Messages of `proto/chil/v1/*.proto`, and with the feature `grpc` their services' code.

@@ -88,7 +88,7 @@ impl<N: Network, C: Clock> Driver<'_, N, C> {
                 frame = self.inbox.next() => {
                     // Members of a cluster have nothing to say to a node without one.
                     if let Frame::Forming(message) = frame {
-                        self.automaton.handle(clock.now(), FormingInput::Received(message));
+                        self.automaton.handle(clock.now(), FormingInput::Received(*message));
                     }
                 }
                 Some(request) = self.requests.recv() => self.answer(request),
@@ -101,7 +101,7 @@ impl<N: Network, C: Clock> Driver<'_, N, C> {
             match self.automaton.poll_output() {
                 FormingOutput::Send { to_addr, message } => {
                     self.links
-                        .send(&to_addr, Lane::Bulk, Frame::Forming(message));
+                        .send(&to_addr, Lane::Bulk, Frame::Forming(message.into()));
                 }
                 FormingOutput::Formed { meta } => return Ok(Drained::Formed(meta)),
                 FormingOutput::Refused { reason } => return Err(NodeError::Forming(reason)),

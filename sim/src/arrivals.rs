@@ -32,7 +32,7 @@ impl World {
             return Ok(());
         }
         let frame = match hop {
-            Hop::Whole(frame) => *frame,
+            Hop::Whole(frame) => frame,
             Hop::Encoded(bytes) => decoded(from, bytes)?,
         };
         self.stats.events += 1;
@@ -40,7 +40,7 @@ impl World {
         self.note_arrival(to, &frame);
         let envelope = match frame {
             Frame::Envelope(envelope) => envelope,
-            Frame::Forming(message) => return self.arrive_forming(from, to, message),
+            Frame::Forming(message) => return self.arrive_forming(from, to, *message),
         };
         self.judge.hears(to, &envelope.body);
         let [a, b] = trace::numbers(&envelope.body);

@@ -180,7 +180,7 @@ const fn kind(frame: &Frame) -> usize {
             Message::ReadIndexReply(_) => 13,
             Message::TransferNow(_) => 14,
         },
-        Frame::Forming(message) => match message {
+        Frame::Forming(message) => match &**message {
             FormingMessage::Hello(_) => 15,
             FormingMessage::HelloReply(_) => 16,
             FormingMessage::Confirm(_) => 17,

@@ -156,7 +156,7 @@ impl World {
         if fate.first.is_none() {
             self.stats.lost += 1;
         }
-        self.deliver(from, to, id, Frame::Forming(message), fate);
+        self.deliver(from, to, id, Frame::Forming(message.into()), fate);
     }
 }
 

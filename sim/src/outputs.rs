@@ -226,7 +226,7 @@ impl World {
         let hop = if self.plan.network.codec {
             Hop::Encoded(encode::frame(&frame))
         } else {
-            Hop::Whole(Box::new(frame))
+            Hop::Whole(frame)
         };
         let arrive = |hop| Event::Arrive {
             from,

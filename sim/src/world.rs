@@ -108,7 +108,7 @@ pub(crate) enum Event {
 /// A message on its way.
 #[derive(Debug)]
 pub(crate) enum Hop {
-    Whole(Box<Frame>),
+    Whole(Frame),
     Encoded(Bytes),
 }
 

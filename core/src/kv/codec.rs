@@ -40,20 +40,23 @@ impl KvCommand {
     pub fn encode(&self) -> Bytes {
         match self {
             Self::Put { key, value, cond } => {
-                let mut out = Writer::new(PUT, 17 + key.len() + value.len() + cond_len(cond));
+                let mut out = Writer::new(PUT, 16 + key.len() + value.len() + cond.len());
                 out.bytes(key);
                 out.bytes(value);
                 cond.write(&mut out);
                 out.finish()
             }
             Self::Delete { key, cond } => {
-                let mut out = Writer::new(DELETE, 9 + key.len() + cond_len(cond));
+                let mut out = Writer::new(DELETE, 8 + key.len() + cond.len());
                 out.bytes(key);
                 cond.write(&mut out);
                 out.finish()
             }
             Self::Txn(txn) => {
-                let mut out = Writer::new(TXN, 0);
+                let checks = txn.checks.iter().map(Check::len).sum::<usize>();
+                let writes = txn.then.iter().chain(&txn.otherwise);
+                let writes = writes.map(Write::len).sum::<usize>();
+                let mut out = Writer::new(TXN, 24 + checks + writes);
                 out.list(&txn.checks, |out, check| {
                     out.bytes(&check.key);
                     check.cond.write(out);
@@ -97,15 +100,21 @@ impl KvCommand {
     }
 }
 
-fn cond_len(cond: &Cond) -> usize {
-    match cond {
-        Cond::Any | Cond::Absent | Cond::Exists => 0,
-        Cond::VersionEq(_) | Cond::CreatedEq(_) => 8,
-        Cond::ValueEq(value) => 8 + value.len(),
+impl Check {
+    fn len(&self) -> usize {
+        8 + self.key.len() + self.cond.len()
     }
 }
 
 impl Cond {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Any | Self::Absent | Self::Exists => 1,
+            Self::VersionEq(_) | Self::CreatedEq(_) => 9,
+            Self::ValueEq(value) => 9 + value.len(),
+        }
+    }
+
     fn write(&self, out: &mut Writer) {
         match self {
             Self::Any => out.byte(ANY),
@@ -126,7 +135,7 @@ impl Cond {
         }
     }
 
-    fn read(from: &mut Reader) -> Result<Self, KvError> {
+    fn read(from: &mut Reader<'_>) -> Result<Self, KvError> {
         Ok(match from.byte()? {
             ANY => Self::Any,
             ABSENT => Self::Absent,
@@ -140,6 +149,13 @@ impl Cond {
 }
 
 impl Write {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Put { key, value } => 17 + key.len() + value.len(),
+            Self::Delete { key } => 9 + key.len(),
+        }
+    }
+
     fn write(&self, out: &mut Writer) {
         match self {
             Self::Put { key, value } => {
@@ -154,7 +170,7 @@ impl Write {
         }
     }
 
-    fn read(from: &mut Reader) -> Result<Self, KvError> {
+    fn read(from: &mut Reader<'_>) -> Result<Self, KvError> {
         Ok(match from.byte()? {
             PUT => Self::Put {
                 key: from.bytes()?,
@@ -167,12 +183,22 @@ impl Write {
 }
 
 impl Stamp {
+    const LEN: usize = 16;
+
+    /// The length of one that may be missing.
+    const fn len_of(stamp: Option<&Self>) -> usize {
+        match stamp {
+            Some(_) => 1 + Self::LEN,
+            None => 1,
+        }
+    }
+
     fn write(&self, out: &mut Writer) {
         out.number(self.version);
         out.number(self.created);
     }
 
-    fn read(from: &mut Reader) -> Result<Self, KvError> {
+    fn read(from: &mut Reader<'_>) -> Result<Self, KvError> {
         Ok(Self {
             version: from.number()?,
             created: from.number()?,
@@ -181,12 +207,16 @@ impl Stamp {
 }
 
 impl Versioned {
+    const fn len(&self) -> usize {
+        Stamp::LEN + 8 + self.value.len()
+    }
+
     fn write(&self, out: &mut Writer) {
         self.stamp().write(out);
         out.bytes(&self.value);
     }
 
-    fn read(from: &mut Reader) -> Result<Self, KvError> {
+    fn read(from: &mut Reader<'_>) -> Result<Self, KvError> {
         let Stamp { version, created } = Stamp::read(from)?;
         Ok(Self {
             value: from.bytes()?,
@@ -212,7 +242,8 @@ impl KvQuery {
                 after,
                 limit,
             } => {
-                let mut out = Writer::new(SCAN, 0);
+                let after_len = after.as_ref().map_or(1, |after| 9 + after.len());
+                let mut out = Writer::new(SCAN, 16 + prefix.len() + after_len);
                 out.bytes(prefix);
                 out.option(after.as_ref(), |out, key| out.bytes(key));
                 out.number(*limit);
@@ -251,7 +282,7 @@ impl KvReply {
                 version,
                 previous,
             } => {
-                let mut out = Writer::new(WRITTEN, 26);
+                let mut out = Writer::new(WRITTEN, 9 + Stamp::len_of(previous.as_ref()));
                 out.flag(*applied);
                 out.number(*version);
                 out.option(previous.as_ref(), |out, stamp| stamp.write(out));
@@ -262,7 +293,8 @@ impl KvReply {
                 version,
                 previous,
             } => {
-                let mut out = Writer::new(DECIDED, 17 + 17 * previous.len());
+                let stamps = previous.iter().map(|stamp| Stamp::len_of(stamp.as_ref()));
+                let mut out = Writer::new(DECIDED, 17 + stamps.sum::<usize>());
                 out.flag(*held);
                 out.number(*version);
                 out.list(previous, |out, stamp| {
@@ -304,7 +336,7 @@ impl KvAnswer {
     pub fn encode(&self) -> Bytes {
         match self {
             Self::Value(found) => {
-                let len = found.as_ref().map_or(1, |found| 25 + found.value.len());
+                let len = found.as_ref().map_or(1, |found| 1 + found.len());
                 let mut out = Writer::new(VALUE, len);
                 out.option(found.as_ref(), |out, found| found.write(out));
                 out.finish()
@@ -315,7 +347,8 @@ impl KvAnswer {
                 out.finish()
             }
             Self::Page { items, more } => {
-                let mut out = Writer::new(PAGE, 0);
+                let items_len = items.iter().map(|(key, found)| 8 + key.len() + found.len());
+                let mut out = Writer::new(PAGE, 9 + items_len.sum::<usize>());
                 out.list(items, |out, (key, found)| {
                     out.bytes(key);
                     found.write(out);

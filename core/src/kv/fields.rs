@@ -1,7 +1,9 @@
 //! Writing and reading the fields of one encoded value.
 //! Knows nothing about which fields a value has.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes};
 
 use super::KvError;
 
@@ -11,11 +13,12 @@ pub(super) const FORMAT: u8 = 1;
 const ABSENT: u8 = 0;
 const PRESENT: u8 = 1;
 
-pub(super) struct Writer(BytesMut);
+pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
+    /// For fields of just so many bytes.
     pub(super) fn new(tag: u8, fields_len: usize) -> Self {
-        let mut out = BytesMut::with_capacity(2 + fields_len);
+        let mut out = Vec::with_capacity(2 + fields_len);
         out.put_u8(FORMAT);
         out.put_u8(tag);
         Self(out)
@@ -53,16 +56,21 @@ impl Writer {
     }
 
     pub(super) fn finish(self) -> Bytes {
-        self.0.freeze()
+        debug_assert_eq!(self.0.len(), self.0.capacity(), "the length is known");
+        self.0.into()
     }
 }
 
-/// What is left to read.
-pub(super) struct Reader(Bytes);
+/// What is left to read of some bytes.
+pub(super) struct Reader<'a> {
+    bytes: &'a Bytes,
+    /// Everything before this is read.
+    at: usize,
+}
 
-impl Reader {
-    pub(super) fn new(bytes: &Bytes) -> Result<(u8, Self), KvError> {
-        let mut reader = Self(bytes.clone());
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a Bytes) -> Result<(u8, Self), KvError> {
+        let mut reader = Self { bytes, at: 0 };
         let found = reader.byte()?;
         if found != FORMAT {
             return Err(KvError::Format { found });
@@ -70,17 +78,26 @@ impl Reader {
         Ok((reader.byte()?, reader))
     }
 
-    fn take(&mut self, len: u64) -> Result<Bytes, KvError> {
-        let held = self.0.len() as u64;
+    const fn left(&self) -> u64 {
+        (self.bytes.len() - self.at) as u64
+    }
+
+    /// Steps over the next `len` bytes.
+    fn take(&mut self, len: u64) -> Result<Range<usize>, KvError> {
+        let left = self.left();
         match usize::try_from(len) {
-            Ok(here) if len <= held => Ok(self.0.split_to(here)),
-            _ => Err(KvError::Truncated { needed: len - held }),
+            Ok(here) if len <= left => {
+                let from = self.at;
+                self.at += here;
+                Ok(from..self.at)
+            }
+            _ => Err(KvError::Truncated { needed: len - left }),
         }
     }
 
     pub(super) fn byte(&mut self) -> Result<u8, KvError> {
-        let taken = self.take(1)?;
-        Ok(taken.first().copied().unwrap_or_default())
+        let at = self.take(1)?;
+        Ok(self.bytes.get(at.start).copied().unwrap_or_default())
     }
 
     pub(super) fn flag(&mut self) -> Result<bool, KvError> {
@@ -92,15 +109,16 @@ impl Reader {
     }
 
     pub(super) fn number(&mut self) -> Result<u64, KvError> {
-        let taken = self.take(8)?;
-        Ok(taken
-            .iter()
-            .fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        let at = self.take(8)?;
+        let word = self.bytes.get(at).and_then(|word| word.try_into().ok());
+        Ok(u64::from_be_bytes(word.unwrap_or_default()))
     }
 
+    /// A byte string; it shares the bytes that are read.
     pub(super) fn bytes(&mut self) -> Result<Bytes, KvError> {
         let len = self.number()?;
-        self.take(len)
+        let at = self.take(len)?;
+        Ok(self.bytes.slice(at))
     }
 
     pub(super) fn option<T>(
@@ -126,7 +144,7 @@ impl Reader {
     }
 
     pub(super) fn finish<T>(self, value: T) -> Result<T, KvError> {
-        match self.0.len() as u64 {
+        match self.left() {
             0 => Ok(value),
             extra => Err(KvError::Trailing { extra }),
         }

@@ -298,7 +298,7 @@ fn a_registration_is_pinned() {
 }
 
 fn forming(name: &str, message: FormingMessage) {
-    check_frame(name, Frame::Forming(message));
+    check_frame(name, Frame::Forming(message.into()));
 }
 
 #[test]

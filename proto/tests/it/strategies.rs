@@ -24,7 +24,7 @@ use proptest::prelude::*;
 pub(crate) fn frame() -> BoxedStrategy<Frame> {
     prop_oneof![
         4 => envelope().prop_map(|e| Frame::Envelope(Box::new(e))),
-        1 => forming().prop_map(Frame::Forming),
+        1 => forming().prop_map(|message| Frame::Forming(message.into())),
     ]
     .boxed()
 }

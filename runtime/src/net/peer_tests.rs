@@ -89,13 +89,14 @@ impl ReceiveFrames for Nothing {
 }
 
 fn frame(nonce: u64) -> Frame {
-    Frame::Forming(FormingMessage::Confirm(Confirm {
+    let confirm = Confirm {
         name: "a".to_owned(),
         disk: DiskId::new(1),
         addr: "a:1".to_owned(),
         candidate: ClusterId::new(1),
         nonce,
-    }))
+    };
+    Frame::Forming(FormingMessage::Confirm(confirm).into())
 }
 
 fn links(network: &FakeNetwork) -> Links<FakeNetwork, PausedClock> {

@@ -256,7 +256,8 @@ where
         self.links.close_idle(LINK_IDLE_MAX, member);
         if let Some(introduction) = &mut self.introduction {
             for (address, hello) in introduction.questions(now) {
-                self.links.send(&address, Lane::Bulk, Frame::Forming(hello));
+                self.links
+                    .send(&address, Lane::Bulk, Frame::Forming(hello.into()));
             }
         }
     }
@@ -282,14 +283,14 @@ where
     fn received(&mut self, now: Time, frame: Frame) {
         match frame {
             Frame::Envelope(envelope) => self.replica.handle(now, Input::Received(envelope)),
-            Frame::Forming(FormingMessage::HelloReply(reply)) => {
-                self.introduced(&reply);
-            }
             Frame::Forming(message) => {
+                if let FormingMessage::HelloReply(reply) = &*message {
+                    return self.introduced(reply);
+                }
                 let answer = forming::answer_formed(&self.meta, &self.about.address, &message);
                 if let Some((address, answer)) = answer {
                     self.links
-                        .send(&address, Lane::Bulk, Frame::Forming(answer));
+                        .send(&address, Lane::Bulk, Frame::Forming(answer.into()));
                 }
             }
         }

@@ -28,8 +28,8 @@ impl Workload for KvWorkload {
     }
 
     fn learns(&mut self, query: &Bytes, answer: &Bytes) {
-        if let (Ok(KvQuery::Get { key }), Ok(KvAnswer::Value(Some(found)))) =
-            (KvQuery::decode(query), KvAnswer::decode(answer))
+        if let Ok(KvQuery::Get { key }) = KvQuery::decode(query)
+            && let Ok(KvAnswer::Value(Some(found))) = KvAnswer::decode(answer)
         {
             self.known.insert(key, found);
         }

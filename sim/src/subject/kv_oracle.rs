@@ -89,10 +89,11 @@ impl KvOracle {
                     key.starts_with(prefix) && after.as_ref().is_none_or(|after| **key > *after)
                 };
                 let keys = self.keys.keys().filter(asked);
+                let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
                 let mut items: Vec<_> = keys
                     .filter_map(|key| Some((key.clone(), versioned(self.at(key, behind)?))))
+                    .take(limit.saturating_add(1))
                     .collect();
-                let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
                 let more = items.len() > limit;
                 items.truncate(limit);
                 KvAnswer::Page { items, more }
