@@ -55,7 +55,7 @@ impl World {
         }
         self.try_operation(operation, 0);
         let timeout = self.now + self.clients.timeout();
-        self.schedule(timeout, Event::Timeout { operation });
+        self.schedule_behind(timeout, Event::Timeout { operation });
         Ok(())
     }
 

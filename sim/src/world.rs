@@ -171,6 +171,11 @@ impl World {
         self.queue.push(at.max(self.now), event);
     }
 
+    /// The same for what is due after everything that is scheduled this way.
+    pub(crate) fn schedule_behind(&mut self, at: u64, event: Event) {
+        self.queue.push_behind(at.max(self.now), event);
+    }
+
     /// Lets things happen until the simulated time is `until`.
     pub(crate) fn run_until(&mut self, until: u64) -> Verdict {
         self.schedule(until, Event::Milestone);
