@@ -39,7 +39,14 @@
 //! asked to, and works on any tokio runtime, of one thread or of many: a node's tasks wake each
 //! other often, so one thread for all of a node gives the best latency.
 //!
-//! Without the feature `grpc` there are no sockets: only what a simulator needs remains.
+//! Without the feature `grpc` there are no sockets: only what a simulator needs remains, on any
+//! operating system. A node's directory, and with it a node, needs a Unix system.
+
+#[cfg(all(feature = "grpc", not(unix)))]
+compile_error!(
+    "a chil node needs a Unix system; elsewhere take chil without its default features: state \
+     machines, their tests with chil-sim, and the protocol itself work everywhere"
+);
 
 #[cfg(feature = "grpc")]
 mod api;
@@ -73,6 +80,7 @@ mod open;
 pub mod ports;
 #[cfg(feature = "grpc")]
 mod request;
+#[cfg(unix)]
 mod restore;
 #[cfg(feature = "grpc")]
 mod shutdown;
@@ -90,6 +98,7 @@ pub use chil_core::{
     SnapshotPolicy, Span, StateMachine, canonical,
 };
 pub use config::Peer;
+#[cfg(unix)]
 pub use restore::{Restore, RestoreError, Restored};
 
 #[cfg(feature = "grpc")]

@@ -22,6 +22,7 @@ mod error;
 mod form;
 mod identity;
 mod meta;
+#[cfg(unix)]
 mod real;
 mod recover;
 mod replay;
@@ -41,6 +42,7 @@ use chil_core::{DiskId, LogChange, Lsn, Meta, Persist, Record, Recovered, Slot};
 pub use disk::{Disk, DiskFile, SharedDisk};
 pub use error::StorageError;
 pub use form::Unformed;
+#[cfg(unix)]
 pub use real::{RealDisk, RealFile};
 pub use snapshot_job::{SnapshotDone, SnapshotJob};
 pub use snapshots::Snapshots;

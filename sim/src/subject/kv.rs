@@ -14,6 +14,8 @@ use crate::plan::{Plan, WorkloadPlan};
 pub(super) struct KvWorkload {
     plan: WorkloadPlan,
     payload_bytes_max: u64,
+    /// Those that were asked for so far.
+    keys: BTreeMap<u64, Bytes>,
     /// What was read last, by key.
     known: BTreeMap<Bytes, Versioned>,
 }
@@ -41,11 +43,12 @@ impl KvWorkload {
         Self {
             plan: plan.workload.clone(),
             payload_bytes_max: plan.cluster.value_bytes_max,
+            keys: BTreeMap::new(),
             known: BTreeMap::new(),
         }
     }
 
-    fn write(&self, draw: &mut Draw<'_>, key: Bytes) -> Bytes {
+    fn write(&mut self, draw: &mut Draw<'_>, key: Bytes) -> Bytes {
         let mut value = draw.number().to_le_bytes().to_vec();
         if draw.chance_ppm(self.plan.conditional_ppm) {
             let command = self.conditional(draw, key.clone(), Bytes::from(value.clone()));
@@ -64,7 +67,7 @@ impl KvWorkload {
     }
 
     /// A write that depends on what is there; sometimes on exactly what somebody has read.
-    fn conditional(&self, draw: &mut Draw<'_>, key: Bytes, value: Bytes) -> KvCommand {
+    fn conditional(&mut self, draw: &mut Draw<'_>, key: Bytes, value: Bytes) -> KvCommand {
         let cond = self.cond(draw, &key);
         match draw.below(6) {
             0 => KvCommand::Delete { key, cond },
@@ -120,8 +123,10 @@ impl KvWorkload {
         }
     }
 
-    fn key(&self, draw: &mut Draw<'_>) -> Bytes {
-        Bytes::from(format!("k{}", draw.below(self.plan.keys)))
+    fn key(&mut self, draw: &mut Draw<'_>) -> Bytes {
+        let number = draw.below(self.plan.keys);
+        let key = self.keys.entry(number);
+        key.or_insert_with(|| format!("k{number}").into()).clone()
     }
 }
 
