@@ -23,6 +23,9 @@ const HASH_MAPS_IN_SIM: [&str; 0] = [];
 /// Files that may read the machine's clock in the simulator: they report to people.
 const CLOCKS_IN_SIM: [&str; 3] = ["sim/src/chaos/", "sim/src/cli/", "sim/src/mutants/hunt.rs"];
 
+/// What needs a Unix system, or asks which one it is on: a node's directory and its clock.
+const SYSTEMS: [&str; 2] = ["runtime/src/storage/real.rs", "runtime/src/clock.rs"];
+
 fn hand_written() -> impl Iterator<Item = File> {
     rust_files().into_iter().filter(|file| !file.is_generated())
 }
@@ -173,6 +176,23 @@ fn the_simulator_is_deterministic_by_construction() {
     }
     report(
         "what happens in a run depends on its plan alone",
+        &violations,
+    );
+}
+
+#[test]
+fn the_simulator_needs_no_certain_system() {
+    let mut violations = Vec::new();
+    for file in hand_written() {
+        let is_source = file.path.contains("/src/") && !is_test(&file.path);
+        if !is_source || SYSTEMS.contains(&file.path.as_str()) {
+            continue;
+        }
+        let is_unix = |line: &str| line.contains("os::unix") || has_word(line, "rustix");
+        violations.extend(lines_where(&file, "runs on Unix only", is_unix));
+    }
+    report(
+        "who tests a state machine may do so on any operating system",
         &violations,
     );
 }
