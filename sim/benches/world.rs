@@ -144,6 +144,7 @@ fn plain(seed: u64, operations: u64, codec: bool) -> Plan {
             straggle_ppm: 0,
             straggle_max_us: 0,
             codec,
+            routes: Vec::new(),
         },
         disk: DiskPlan {
             files: false,
@@ -171,6 +172,8 @@ fn plain(seed: u64, operations: u64, codec: bool) -> Plan {
         faults: Vec::new(),
         scars: Vec::new(),
         gone: Vec::new(),
+        left: Vec::new(),
+        left_return: false,
         // As long as the operations take, give or take: idle time is full of heartbeats.
         heal_at_us: 1_000_000 + operations * 150,
         events_max: u64::MAX,

@@ -30,6 +30,16 @@ pub enum Concern {
     Callers,
     /// How long the work on snapshots and the execution of what is decided take.
     Work,
+    /// Drawing the latencies of single links.
+    Routes,
+    /// Drawing limits of single members.
+    Limits,
+    /// Drawing links that flap, swizzles, and slow nodes.
+    Troubles,
+    /// Drawing who is left outside of the core when the faults are over.
+    Core,
+    /// Drawing runs under plain overload.
+    Overload,
 }
 
 /// A source of random numbers for one concern.
@@ -59,6 +69,11 @@ impl Dice {
             Concern::Clients => 9,
             Concern::Latency => 10,
             Concern::Answers => 11,
+            Concern::Routes => 12,
+            Concern::Limits => 13,
+            Concern::Troubles => 14,
+            Concern::Core => 15,
+            Concern::Overload => 16,
         };
         rng.set_stream(concern | (nth as u64) << 8);
         Self(rng)

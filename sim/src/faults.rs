@@ -1,6 +1,8 @@
 //! What each fault of a plan does to the world, and how it ends.
 //! Knows nothing about why a fault was drawn.
 
+mod steps;
+
 use chil_core::{Input, Lane, Role, Token};
 
 use crate::check::Verdict;
@@ -22,9 +24,7 @@ impl World {
         self.trace.mix(Mark::Fault, self.now, 0, numbers);
         if begins {
             self.stats.faults[fault.kind.index()] += 1;
-            // No fault outlasts the fault phase.
-            let over = self.plan.heal_at_us * 1_000;
-            let end = over.min(self.now + fault.for_us * 1_000);
+            let end = self.end_of(index);
             if fault.kind.has_end() {
                 let begins = false;
                 self.schedule(end, Event::Fault { index, begins });
@@ -36,9 +36,16 @@ impl World {
         }
     }
 
+    /// When a fault ends: none outlasts the fault phase.
+    fn end_of(&self, index: usize) -> u64 {
+        let fault = &self.plan.faults[index];
+        let over = self.plan.heal_at_us * 1_000;
+        over.min((fault.at_us + fault.for_us) * 1_000)
+    }
+
     fn begin_fault(&mut self, index: usize, kind: &FaultKind, end: u64) -> Verdict {
-        let down = end - self.now;
-        let (now, nodes, begins) = (self.now, self.nodes.len(), true);
+        let down = end.saturating_sub(self.now);
+        let (now, nodes) = (self.now, self.nodes.len());
         self.tell_fault(index, kind, end);
         match kind {
             FaultKind::Crash { node, mode } => {
@@ -64,29 +71,23 @@ impl World {
                 }
                 Ok(())
             }
-            FaultKind::Cut { links } => {
-                self.bend(links, &Lane::ALL, begins);
-                Ok(())
-            }
-            FaultKind::CutLanes { links, lanes } => {
-                self.bend(links, &lanes_of(lanes), begins);
-                Ok(())
-            }
-            FaultKind::Isolate { node, .. } => {
-                self.hit[index] = Some(self.target(*node));
-                let links = self.isolated_links(index, kind);
-                self.bend(&links, &Lane::ALL, begins);
-                Ok(())
-            }
-            FaultKind::Clog { links } => {
-                for (from, to) in links {
-                    self.network.clog(*from, *to, end);
-                }
+            FaultKind::Cut { .. }
+            | FaultKind::CutLanes { .. }
+            | FaultKind::Isolate { .. }
+            | FaultKind::Clog { .. }
+            | FaultKind::Flap { .. }
+            | FaultKind::Swizzle { .. } => {
+                self.begin_on_links(index, kind, end);
                 Ok(())
             }
             FaultKind::SlowDisk { node, extra_us } => {
                 let node = self.target(*node);
                 self.nodes[node].slow = (*extra_us * 1_000, end);
+                Ok(())
+            }
+            FaultKind::SlowNode { node, handle_us } => {
+                let node = self.target(*node);
+                self.nodes[node].slow_hands = (*handle_us * 1_000, end);
                 Ok(())
             }
             FaultKind::Pause { node } => {
@@ -104,6 +105,26 @@ impl World {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// A fault of links begins.
+    fn begin_on_links(&mut self, index: usize, kind: &FaultKind, end: u64) {
+        let begins = true;
+        match kind {
+            FaultKind::Cut { links } => self.bend(links, &Lane::ALL, begins),
+            FaultKind::CutLanes { links, lanes } => self.bend(links, &lanes_of(lanes), begins),
+            FaultKind::Isolate { node, .. } => {
+                self.hit[index] = Some(self.target(*node));
+                let links = self.isolated_links(index, kind);
+                self.bend(&links, &Lane::ALL, begins);
+            }
+            FaultKind::Clog { links } => {
+                for (from, to) in links {
+                    self.network.clog(*from, *to, end);
+                }
+            }
+            _ => self.fault_step(index, 0),
         }
     }
 
@@ -131,6 +152,9 @@ impl World {
             | FaultKind::Blackout
             | FaultKind::CrashInDisk { .. }
             | FaultKind::Clog { .. }
+            | FaultKind::Flap { .. }
+            | FaultKind::Swizzle { .. }
+            | FaultKind::SlowNode { .. }
             | FaultKind::SlowDisk { .. }
             | FaultKind::Pause { .. }
             | FaultKind::ClockJump { .. }
@@ -204,6 +228,7 @@ impl World {
         let state = &mut self.nodes[node];
         state.forget(&self.plan, &self.subject);
         state.paused_until = 0;
+        state.busy_until = 0;
         self.note_stage(node);
         let state = &self.nodes[node];
         let (node, life) = (node, state.life);

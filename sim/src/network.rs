@@ -9,7 +9,7 @@ use crate::dice::{Concern, Lot};
 use crate::plan::{Accident, MessageName, Mishap, NetworkPlan, Plan};
 
 /// All links between the nodes of a run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Network {
     plan: NetworkPlan,
     nodes: usize,
@@ -23,8 +23,10 @@ pub(crate) struct Network {
 }
 
 /// One direction between two nodes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Link {
+    /// The least and the largest ordinary latency of it, in nanoseconds.
+    latency: (u64, u64),
     /// How many faults cut each lane of it now.
     cuts: [u32; Lane::ALL.len()],
     /// Messages are held until this simulated time.
@@ -64,7 +66,7 @@ impl Network {
             seed: plan.seed,
             script,
             record: record.then(Vec::new),
-            links: vec![Link::default(); nodes * nodes],
+            links: links(plan),
             calm: false,
         }
     }
@@ -111,8 +113,8 @@ impl Network {
             }) => (late_us, Some(copy_late_us)),
         };
         let mut lot = Lot::new(self.seed, Concern::Latency, name);
-        let (low, high) = (self.plan.latency_min_us, self.plan.latency_max_us);
-        let mut latency = || lot.range(low * 1_000, high * 1_000);
+        let (low, high) = self.link(from, to).latency;
+        let mut latency = || lot.range(low, high);
         let (one, other) = (latency(), latency());
         let first = Some(self.arrival(now, from, to, lane, (one, late)));
         let second = copy.map(|late| self.arrival(now, from, to, lane, (other, late)));
@@ -217,6 +219,29 @@ impl Network {
     }
 }
 
+/// The links as they are when the run begins: each with its latency.
+fn links(plan: &Plan) -> Vec<Link> {
+    let (network, nodes) = (&plan.network, plan.nodes());
+    let link = Link {
+        latency: (
+            network.latency_min_us * 1_000,
+            network.latency_max_us * 1_000,
+        ),
+        cuts: [0; Lane::ALL.len()],
+        held_until: 0,
+        latest: [0; Lane::ALL.len()],
+        sent: [0; Lane::ALL.len()],
+    };
+    let mut links = vec![link; nodes * nodes];
+    for route in &network.routes {
+        if let Some(link) = links.get_mut(route.from * nodes + route.to) {
+            let (base, jitter) = (route.base_us * 1_000, route.jitter_us * 1_000);
+            link.latency = (base, base + jitter);
+        }
+    }
+    links
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +263,27 @@ mod tests {
             straggle_ppm: 0,
             straggle_max_us: 0,
             codec: false,
+            routes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_slow_link_stays_slow_in_its_direction_only() {
+        let route = crate::plan::RoutePlan {
+            from: 0,
+            to: 1,
+            base_us: 5_000,
+            jitter_us: 10,
+        };
+        let mut network = network(NetworkPlan {
+            routes: vec![route],
+            ..plan()
+        });
+        network.heal(&[]);
+        let mut took = |from, to| network.send(0, from, to, Lane::Bulk).first.unwrap();
+        for _ in 0..100 {
+            assert!((5_000_000..=5_010_100).contains(&took(0, 1)));
+            assert!((10_000..=90_100).contains(&took(1, 0)));
         }
     }
 

@@ -43,6 +43,10 @@ pub(crate) struct Node {
     pub(crate) paused_until: u64,
     /// Added to each sync until the given simulated time, in nanoseconds.
     pub(crate) slow: (u64, u64),
+    /// What handling anything takes until the given simulated time, in nanoseconds.
+    pub(crate) slow_hands: (u64, u64),
+    /// When a slow node is done with what has come so far.
+    pub(crate) busy_until: u64,
     /// Whether inputs were given that are not drained yet.
     pub(crate) drain_due: bool,
     /// The last slot executed that the replica was told of.
@@ -102,6 +106,8 @@ impl Node {
             wake_at: u64::MAX,
             paused_until: 0,
             slow: (0, 0),
+            slow_hands: (0, 0),
+            busy_until: 0,
             drain_due: false,
             told_applied: Slot::ZERO,
             to_apply: VecDeque::new(),
@@ -111,6 +117,18 @@ impl Node {
             reads: Vec::new(),
             name,
         })
+    }
+
+    /// Whether it is so slow now that what comes has to wait.
+    pub(crate) const fn is_slow(&self, now: u64) -> bool {
+        now < self.slow_hands.1
+    }
+
+    /// Something comes to a slow node: when it is handled.
+    pub(crate) fn queues_up(&mut self, now: u64) -> u64 {
+        let (takes, until) = self.slow_hands;
+        self.busy_until = (self.busy_until.max(now) + takes).min(until);
+        self.busy_until
     }
 
     /// Forgets everything that is lost with a process.
@@ -189,6 +207,7 @@ pub(crate) fn metas(plan: &Plan, dice: &mut Dice) -> Vec<Meta> {
 /// The configuration of one life of a node.
 pub(crate) fn config(plan: &Plan, node: usize, dice: &mut Dice) -> Config {
     let (snapshots, plan) = (&plan.snapshots, &plan.cluster);
+    let mixed = plan.mixed.iter().find(|mixed| mixed.node == node);
     let mut config = Config::new(id(node), dice.word(), dice.word())
         .with_heartbeat(Span::from_micros(plan.heartbeat_us));
     config.lag_limit = plan.lag_limit;
@@ -204,6 +223,19 @@ pub(crate) fn config(plan: &Plan, node: usize, dice: &mut Dice) -> Config {
     config.log_keep_bytes_max = snapshots.log_keep_bytes_max;
     config.chunk_bytes_max = snapshots.chunk_bytes_max;
     config.chunks_in_flight_max = snapshots.chunks_in_flight_max;
+    config.unapplied_bytes_max = plan.unapplied_bytes_max;
+    config.reads_queued_max = plan.reads_queued_max;
+    if let Some(own) = mixed {
+        config.lag_limit = own.lag_limit;
+        config.in_flight_entries_max = own.in_flight_entries_max;
+        config.in_flight_bytes_max = own.in_flight_bytes_max;
+        config.peer_window_bytes_max = own.peer_window_bytes_max;
+        config.batch_bytes_max = own.batch_bytes_max;
+        config.unapplied_bytes_max = own.unapplied_bytes_max;
+        config.reads_queued_max = own.reads_queued_max;
+        config.chunk_bytes_max = own.chunk_bytes_max;
+        config.chunks_in_flight_max = own.chunks_in_flight_max;
+    }
     config
 }
 

@@ -2,12 +2,14 @@
 //! Knows nothing about how a plan is drawn or executed; it is what replay and people work on.
 
 mod check;
+mod fault;
 mod file;
 mod script;
 
-use chil_core::{Config, Lane, NodeId, SessionLimits, SnapshotPolicy};
+use chil_core::{Config, NodeId, SessionLimits, SnapshotPolicy};
 use serde::{Deserialize, Serialize};
 
+pub use fault::{CrashMode, Fault, FaultKind, LaneName, Target};
 pub use script::{Accident, Ask, LostAnswer, MessageName, Mishap, Payload, Script, Scripted};
 
 /// Everything that a run depends on. The same plan gives the same run, event by event.
@@ -35,6 +37,13 @@ pub struct Plan {
     pub scars: Vec<(usize, usize)>,
     /// Nodes that are switched off when the faults end and never come back.
     pub gone: Vec<usize>,
+    /// Nodes that nothing heals when the faults end: all others are a core that must elect,
+    /// converge and serve by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Left>,
+    /// Whether those are healed, too, once the core has served; then all must be well again.
+    #[serde(default)]
+    pub left_return: bool,
     /// When the faults end and the healing begins, in simulated microseconds.
     pub heal_at_us: u64,
     /// A run that needs more events than this does not come to rest.
@@ -43,6 +52,37 @@ pub struct Plan {
     /// the plan is executed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<Script>,
+}
+
+/// A node that stays outside of the core when the faults end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Left {
+    /// Who.
+    pub node: usize,
+    /// What it suffers from.
+    pub by: Ailment,
+}
+
+/// What a node outside of the core suffers from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ailment {
+    /// It is switched off.
+    Down,
+    /// It hears nobody, and nobody hears it.
+    CutOff,
+    /// It hears nobody, but everybody hears it.
+    Deaf,
+    /// It hears everybody, but nobody hears it.
+    Mute,
+    /// It does nothing at all.
+    Paused,
+}
+
+impl Ailment {
+    /// What people call them, in the order in which they are counted.
+    pub const NAMES: [&'static str; 5] = ["down", "cut off", "deaf", "mute", "paused"];
 }
 
 /// The members and their knobs.
@@ -81,6 +121,50 @@ pub struct ClusterPlan {
     pub sessions_max: u64,
     /// How long what is decided waits for its execution at most, in microseconds; 0 for not at all.
     pub apply_us: u64,
+    /// `Config::unapplied_bytes_max`.
+    #[serde(default = "unapplied_bytes_max")]
+    pub unapplied_bytes_max: u64,
+    /// `Config::reads_queued_max`.
+    #[serde(default = "reads_queued_max")]
+    pub reads_queued_max: usize,
+    /// Members whose limits are not those of the others.
+    #[serde(default)]
+    pub mixed: Vec<LimitsPlan>,
+}
+
+/// The limits of one member, as far as members may differ in them without a request being too
+/// large for one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsPlan {
+    /// Whose.
+    pub node: usize,
+    /// `Config::lag_limit`.
+    pub lag_limit: u64,
+    /// `Config::in_flight_entries_max`.
+    pub in_flight_entries_max: u64,
+    /// `Config::in_flight_bytes_max`.
+    pub in_flight_bytes_max: u64,
+    /// `Config::peer_window_bytes_max`.
+    pub peer_window_bytes_max: u64,
+    /// `Config::batch_bytes_max`.
+    pub batch_bytes_max: u64,
+    /// `Config::unapplied_bytes_max`.
+    pub unapplied_bytes_max: u64,
+    /// `Config::reads_queued_max`.
+    pub reads_queued_max: usize,
+    /// `Config::chunk_bytes_max`.
+    pub chunk_bytes_max: u64,
+    /// `Config::chunks_in_flight_max`.
+    pub chunks_in_flight_max: u64,
+}
+
+fn unapplied_bytes_max() -> u64 {
+    ClusterPlan::default().unapplied_bytes_max
+}
+
+fn reads_queued_max() -> usize {
+    ClusterPlan::default().reads_queued_max
 }
 
 /// A lease of the cluster, in the terms of `chil_core::Lease`.
@@ -136,6 +220,9 @@ impl Default for ClusterPlan {
             registers_per_second_max: config.registers_per_second_max,
             sessions_max: SessionLimits::default().sessions_max,
             apply_us: 0,
+            unapplied_bytes_max: config.unapplied_bytes_max,
+            reads_queued_max: config.reads_queued_max,
+            mixed: Vec::new(),
         }
     }
 }
@@ -177,6 +264,23 @@ pub struct NetworkPlan {
     pub straggle_max_us: u64,
     /// Whether each hop is encoded to bytes and decoded again.
     pub codec: bool,
+    /// Links whose latency is their own, whatever the others' is: a slow one stays slow.
+    #[serde(default)]
+    pub routes: Vec<RoutePlan>,
+}
+
+/// The latency of one direction between two nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoutePlan {
+    /// The sender.
+    pub from: usize,
+    /// The receiver.
+    pub to: usize,
+    /// What every message takes, in microseconds.
+    pub base_us: u64,
+    /// What it takes beyond that at most.
+    pub jitter_us: u64,
 }
 
 /// How disks behave.
@@ -239,6 +343,10 @@ pub struct WorkloadPlan {
     pub value_bytes_max: u64,
     /// Operations in the whole run at most.
     pub operations_max: u64,
+    /// Clients ask for far more than the limits admit, and nothing goes wrong: whoever leads
+    /// first must lead until the end.
+    #[serde(default)]
+    pub overload: bool,
 }
 
 impl Default for WorkloadPlan {
@@ -260,218 +368,7 @@ impl Default for WorkloadPlan {
             stale_read_ppm: 0,
             value_bytes_max: 64,
             operations_max: 1_000,
-        }
-    }
-}
-
-/// One thing that goes wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fault {
-    /// When, in simulated microseconds.
-    pub at_us: u64,
-    /// For how long; what that means is the kind's to say.
-    pub for_us: u64,
-    /// What.
-    pub kind: FaultKind,
-}
-
-/// Whom a fault hits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// The node with this index.
-    Node(usize),
-    /// Whoever leads or campaigns at that moment, else the first node.
-    Leader,
-    /// The node with this index among those that do not lead at that moment.
-    Follower(usize),
-}
-
-impl Target {
-    const fn is_below(self, nodes: usize) -> bool {
-        match self {
-            Self::Node(i) | Self::Follower(i) => i < nodes,
-            Self::Leader => true,
-        }
-    }
-}
-
-/// What survives when a process ends without warning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CrashMode {
-    /// The machine loses power: unsynced writes are kept, dropped or torn.
-    Power,
-    /// Only the process dies: the system keeps what was written.
-    Kill,
-}
-
-/// A lane between nodes, as plans name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LaneName {
-    /// Heartbeats and what introduces nodes to each other.
-    Heartbeat,
-    /// Everything that decides.
-    Quorum,
-    /// Catching up.
-    Bulk,
-}
-
-impl From<LaneName> for Lane {
-    fn from(name: LaneName) -> Self {
-        match name {
-            LaneName::Heartbeat => Self::Heartbeat,
-            LaneName::Quorum => Self::Quorum,
-            LaneName::Bulk => Self::Bulk,
-        }
-    }
-}
-
-impl From<Lane> for LaneName {
-    fn from(lane: Lane) -> Self {
-        match lane {
-            Lane::Heartbeat => Self::Heartbeat,
-            Lane::Quorum => Self::Quorum,
-            Lane::Bulk => Self::Bulk,
-        }
-    }
-}
-
-/// What can go wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum FaultKind {
-    /// A node ends and is started again after the fault's time.
-    Crash {
-        /// Who.
-        node: Target,
-        /// What survives.
-        mode: CrashMode,
-    },
-    /// The whole cluster loses power and comes back, node by node, within the fault's time.
-    Blackout,
-    /// A node is switched off, and away for so long that its peers trim what it lacks.
-    Absence {
-        /// Who.
-        node: Target,
-    },
-    /// No fault, but an operator's wish: a node is asked to hand its leadership over.
-    Transfer {
-        /// Who is asked.
-        node: Target,
-        /// To whom; to whoever suits best when there is none.
-        to: Option<usize>,
-    },
-    /// A node loses power in the middle of the n-th disk operation from now on.
-    CrashInDisk {
-        /// Who.
-        node: Target,
-        /// How many operations still succeed.
-        operations: u64,
-    },
-    /// No message passes these links (from, to) while it lasts.
-    Cut {
-        /// The links.
-        links: Vec<(usize, usize)>,
-    },
-    /// Nothing passes between the target and anybody else while it lasts.
-    Isolate {
-        /// Who.
-        node: Target,
-        /// Whether messages of the target still get out.
-        inbound_only: bool,
-    },
-    /// On these links no message of these lanes passes while it lasts, such as when a connection
-    /// hangs that carries the data, while the one that carries heartbeats works.
-    CutLanes {
-        /// The links.
-        links: Vec<(usize, usize)>,
-        /// What does not pass.
-        lanes: Vec<LaneName>,
-    },
-    /// Messages on these links are held and all arrive when it ends.
-    Clog {
-        /// The links.
-        links: Vec<(usize, usize)>,
-    },
-    /// Every write of the node takes this much longer while it lasts.
-    SlowDisk {
-        /// Who.
-        node: Target,
-        /// Added to each sync, in microseconds.
-        extra_us: u64,
-    },
-    /// The node does nothing at all while it lasts, then goes on as if nothing had happened.
-    Pause {
-        /// Who.
-        node: Target,
-    },
-    /// The node's clock jumps forward by the fault's time.
-    ClockJump {
-        /// Who.
-        node: Target,
-    },
-}
-
-impl FaultKind {
-    /// Names of all kinds, in the order in which they are counted.
-    pub const NAMES: [&'static str; 14] = [
-        "crash (power)",
-        "crash (kill)",
-        "blackout",
-        "crash in disk op",
-        "cut",
-        "isolate",
-        "isolate one-way",
-        "clog",
-        "slow disk",
-        "pause",
-        "clock jump",
-        "cut lanes",
-        "absence",
-        "transfer",
-    ];
-
-    /// Whether something has to be undone when its time is over.
-    #[must_use]
-    pub const fn has_end(&self) -> bool {
-        matches!(
-            self,
-            Self::Cut { .. } | Self::CutLanes { .. } | Self::Isolate { .. }
-        )
-    }
-
-    /// Position of its name in [`FaultKind::NAMES`].
-    #[must_use]
-    pub const fn index(&self) -> usize {
-        match self {
-            Self::Crash {
-                mode: CrashMode::Power,
-                ..
-            } => 0,
-            Self::Crash {
-                mode: CrashMode::Kill,
-                ..
-            } => 1,
-            Self::Blackout => 2,
-            Self::CrashInDisk { .. } => 3,
-            Self::Cut { .. } => 4,
-            Self::Isolate {
-                inbound_only: false,
-                ..
-            } => 5,
-            Self::Isolate {
-                inbound_only: true, ..
-            } => 6,
-            Self::Clog { .. } => 7,
-            Self::SlowDisk { .. } => 8,
-            Self::Pause { .. } => 9,
-            Self::ClockJump { .. } => 10,
-            Self::CutLanes { .. } => 11,
-            Self::Absence { .. } => 12,
-            Self::Transfer { .. } => 13,
+            overload: false,
         }
     }
 }
@@ -498,9 +395,38 @@ impl Plan {
     /// Whether two nodes hear each other when the faults are over.
     #[must_use]
     pub fn linked_at_the_end(&self, a: usize, b: usize) -> bool {
-        let up = |node| !self.gone.contains(&node);
+        let up = |node| !self.gone.contains(&node) && self.left_by(node).is_none();
         let scarred = self.scars.contains(&(a, b)) || self.scars.contains(&(b, a));
         up(a) && up(b) && (a == b || !scarred)
+    }
+
+    /// The links that do not work when the faults are over.
+    pub(crate) fn lasting_cuts(&self) -> Vec<(usize, usize)> {
+        let mut cuts = self.scars.clone();
+        for Left { node, by } in &self.left {
+            let (hears, is_heard) = match by {
+                Ailment::CutOff => (false, false),
+                Ailment::Deaf => (false, true),
+                Ailment::Mute => (true, false),
+                Ailment::Down | Ailment::Paused => (true, true),
+            };
+            for other in (0..self.nodes()).filter(|other| other != node) {
+                if !hears {
+                    cuts.push((other, *node));
+                }
+                if !is_heard {
+                    cuts.push((*node, other));
+                }
+            }
+        }
+        cuts
+    }
+
+    /// What a node outside of the core suffers from when the faults are over.
+    #[must_use]
+    pub fn left_by(&self, node: usize) -> Option<Ailment> {
+        let left = self.left.iter().find(|left| left.node == node);
+        left.map(|left| left.by)
     }
 
     /// Whether a node is then connected to a quorum, so that it could lead.

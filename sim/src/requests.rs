@@ -127,7 +127,7 @@ impl World {
             return Ok(());
         }
         let node = op.node;
-        if self.nodes[node].replica.is_none() {
+        if self.nodes[node].replica.is_none() || self.is_left(node) {
             self.try_elsewhere(operation, None);
             return Ok(());
         }

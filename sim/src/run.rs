@@ -8,7 +8,7 @@ use crate::check::{
     Verdict, Violation, acked_stays, answered, caught_up, everywhere, linearizable, looked,
     no_churn, on, one_leader, voters_advance,
 };
-use crate::plan::{CrashMode, Plan, Script};
+use crate::plan::{Ailment, CrashMode, Left, Plan, Script};
 use crate::report::event::What;
 use crate::stats::Stats;
 use crate::subject::Subject;
@@ -174,11 +174,27 @@ impl World {
         self.heal_and_audit()
     }
 
-    /// Ends all faults at the time for that, which it must be, and judges what comes of it.
+    /// Ends all faults at the time for that, which it must be, and judges what comes of it: of a
+    /// core alone, where the plan says so, and then perhaps of all.
     pub(crate) fn heal_and_audit(&mut self) -> Verdict {
-        let round = self.plan.cluster.heartbeat_us * 1_000;
-        let heal_at = self.plan.heal_at_us * 1_000;
         self.heal()?;
+        self.must_live()?;
+        if !self.plan.left.is_empty() {
+            self.stats.cores += 1;
+            if self.plan.left_return {
+                self.bring_back();
+                self.must_live()?;
+            }
+        }
+        let found = self.judge.answered_in_order(&mut *self.subject.oracle());
+        everywhere("read_is_fresh", found)?;
+        self.audit_history()
+    }
+
+    /// From now on whoever is not left behind must elect, converge and serve.
+    fn must_live(&mut self) -> Verdict {
+        let round = self.plan.cluster.heartbeat_us * 1_000;
+        let heal_at = self.now;
         let mut settled_for = 0;
         let settle_rounds = SETTLE_ROUNDS + self.lease_rounds();
         for passed in 1..=settle_rounds {
@@ -234,39 +250,88 @@ impl World {
         self.healing = true;
         self.trace.mix(Mark::Healing, self.now, 0, [0; 4]);
         self.tell_all(|| What::Healing);
-        let scars = self.plan.scars.clone();
-        self.network.heal(&scars);
+        self.network.heal(&self.plan.lasting_cuts());
         for node in 0..self.nodes.len() {
             let state = &mut self.nodes[node];
             state.slow = (0, 0);
+            state.slow_hands = (0, 0);
             state.store.disarm();
             state.paused_until = 0;
-            if self.plan.gone.contains(&node) {
+            let left = self.plan.left_by(node);
+            if self.plan.gone.contains(&node) || left == Some(Ailment::Down) {
                 self.crash(node, CrashMode::Power, 0)?;
                 self.nodes[node].life += 1;
-                continue;
+            } else {
+                self.start_if_down(node);
             }
-            let life = state.life;
-            if state.replica.is_none() && state.forming.is_none() {
-                self.schedule(self.now, Event::Start { node, life });
+            if let Some(by) = left {
+                self.leave(node, by);
             }
         }
-        let span = (SETTLE_ROUNDS + self.lease_rounds() + SERVE_ROUNDS)
-            * self.plan.cluster.heartbeat_us
-            * 1_000;
         for operation in self.clients.trying() {
             self.give_up(operation)?;
         }
+        self.clients_go_on();
+        Ok(())
+    }
+
+    fn start_if_down(&mut self, node: usize) {
+        let state = &self.nodes[node];
+        if state.replica.is_none() && state.forming.is_none() {
+            let life = state.life;
+            self.schedule(self.now, Event::Start { node, life });
+        }
+    }
+
+    /// A node is left behind: nothing of what it suffers from ends, and no client finds it.
+    fn leave(&mut self, node: usize, by: Ailment) {
+        self.stats.left[by as usize] += 1;
+        if by == Ailment::Paused {
+            self.nodes[node].paused_until = u64::MAX;
+        }
+        self.orphaned(node);
+        self.tell(node, || What::Note {
+            text: format!("stays behind: {}", Ailment::NAMES[by as usize]),
+        });
+    }
+
+    /// Whoever was left behind is healed as well.
+    fn bring_back(&mut self) {
+        let left = std::mem::take(&mut self.plan.left);
+        self.network.heal(&self.plan.lasting_cuts());
+        for Left { node, .. } in left {
+            self.tell(node, || What::Note {
+                text: "is brought back".to_owned(),
+            });
+            self.nodes[node].paused_until = 0;
+            self.start_if_down(node);
+        }
+        for event in std::mem::take(&mut self.parked) {
+            self.schedule(self.now, event);
+        }
+        self.clients_go_on();
+    }
+
+    /// Clients ask for some more, at a pace that any cluster can keep.
+    fn clients_go_on(&mut self) {
+        let span = (SETTLE_ROUNDS + self.lease_rounds() + SERVE_ROUNDS)
+            * self.plan.cluster.heartbeat_us
+            * 1_000;
         self.clients.refill(OPERATIONS_AFTER, span);
         self.wake_clients();
-        Ok(())
     }
 
     fn statuses(&self) -> Vec<(usize, Status)> {
         let nodes = self.nodes.iter().enumerate();
+        let nodes = nodes.filter(|(node, _)| !self.is_left(*node));
         nodes
             .filter_map(|(node, state)| Some((node, state.replica.as_ref()?.status())))
             .collect()
+    }
+
+    /// Whether a node is outside of the core that must live without it now.
+    pub(crate) fn is_left(&self, node: usize) -> bool {
+        self.healing && self.plan.left_by(node).is_some()
     }
 
     fn leaders(&self) -> usize {
@@ -297,7 +362,7 @@ impl World {
 
     /// The end of the run: one leader, the same as before, equal commits, every client answered,
     /// everybody caught up, every acknowledged write executed on every node that is up.
-    fn audit(&mut self, before: &[(usize, Ballot, Slot)], since: u64) -> Verdict {
+    fn audit(&self, before: &[(usize, Ballot, Slot)], since: u64) -> Verdict {
         let statuses = self.statuses();
         let leader = self.leader(&statuses)?;
         // A handover begins a ballot, and is no churn.
@@ -308,9 +373,6 @@ impl World {
                 on("no_churn", *node, no_churn::check(newest, status.promised))?;
             }
         }
-        let found = self.judge.answered_in_order(&mut *self.subject.oracle());
-        everywhere("read_is_fresh", found)?;
-        self.audit_history()?;
         let wrote = self.audit_operations(since)?;
         // Who does not hear the leader learns from others, in its own time.
         let linked = |a: usize, b: usize| self.plan.linked_at_the_end(a, b);

@@ -165,7 +165,7 @@ impl World {
     /// An attempt reaches its node.
     pub(crate) fn attempt_arrives(&mut self, number: usize) -> Verdict {
         let Attempt { node, ask, .. } = self.attempts[number].clone();
-        if self.nodes[node].replica.is_none() {
+        if self.nodes[node].replica.is_none() || self.is_left(node) {
             self.reply(number, Answer::Unavailable);
             return Ok(());
         }

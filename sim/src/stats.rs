@@ -5,7 +5,7 @@ use chil_core::TransferError;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::Coverage;
-use crate::plan::FaultKind;
+use crate::plan::{Ailment, FaultKind};
 
 /// Counters of one run, or their sums.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +74,12 @@ pub struct Stats {
     pub heal_rounds_max: u64,
     /// The largest share of the rounds allowed for that, in thousandths.
     pub heal_share_max: u64,
+    /// Runs in which only a core was healed, for good or at first.
+    #[serde(default)]
+    pub cores: u64,
+    /// Nodes that were left out of it, in the order of `Ailment::NAMES`.
+    #[serde(default)]
+    pub left: [u64; Ailment::NAMES.len()],
     /// Seeds that were run a second time and compared.
     pub run_twice: u64,
     /// Which states and events of the protocol were reached.
@@ -130,6 +136,10 @@ impl Stats {
         self.heal_rounds_sum += other.heal_rounds_sum;
         self.heal_rounds_max = self.heal_rounds_max.max(other.heal_rounds_max);
         self.heal_share_max = self.heal_share_max.max(other.heal_share_max);
+        self.cores += other.cores;
+        for (sum, more) in self.left.iter_mut().zip(other.left) {
+            *sum += more;
+        }
         self.run_twice += other.run_twice;
         self.coverage.add(&other.coverage);
     }

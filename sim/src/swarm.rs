@@ -5,6 +5,7 @@
 //! having all of them in every one, since faults mask each other.
 
 mod features;
+mod troubles;
 
 use crate::dice::{Concern, Dice};
 use crate::plan::{
@@ -49,20 +50,14 @@ pub fn plan(seed: u64) -> Plan {
         faults,
         scars,
         gone,
+        left: Vec::new(),
+        left_return: false,
         heal_at_us,
         events_max: 300_000,
         script: None,
     };
-    if !plan.scars.is_empty() {
-        // Whoever does not hear the leader catches up message by message, and has to get there.
-        let cluster = &mut plan.cluster;
-        let some = (cluster.value_bytes_max + 128) * 16;
-        cluster.batch_bytes_max = cluster.batch_bytes_max.max(some);
-        cluster.peer_window_bytes_max = cluster.peer_window_bytes_max.max(some);
-    }
-    let least = window_to_catch_up(&plan);
-    let window = &mut plan.cluster.peer_window_bytes_max;
-    *window = least.max(*window);
+    troubles::draw(&mut plan);
+    enough_to_heal(&mut plan);
     if plan.check().is_err() {
         // Scars that leave nobody connected to a quorum: the whole cluster heals instead.
         plan.scars.clear();
@@ -70,16 +65,51 @@ pub fn plan(seed: u64) -> Plan {
     plan
 }
 
+/// Raises limits with which healing would take longer than it may.
+fn enough_to_heal(plan: &mut Plan) {
+    let Missed { bytes, turn_us } = Missed::of(plan);
+    let per = |turn_us: u64| bytes * turn_us / (plan.cluster.heartbeat_us * CATCH_UP_ROUNDS);
+    let (window, unapplied) = (per(turn_us), per(plan.cluster.apply_us));
+    let batch = if plan.scars.is_empty() {
+        0
+    } else {
+        // Whoever does not hear the leader catches up message by message, and has to get there.
+        (plan.cluster.value_bytes_max + 128) * 16
+    };
+    let cluster = &mut plan.cluster;
+    let least = |limit: &mut u64, least: u64| *limit = least.max(*limit);
+    least(&mut cluster.batch_bytes_max, batch);
+    least(&mut cluster.peer_window_bytes_max, window.max(batch));
+    least(&mut cluster.unapplied_bytes_max, unapplied);
+    for own in &mut cluster.mixed {
+        least(&mut own.batch_bytes_max, batch);
+        least(&mut own.peer_window_bytes_max, window.max(batch));
+        least(&mut own.unapplied_bytes_max, unapplied);
+    }
+}
+
 /// Rounds of the healing in which a node must be able to take in all that it has missed.
 const CATCH_UP_ROUNDS: u64 = 20;
 
-/// The least that must be under way to one node for it to catch up in time: each window waits for
-/// the disk, and often for the sync before its own.
-const fn window_to_catch_up(plan: &Plan) -> u64 {
-    let (workload, network, disk) = (&plan.workload, &plan.network, &plan.disk);
-    let missed = workload.operations_max * (workload.value_bytes_max / 2 + 192);
-    let turn_us = 2 * (network.latency_max_us + disk.latency_max_us);
-    missed * turn_us / (plan.cluster.heartbeat_us * CATCH_UP_ROUNDS)
+/// What a node may have missed.
+struct Missed {
+    bytes: u64,
+    /// How long each window of it takes: it waits for the disk, and often for the sync before its
+    /// own.
+    turn_us: u64,
+}
+
+impl Missed {
+    fn of(plan: &Plan) -> Self {
+        let (workload, network, disk) = (&plan.workload, &plan.network, &plan.disk);
+        let routes = network.routes.iter();
+        let slowest_us = routes.map(|route| route.base_us + route.jitter_us).max();
+        let latency_max_us = network.latency_max_us.max(slowest_us.unwrap_or(0));
+        Self {
+            bytes: workload.operations_max * (workload.value_bytes_max / 2 + 192),
+            turn_us: 2 * (latency_max_us + disk.latency_max_us),
+        }
+    }
 }
 
 /// The plan of `seed`, cut down to what an ordinary test has time for: the same faults, but only
@@ -157,6 +187,7 @@ fn cluster(dice: &mut Dice, heartbeat_us: u64) -> ClusterPlan {
         sessions_max: 1_024,
         apply_us: 0,
         weights,
+        ..ClusterPlan::default()
     }
 }
 
@@ -182,6 +213,7 @@ fn network(dice: &mut Dice, heartbeat_us: u64) -> NetworkPlan {
         straggle_ppm,
         straggle_max_us: heartbeat_us * dice.magnitude(1, 30),
         codec: dice.chance(600_000),
+        routes: Vec::new(),
     }
 }
 
@@ -232,6 +264,7 @@ fn workload(dice: &mut Dice, heartbeat_us: u64, rounds: u64, value_bytes_max: u6
         stale_read_ppm: 0,
         value_bytes_max: dice.magnitude(16, value_bytes_max.min(1_024) - 40),
         operations_max,
+        overload: false,
     }
 }
 

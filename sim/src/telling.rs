@@ -97,12 +97,15 @@ impl World {
             | FaultKind::CrashInDisk { node, .. }
             | FaultKind::Isolate { node, .. }
             | FaultKind::SlowDisk { node, .. }
+            | FaultKind::SlowNode { node, .. }
             | FaultKind::Pause { node }
             | FaultKind::ClockJump { node } => (vec![self.target(*node)], Vec::new()),
             FaultKind::Blackout => ((0..self.nodes.len()).collect(), Vec::new()),
             FaultKind::Cut { links }
             | FaultKind::CutLanes { links, .. }
+            | FaultKind::Flap { links, .. }
             | FaultKind::Clog { links } => (Vec::new(), links.clone()),
+            FaultKind::Swizzle { clogs, .. } => (clogs.clone(), Vec::new()),
         };
         let name = FaultKind::NAMES[kind.index()];
         let text = fault_words(kind, &nodes, &links);

@@ -363,6 +363,7 @@ impl Clients {
     /// Allows so many more operations, at a pace that fits into `span` nanoseconds.
     pub(crate) fn refill(&mut self, operations: u64, span: u64) {
         self.budget = operations;
+        self.closed = false;
         let pace = span * self.count() as u64 / operations.max(1) / 1_000;
         self.plan.think_min_us = pace / 2;
         self.plan.think_max_us = pace.max(1);

@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) hit: Vec<Option<usize>>,
     /// Whether the faults are over.
     pub(crate) healing: bool,
+    /// What came to nodes that sleep until further notice.
+    pub(crate) parked: Vec<Event>,
     queue: Queue<Event>,
     pub(crate) check_every: u64,
 }
@@ -101,6 +103,10 @@ pub(crate) enum Event {
     },
     /// A fault of the plan begins or ends.
     Fault { index: usize, begins: bool },
+    /// A fault of the plan changes.
+    Step { index: usize, step: usize },
+    /// Something that came to a slow node earlier has its turn.
+    Late(Box<Self>),
     /// A moment that the run waits for.
     Milestone,
 }
@@ -141,6 +147,7 @@ impl World {
             attempts: Vec::new(),
             hit: vec![None; plan.faults.len()],
             healing: false,
+            parked: Vec::new(),
             queue: Queue::new(),
             check_every: watch.check_every.max(1),
             now: 0,
@@ -213,18 +220,35 @@ impl World {
             | Event::Think { .. }
             | Event::Timeout { .. }
             | Event::Fault { .. }
+            | Event::Step { .. }
             | Event::Milestone => None,
+            Event::Late(event) => self.needs(event),
         }
     }
 
     fn step(&mut self, event: Event) -> Verdict {
         if let Some(node) = self.needs(&event) {
-            let until = self.nodes[node].paused_until;
-            if until > self.now {
+            let state = &mut self.nodes[node];
+            let until = state.paused_until;
+            let is_asked = matches!(event, Event::Request { .. } | Event::Attempt { .. });
+            if until == u64::MAX && !is_asked {
+                self.parked.push(event);
+                return Ok(());
+            }
+            if until > self.now && until < u64::MAX {
                 self.schedule(until, event);
                 return Ok(());
             }
+            if state.is_slow(self.now) && !matches!(event, Event::Late(_)) {
+                let at = state.queues_up(self.now);
+                self.schedule(at, Event::Late(Box::new(event)));
+                return Ok(());
+            }
         }
+        let event = match event {
+            Event::Late(event) => *event,
+            event => event,
+        };
         match event {
             Event::Arrive {
                 from,
@@ -255,7 +279,11 @@ impl World {
             Event::Request { operation } => self.request(operation),
             Event::Timeout { operation } => self.timeout(operation),
             Event::Fault { index, begins } => self.fault(index, begins),
-            Event::Milestone => Ok(()),
+            Event::Step { index, step } => {
+                self.fault_step(index, step);
+                Ok(())
+            }
+            Event::Late(_) | Event::Milestone => Ok(()),
         }
     }
 

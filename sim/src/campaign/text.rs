@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::merge::Merged;
 use super::tally::{Extreme, Group};
 use super::words::{per_second, replay_command, share};
-use crate::plan::FaultKind;
+use crate::plan::{Ailment, FaultKind};
 use crate::stats::Stats;
 
 /// The rows of the summary.
@@ -48,6 +48,11 @@ pub fn text(merged: &Merged) -> String {
     for (name, count) in FaultKind::NAMES.iter().zip(stats.faults) {
         rows.row("", &format!("{count:>9} {name}"));
     }
+    rows.row("cores alone", &{
+        let left = Ailment::NAMES.iter().zip(stats.left);
+        let left: Vec<String> = left.map(|(name, n)| format!("{n} {name}")).collect();
+        format!("{} runs; others: {}", stats.cores, left.join(", "))
+    });
     extremes(merged, &mut rows);
     let missed = stats.coverage.missed();
     if !missed.is_empty() && stats.seeds > 0 {

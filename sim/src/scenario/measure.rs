@@ -109,6 +109,7 @@ fn plan(seed: u64, weights: &[u32], dice: &mut Dice) -> Plan {
             straggle_ppm: 0,
             straggle_max_us: 0,
             codec: false,
+            routes: Vec::new(),
         },
         disk: DiskPlan {
             files: false,
@@ -133,6 +134,8 @@ fn plan(seed: u64, weights: &[u32], dice: &mut Dice) -> Plan {
         faults: Vec::new(),
         scars: Vec::new(),
         gone: Vec::new(),
+        left: Vec::new(),
+        left_return: false,
         // The fault strikes at any moment of a round.
         heal_at_us: strikes + ROUND_US * FAULT_ROUNDS,
         events_max: 3_000_000,

@@ -69,7 +69,7 @@ impl Counts {
         Self {
             nodes: plan.nodes(),
             faults: plan.faults.len(),
-            endings: plan.scars.len() + plan.gone.len(),
+            endings: plan.scars.len() + plan.gone.len() + plan.left.len(),
             requests,
             accidents,
             answers,
@@ -113,6 +113,8 @@ fn size(plan: &Plan) -> u64 {
     odd + list(serde_json::to_value(&plan.faults))
         + list(serde_json::to_value(&plan.script))
         + list(serde_json::to_value(&plan.scars))
+        + list(serde_json::to_value(&plan.left))
+        + u64::from(plan.left_return)
         + plan.workload.clients as u64
 }
 

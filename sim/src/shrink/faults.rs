@@ -9,6 +9,7 @@ pub(super) fn simplify(search: &mut Search<'_>) -> Result<(), Stopped> {
     for index in 0..search.best().faults.len() {
         links(search, index)?;
         lanes(search, index)?;
+        swizzled(search, index)?;
         narrow(search, index)?;
     }
     Ok(())
@@ -28,11 +29,12 @@ fn kind(search: &Search<'_>, index: usize) -> Option<FaultKind> {
 }
 
 fn links(search: &mut Search<'_>, index: usize) -> Result<(), Stopped> {
-    let (FaultKind::Cut { links } | FaultKind::CutLanes { links, .. } | FaultKind::Clog { links }) =
-        (match kind(search, index) {
-            Some(kind) => kind,
-            None => return Ok(()),
-        })
+    let Some(
+        FaultKind::Cut { links }
+        | FaultKind::CutLanes { links, .. }
+        | FaultKind::Flap { links, .. }
+        | FaultKind::Clog { links },
+    ) = kind(search, index)
     else {
         return Ok(());
     };
@@ -40,6 +42,7 @@ fn links(search: &mut Search<'_>, index: usize) -> Result<(), Stopped> {
         with(plan, index, |kind| {
             if let FaultKind::Cut { links }
             | FaultKind::CutLanes { links, .. }
+            | FaultKind::Flap { links, .. }
             | FaultKind::Clog { links } = kind
             {
                 *links = part.to_vec();
@@ -63,6 +66,29 @@ fn lanes(search: &mut Search<'_>, index: usize) -> Result<(), Stopped> {
     Ok(())
 }
 
+/// Fewer nodes of a swizzle, in the same orders.
+fn swizzled(search: &mut Search<'_>, index: usize) -> Result<(), Stopped> {
+    let Some(FaultKind::Swizzle { clogs, frees }) = kind(search, index) else {
+        return Ok(());
+    };
+    search.reduce(&clogs, |plan, part| {
+        with(plan, index, |kind| {
+            *kind = FaultKind::Swizzle {
+                clogs: part.to_vec(),
+                frees: within(&frees, part),
+            };
+        })
+    })?;
+    Ok(())
+}
+
+fn within(list: &[usize], part: &[usize]) -> Vec<usize> {
+    list.iter()
+        .copied()
+        .filter(|node| part.contains(node))
+        .collect()
+}
+
 /// One node in place of the whole cluster, and a plain way to end in place of a special one.
 fn narrow(search: &mut Search<'_>, index: usize) -> Result<(), Stopped> {
     let Some(kind) = kind(search, index) else {
@@ -79,6 +105,13 @@ fn narrow(search: &mut Search<'_>, index: usize) -> Result<(), Stopped> {
         }
         FaultKind::CrashInDisk { node, .. } | FaultKind::Absence { node } => vec![crash(node)],
         FaultKind::Transfer { node, to: Some(_) } => vec![FaultKind::Transfer { node, to: None }],
+        FaultKind::Flap { links, .. } => vec![FaultKind::Cut { links }],
+        FaultKind::Swizzle { clogs, .. } => {
+            vec![FaultKind::Clog {
+                links: links_of(&clogs, search.best().nodes()),
+            }]
+        }
+        FaultKind::SlowNode { node, .. } => vec![FaultKind::Pause { node }],
         _ => Vec::new(),
     };
     let best = search.best();
@@ -88,4 +121,22 @@ fn narrow(search: &mut Search<'_>, index: usize) -> Result<(), Stopped> {
     let candidates = candidates.collect();
     search.first(candidates)?;
     Ok(())
+}
+
+/// All links of these nodes, both ways.
+fn links_of(some: &[usize], nodes: usize) -> Vec<(usize, usize)> {
+    let all = (0..nodes).flat_map(|a| (0..nodes).map(move |b| (a, b)));
+    all.filter(|(a, b)| a != b && (some.contains(a) || some.contains(b)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_swizzle_keeps_both_orders() {
+        assert_eq!(within(&[3, 0, 2], &[2, 3]), [3, 2]);
+        assert_eq!(links_of(&[1], 3), [(0, 1), (1, 0), (1, 2), (2, 1)]);
+    }
 }

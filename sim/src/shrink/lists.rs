@@ -15,14 +15,20 @@ pub(super) enum List {
     Answers,
     Scars,
     Gone,
+    Left,
+    Routes,
+    Mixed,
 }
 
 impl List {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::Accidents,
         Self::Answers,
         Self::Scars,
         Self::Gone,
+        Self::Left,
+        Self::Routes,
+        Self::Mixed,
         Self::Faults,
         Self::Requests,
     ];
@@ -36,6 +42,9 @@ impl List {
             Self::Answers => of_script(|script| script.answers.len()),
             Self::Scars => plan.scars.len(),
             Self::Gone => plan.gone.len(),
+            Self::Left => plan.left.len(),
+            Self::Routes => plan.network.routes.len(),
+            Self::Mixed => plan.cluster.mixed.len(),
         }
     }
 
@@ -46,6 +55,12 @@ impl List {
             (Self::Faults, _) => keep(&mut plan.faults, at),
             (Self::Scars, _) => keep(&mut plan.scars, at),
             (Self::Gone, _) => keep(&mut plan.gone, at),
+            (Self::Left, _) => {
+                keep(&mut plan.left, at);
+                plan.left_return &= !plan.left.is_empty();
+            }
+            (Self::Routes, _) => keep(&mut plan.network.routes, at),
+            (Self::Mixed, _) => keep(&mut plan.cluster.mixed, at),
             (Self::Requests, Some(script)) => keep(&mut script.requests, at),
             (Self::Accidents, Some(script)) => keep(&mut script.accidents, at),
             (Self::Answers, Some(script)) => keep(&mut script.answers, at),
@@ -69,7 +84,8 @@ impl List {
             Self::Answers => script
                 .and_then(|s| s.answers.get(at))
                 .map(|answer| [answer.client, 0, 0]),
-            Self::Scars | Self::Gone => None,
+            Self::Routes => plan.network.routes.get(at).map(|route| [route.from, 0, 0]),
+            Self::Scars | Self::Gone | Self::Left | Self::Mixed => None,
         };
         found.unwrap_or_default()
     }
@@ -149,6 +165,9 @@ fn copy(list: List, from: &Plan, to: &mut Plan) {
         List::Faults => to.faults.clone_from(&from.faults),
         List::Scars => to.scars.clone_from(&from.scars),
         List::Gone => to.gone.clone_from(&from.gone),
+        List::Left => to.left.clone_from(&from.left),
+        List::Routes => to.network.routes.clone_from(&from.network.routes),
+        List::Mixed => to.cluster.mixed.clone_from(&from.cluster.mixed),
         List::Requests | List::Accidents | List::Answers => {
             if let (Some(from), Some(to)) = (&from.script, &mut to.script) {
                 match list {
@@ -164,7 +183,20 @@ fn copy(list: List, from: &Plan, to: &mut Plan) {
 /// Leaves out what stays cut and who stays away when the faults are over.
 pub(super) fn endings(search: &mut Search<'_>) -> Result<(), Stopped> {
     reduce(search, List::Scars)?;
-    reduce(search, List::Gone)
+    reduce(search, List::Gone)?;
+    reduce(search, List::Left)?;
+    if search.best().left_return {
+        let mut stay = search.best().clone();
+        stay.left_return = false;
+        search.accepts(stay)?;
+    }
+    Ok(())
+}
+
+/// Leaves out latencies of single links and limits of single members.
+pub(super) fn peculiarities(search: &mut Search<'_>) -> Result<(), Stopped> {
+    reduce(search, List::Routes)?;
+    reduce(search, List::Mixed)
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ const EFFORTS: [u64; 3] = [0, 3, 12];
 type Pass = fn(&mut Search<'_>) -> Result<(), Stopped>;
 
 /// What is tried, in this order, until nothing helps any more.
-const PASSES: [(&str, Pass); 12] = [
+const PASSES: [(&str, Pass); 13] = [
     ("whole lists", lists::clear),
     ("settings", settings::simplify),
     ("faults", |s| lists::reduce(s, lists::List::Faults)),
@@ -84,6 +84,7 @@ const PASSES: [(&str, Pass); 12] = [
     ("requests", |s| lists::reduce(s, lists::List::Requests)),
     ("answers", |s| lists::reduce(s, lists::List::Answers)),
     ("the end of faults", lists::endings),
+    ("peculiarities", lists::peculiarities),
     ("nodes", nodes::remove),
     ("clients", clients::merge),
     ("links", faults::simplify),

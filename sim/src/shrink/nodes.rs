@@ -49,6 +49,11 @@ fn without(plan: &Plan, node: usize) -> Plan {
     take(&mut plan.clocks, node);
     plan.scars = links(&plan.scars);
     plan.gone = plan.gone.iter().filter_map(|it| moved(*it)).collect();
+    plan.left.retain_mut(|left| follows(&mut left.node, moved));
+    let mixed = &mut plan.cluster.mixed;
+    mixed.retain_mut(|limits| follows(&mut limits.node, moved));
+    let routes = &mut plan.network.routes;
+    routes.retain_mut(|r| follows(&mut r.from, moved) && follows(&mut r.to, moved));
     let nodes = plan.nodes();
     let faults = plan.faults.iter();
     plan.faults = faults
@@ -72,6 +77,13 @@ fn without(plan: &Plan, node: usize) -> Plan {
     plan
 }
 
+/// Renames a node; whether it is still there.
+fn follows(node: &mut usize, moved: impl Fn(usize) -> Option<usize>) -> bool {
+    let to = moved(*node);
+    *node = to.unwrap_or(*node);
+    to.is_some()
+}
+
 fn take<T>(list: &mut Vec<T>, at: usize) {
     if at < list.len() {
         list.remove(at);
@@ -89,9 +101,15 @@ fn moved_kind(
     match &mut kind {
         FaultKind::Cut { links: list }
         | FaultKind::CutLanes { links: list, .. }
+        | FaultKind::Flap { links: list, .. }
         | FaultKind::Clog { links: list } => {
             *list = links(list);
             return (!list.is_empty()).then_some(kind);
+        }
+        FaultKind::Swizzle { clogs, frees } => {
+            clogs.retain_mut(|node| follows(node, moved));
+            frees.retain_mut(|node| follows(node, moved));
+            return (!clogs.is_empty()).then_some(kind);
         }
         FaultKind::Transfer { to, .. } => *to = to.and_then(moved),
         FaultKind::Crash { .. }
@@ -100,6 +118,7 @@ fn moved_kind(
         | FaultKind::CrashInDisk { .. }
         | FaultKind::Isolate { .. }
         | FaultKind::SlowDisk { .. }
+        | FaultKind::SlowNode { .. }
         | FaultKind::Pause { .. }
         | FaultKind::ClockJump { .. } => {}
     }
@@ -122,11 +141,14 @@ const fn target(kind: &mut FaultKind) -> Option<&mut Target> {
         | FaultKind::CrashInDisk { node, .. }
         | FaultKind::Isolate { node, .. }
         | FaultKind::SlowDisk { node, .. }
+        | FaultKind::SlowNode { node, .. }
         | FaultKind::Pause { node }
         | FaultKind::ClockJump { node } => Some(node),
         FaultKind::Blackout
         | FaultKind::Cut { .. }
         | FaultKind::CutLanes { .. }
+        | FaultKind::Flap { .. }
+        | FaultKind::Swizzle { .. }
         | FaultKind::Clog { .. } => None,
     }
 }

@@ -154,6 +154,7 @@ fn plain(plan: &Plan) -> Plan {
             straggle_ppm: 0,
             straggle_max_us: 0,
             codec: false,
+            routes: Vec::new(),
         },
         disk: DiskPlan {
             files: false,

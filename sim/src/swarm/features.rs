@@ -216,7 +216,7 @@ fn transfer(
     }
 }
 
-fn target(dice: &mut Dice, nodes: usize) -> Target {
+pub(super) fn target(dice: &mut Dice, nodes: usize) -> Target {
     match dice.below(4) {
         0 => Target::Leader,
         1 => Target::Follower(dice.index(nodes)),

@@ -8,7 +8,7 @@ use super::{Merged, replay_command, share};
 use crate::campaign::tally::Extreme;
 use crate::coverage::Coverage;
 use crate::impossible::{arrival, change, reasons};
-use crate::plan::FaultKind;
+use crate::plan::{Ailment, FaultKind};
 use crate::stats::Stats;
 
 /// The seeds worth a look.
@@ -92,8 +92,14 @@ pub(super) fn exercised(merged: &Merged) -> String {
     let coverage = &stats.coverage;
     format!(
         "<h2>Exercised</h2>\n<p>Bars are on a logarithmic scale.</p>\n<div class=\"columns\">\n\
-         <div>{}{}</div>\n<div>{}</div>\n</div>\n",
+         <div>{}{}{}</div>\n<div>{}</div>\n</div>\n",
         bars("Faults that struck", "", &FaultKind::NAMES, &stats.faults),
+        bars(
+            "Nodes that a core did without",
+            "",
+            &Ailment::NAMES,
+            &stats.left
+        ),
         bars("What clients and nodes did", "", &names, &counts),
         bars(
             "Checks, by how often they looked",
