@@ -108,7 +108,7 @@ pub use membership::{Lease, Member, Membership, MembershipError};
 pub use message::{Envelope, Lane, Message};
 pub use output::{Notice, Output, Refusal, TransferError};
 pub use record::{LogChange, Meta, Persist, Record, Recovered};
-pub use replica::{RecoverError, Replica};
+pub use replica::{Holding, RecoverError, Replica};
 pub use session::{Outcome, SessionLimits};
 pub use snapshot::{
     FrozenSnapshot, PartialSnapshot, SnapshotError, SnapshotHeader, SnapshotId, SnapshotMark,

@@ -9,6 +9,7 @@ use chil_core::{
     NodeId, Replica, Slot, Span, StateMachine, Time,
 };
 
+use crate::check::bounded_memory::{Kept, Limits};
 use crate::clock::Clock;
 use crate::dice::{Concern, Dice};
 use crate::plan::Plan;
@@ -43,10 +44,14 @@ pub(crate) struct Node {
     pub(crate) paused_until: u64,
     /// Added to each sync until the given simulated time, in nanoseconds.
     pub(crate) slow: (u64, u64),
-    /// What handling anything takes until the given simulated time, in nanoseconds.
+    /// What handling anything takes in any case, in nanoseconds.
+    pub(crate) handling: u64,
+    /// What handling anything takes beyond that until the given simulated time, in nanoseconds.
     pub(crate) slow_hands: (u64, u64),
     /// When a slow node is done with what has come so far.
     pub(crate) busy_until: u64,
+    /// What this life of it may keep.
+    pub(crate) limits: Limits,
     /// Whether inputs were given that are not drained yet.
     pub(crate) drain_due: bool,
     /// The last slot executed that the replica was told of.
@@ -106,7 +111,9 @@ impl Node {
             wake_at: u64::MAX,
             paused_until: 0,
             slow: (0, 0),
+            handling: plan.cluster.handle_us * 1_000,
             slow_hands: (0, 0),
+            limits: Limits::default(),
             busy_until: 0,
             drain_due: false,
             told_applied: Slot::ZERO,
@@ -121,14 +128,28 @@ impl Node {
 
     /// Whether it is so slow now that what comes has to wait.
     pub(crate) const fn is_slow(&self, now: u64) -> bool {
-        now < self.slow_hands.1
+        self.handling > 0 || now < self.slow_hands.1
     }
 
     /// Something comes to a slow node: when it is handled.
     pub(crate) fn queues_up(&mut self, now: u64) -> u64 {
         let (takes, until) = self.slow_hands;
-        self.busy_until = (self.busy_until.max(now) + takes).min(until);
+        let begins = self.busy_until.max(now);
+        self.busy_until = begins + self.handling;
+        if now < until {
+            // When the fault is over, everything is handled at once.
+            self.busy_until = (begins + takes).min(until) + self.handling;
+        }
         self.busy_until
+    }
+
+    /// What its host keeps.
+    pub(crate) fn kept(&self) -> Kept {
+        Kept {
+            to_execute: self.to_apply.len() as u64,
+            waiting: self.placed.len() as u64,
+            sessions: self.applier.sessions(),
+        }
     }
 
     /// Forgets everything that is lost with a process.

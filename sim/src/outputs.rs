@@ -5,7 +5,7 @@ use chil_core::output::StepDown;
 use chil_core::{Envelope, Input, Lane, Notice, Output};
 use chil_proto::{Frame, encode};
 
-use crate::check::{Verdict, Violation, no_churn, on};
+use crate::check::{Verdict, Violation, bounded_memory, no_churn, on};
 use crate::network::Arrivals;
 use crate::snapshots::Job;
 use crate::trace::{self, Mark};
@@ -36,6 +36,10 @@ impl World {
                     }
                 }
                 output => {
+                    if let (Some(steady), Output::Notice(notice)) = (&mut self.steady, &output) {
+                        let found = steady.check(self.now, notice);
+                        on("steady_leader", node, found)?;
+                    }
                     if let Output::Notice(Notice::Campaigning { .. }) = &output {
                         self.stats.ballots += 1;
                     }
@@ -82,6 +86,12 @@ impl World {
             replica.check();
             let status = replica.status();
             self.judge.shows(node, &status)?;
+            if !self.judge.looks_away() {
+                let (holding, state) = (replica.holding(), &self.nodes[node]);
+                let shares = &mut self.stats.memory;
+                let found = bounded_memory::check(&holding, state.kept(), &state.limits, shares);
+                on("bounded_memory", node, found)?;
+            }
         }
         Ok(())
     }

@@ -127,6 +127,10 @@ pub struct ClusterPlan {
     /// `Config::reads_queued_max`.
     #[serde(default = "reads_queued_max")]
     pub reads_queued_max: usize,
+    /// What a node needs for each thing that comes to it, in microseconds; what comes meanwhile
+    /// waits. 0 for nothing.
+    #[serde(default)]
+    pub handle_us: u64,
     /// Members whose limits are not those of the others.
     #[serde(default)]
     pub mixed: Vec<LimitsPlan>,
@@ -222,6 +226,7 @@ impl Default for ClusterPlan {
             apply_us: 0,
             unapplied_bytes_max: config.unapplied_bytes_max,
             reads_queued_max: config.reads_queued_max,
+            handle_us: 0,
             mixed: Vec::new(),
         }
     }

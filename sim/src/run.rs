@@ -112,6 +112,7 @@ pub(crate) fn run_by(
         world.tell_violation(violation);
     }
     world.stats.seeds = 1;
+    world.stats.overloads = u64::from(plan.workload.overload);
     (world.stats.sessions, world.stats.repeated) = world.judge.sessions();
     world.stats.slots = world.judge.ghost.chosen.last().get();
     world.stats.simulated_ms = world.now / 1_000_000;

@@ -4,6 +4,7 @@
 use chil_core::TransferError;
 use serde::{Deserialize, Serialize};
 
+use crate::check::bounded_memory;
 use crate::coverage::Coverage;
 use crate::plan::{Ailment, FaultKind};
 
@@ -80,6 +81,13 @@ pub struct Stats {
     /// Nodes that were left out of it, in the order of `Ailment::NAMES`.
     #[serde(default)]
     pub left: [u64; Ailment::NAMES.len()],
+    /// The largest share of each limit that was used, in thousandths, in the order of
+    /// [`Stats::MEMORY`].
+    #[serde(default)]
+    pub memory: [u64; bounded_memory::NAMES.len()],
+    /// Runs under plain overload.
+    #[serde(default)]
+    pub overloads: u64,
     /// Seeds that were run a second time and compared.
     pub run_twice: u64,
     /// Which states and events of the protocol were reached.
@@ -97,6 +105,9 @@ impl Stats {
         "timed out",
         "unclear",
     ];
+
+    /// What of a node's memory is held to a limit.
+    pub const MEMORY: [&'static str; bounded_memory::NAMES.len()] = bounded_memory::NAMES;
 
     /// Adds another run's counters.
     pub fn add(&mut self, other: &Self) {
@@ -136,6 +147,10 @@ impl Stats {
         self.heal_rounds_sum += other.heal_rounds_sum;
         self.heal_rounds_max = self.heal_rounds_max.max(other.heal_rounds_max);
         self.heal_share_max = self.heal_share_max.max(other.heal_share_max);
+        for (most, other) in self.memory.iter_mut().zip(other.memory) {
+            *most = other.max(*most);
+        }
+        self.overloads += other.overloads;
         self.cores += other.cores;
         for (sum, more) in self.left.iter_mut().zip(other.left) {
             *sum += more;

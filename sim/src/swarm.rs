@@ -5,6 +5,7 @@
 //! having all of them in every one, since faults mask each other.
 
 mod features;
+mod overload;
 mod troubles;
 
 use crate::dice::{Concern, Dice};
@@ -57,6 +58,7 @@ pub fn plan(seed: u64) -> Plan {
         script: None,
     };
     troubles::draw(&mut plan);
+    overload::draw(&mut plan);
     enough_to_heal(&mut plan);
     if plan.check().is_err() {
         // Scars that leave nobody connected to a quorum: the whole cluster heals instead.
@@ -70,12 +72,25 @@ fn enough_to_heal(plan: &mut Plan) {
     let Missed { bytes, turn_us } = Missed::of(plan);
     let per = |turn_us: u64| bytes * turn_us / (plan.cluster.heartbeat_us * CATCH_UP_ROUNDS);
     let (window, unapplied) = (per(turn_us), per(plan.cluster.apply_us));
-    let batch = if plan.scars.is_empty() {
+    let mut batch = if plan.scars.is_empty() {
         0
     } else {
         // Whoever does not hear the leader catches up message by message, and has to get there.
         (plan.cluster.value_bytes_max + 128) * 16
     };
+    if !plan.network.in_order {
+        // Each gap brings a whole window again: it must not be one of hundreds of messages.
+        let mixed = plan
+            .cluster
+            .mixed
+            .iter()
+            .map(|own| own.peer_window_bytes_max);
+        let widest = mixed
+            .max()
+            .unwrap_or(0)
+            .max(plan.cluster.peer_window_bytes_max);
+        batch = batch.max(widest.max(window) / WINDOW_MESSAGES_MAX);
+    }
     let cluster = &mut plan.cluster;
     let least = |limit: &mut u64, least: u64| *limit = least.max(*limit);
     least(&mut cluster.batch_bytes_max, batch);
@@ -88,6 +103,8 @@ fn enough_to_heal(plan: &mut Plan) {
     }
 }
 
+/// Messages of a window at most, where they do not stay in order.
+const WINDOW_MESSAGES_MAX: u64 = 64;
 /// Rounds of the healing in which a node must be able to take in all that it has missed.
 const CATCH_UP_ROUNDS: u64 = 20;
 

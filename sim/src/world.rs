@@ -9,7 +9,8 @@ use chil_proto::Frame;
 
 use crate::check::looked::looks;
 use crate::check::model::Model;
-use crate::check::{Judge, Verdict, Violation, everywhere, no_churn};
+use crate::check::steady_leader::Steady;
+use crate::check::{Judge, Verdict, Violation, bounded_memory, everywhere, no_churn};
 use crate::dice::{Concern, Dice};
 use crate::network::Network;
 use crate::node::{self, Node};
@@ -52,6 +53,8 @@ pub(crate) struct World {
     pub(crate) hit: Vec<Option<usize>>,
     /// Whether the faults are over.
     pub(crate) healing: bool,
+    /// Who leads, where nobody else may.
+    pub(crate) steady: Option<Steady>,
     /// What came to nodes that sleep until further notice.
     pub(crate) parked: Vec<Event>,
     queue: Queue<Event>,
@@ -147,6 +150,10 @@ impl World {
             attempts: Vec::new(),
             hit: vec![None; plan.faults.len()],
             healing: false,
+            steady: plan
+                .workload
+                .overload
+                .then(|| Steady::new(plan.cluster.heartbeat_us * 1_000)),
             parked: Vec::new(),
             queue: Queue::new(),
             check_every: watch.check_every.max(1),
@@ -389,6 +396,7 @@ impl World {
             text: format!("boot {}, with a log up to {last}", boot + 1),
         });
         let config = node::config(&self.plan, node, &mut self.nodes[node].own_dice);
+        self.nodes[node].limits = bounded_memory::limits(&config, &recovered.meta.membership);
         let now = self.nodes[node].clock.read(self.now);
         match Replica::recover(config, recovered, now) {
             Ok(replica) => {

@@ -115,6 +115,19 @@ impl Replica {
         } else if wants_more {
             // Whoever no longer leads sends more only when asked.
             self.fetch(from, their_commit);
+        } else if before < self.commit && self.acc < promised {
+            // It caught up over others. Whose sync it waits for does not know, and may have become
+            // patient with it meanwhile.
+            self.tell_position(promised);
+        }
+    }
+
+    /// Tells the owner of the promised ballot where this node stands, whose sync it waits for.
+    fn tell_position(&mut self, promised: Ballot) {
+        let owner = self.weights.position(promised.node);
+        if let Some(owner) = owner.filter(|owner| *owner != self.me) {
+            let nack = self.nack(promised, NackReason::NeedSync);
+            self.outbox.send(owner, Message::Nack(nack));
         }
     }
 

@@ -163,6 +163,17 @@ impl Outbox {
         self.held.push_back((self.barrier(), to, message));
     }
 
+    /// How many messages wait for the disk.
+    pub(super) fn held(&self) -> u64 {
+        self.held.len() as u64
+    }
+
+    /// How much waits for nothing but to be polled.
+    pub(super) fn unpolled(&self) -> u64 {
+        let placed = usize::from(self.placed.is_some());
+        (self.messages.len() + self.effects.len() + self.records.len() + placed) as u64
+    }
+
     /// Whether a `Promise` to the member at `to` waits for the disk.
     pub(super) fn holds_promise(&self, to: usize) -> bool {
         let mut held = self.held.iter();

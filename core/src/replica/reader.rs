@@ -56,9 +56,16 @@ impl Reader {
 
     /// How many reads of this node wait.
     pub(super) fn waiting(&self) -> u64 {
+        let (queued, asked) = self.counts();
+        queued + asked
+    }
+
+    /// How many reads of this node wait for the next probe or question, and for the answers to
+    /// what is under way.
+    pub(super) fn counts(&self) -> (u64, u64) {
         let probed = self.probing.as_ref().map_or(0, |probe| probe.reads.len());
         let asked = self.question.as_ref().map_or(0, |q| q.reads.len());
-        (self.queued.len() + probed + asked) as u64
+        (self.queued.len() as u64, (probed + asked) as u64)
     }
 }
 

@@ -76,6 +76,11 @@ impl Incoming {
         (self.id, self.have)
     }
 
+    /// How many parts wait for others in front of them.
+    pub(super) fn early(&self) -> u64 {
+        self.early.len() as u64
+    }
+
     /// A part came. That it is written counts as getting on, not that it came: a full disk must
     /// not look like a transfer under way.
     fn came(&mut self, now: Time) {

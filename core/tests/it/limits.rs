@@ -182,6 +182,30 @@ fn a_leader_that_works_is_told_instead_of_asked() {
     );
 }
 
+/// Who catches up over others tells the leader whose sync it waits for: that one does not know,
+/// and asks a peer that was away ever more rarely.
+#[test]
+fn a_leader_is_told_by_whoever_has_caught_up_over_others() {
+    let mut rig = Rig::new(3);
+    let lost =
+        |e: &Envelope| e.to == id(2) && matches!(e.body, Message::Accept(_) | Message::Learn(_));
+    rig.run_losing(ROUND.times(10), lost);
+    let leader = rig.leader().expect("two of three are synced");
+    let other = 4 - leader;
+    for text in ["a", "b", "c"] {
+        rig.propose(leader, text);
+    }
+    rig.run_losing(ROUND.times(2), lost);
+    rig.sent(2, leader);
+    let led = rig.status(leader).ballot;
+    let all = rig.replica(leader).log().entries(slot(0), slot(3));
+    rig.inject(other, 2, learn(led, &all, 3));
+    assert_eq!(nacks(&rig.sent(2, leader)), [NackReason::NeedSync]);
+    // A copy brings nothing new, and starts nothing.
+    rig.inject(other, 2, learn(led, &all, 3));
+    assert_eq!(nacks(&rig.sent(2, leader)), []);
+}
+
 /// From end to end: whoever owns the promised ballot has lost its quorum, and nobody can
 /// lead, but what it knows to be decided arrives all the same, much faster than a piece a round.
 #[test]

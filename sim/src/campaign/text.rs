@@ -53,6 +53,11 @@ pub fn text(merged: &Merged) -> String {
         let left: Vec<String> = left.map(|(name, n)| format!("{n} {name}")).collect();
         format!("{} runs; others: {}", stats.cores, left.join(", "))
     });
+    rows.row("overloaded", &format!("{} runs", stats.overloads));
+    rows.row("memory used", "at most, of its limit");
+    for (name, used) in Stats::MEMORY.iter().zip(stats.memory) {
+        rows.row("", &format!("{:>9} {name}", share(used)));
+    }
     extremes(merged, &mut rows);
     let missed = stats.coverage.missed();
     if !missed.is_empty() && stats.seeds > 0 {

@@ -32,6 +32,8 @@
 //! | `one_leader` | V1: after the faults exactly one node leads, and hears a quorum |
 //! | `voters_advance` | V2: after the faults all voters vote, and know the same slots, more than before |
 //! | `answered` | V3: after the faults every operation gets its answer |
+//! | `bounded_memory` | queues and caches of replicas and hosts stay within their limits |
+//! | `steady_leader` | under plain overload nobody else begins to lead |
 //! | `caught_up` | V4: after the faults every node holds what was decided a while ago |
 //! | `no_churn` | V5: after the faults nobody starts ballots, and the run comes to rest |
 
@@ -40,6 +42,7 @@ pub(crate) mod acked_stays;
 pub(crate) mod agreement;
 pub(crate) mod answered;
 pub(crate) mod apply_in_order;
+pub(crate) mod bounded_memory;
 pub(crate) mod bounds;
 pub(crate) mod caught_up;
 mod clients;
@@ -67,6 +70,7 @@ pub(crate) mod recovery_is_a_prefix;
 pub(crate) mod same_ballot_prefix;
 pub(crate) mod snapshot_is_chosen;
 pub(crate) mod state_determinism;
+pub(crate) mod steady_leader;
 pub(crate) mod sync_is_atomic;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -134,6 +138,11 @@ impl Judge {
             ids,
             looks_away: false,
         }
+    }
+
+    /// Whether whatever happens is right.
+    pub(crate) const fn looks_away(&self) -> bool {
+        self.looks_away
     }
 
     /// From now on whatever happens is right.

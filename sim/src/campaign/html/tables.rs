@@ -87,12 +87,14 @@ pub(super) fn exercised(merged: &Merged) -> String {
         ("snapshots installed", stats.snapshots_installed),
         ("snapshot transfers resumed", stats.transfers_resumed),
         ("handovers begun", stats.handovers),
+        ("runs under plain overload", stats.overloads),
+        ("cores that lived alone", stats.cores),
     ];
     let (names, counts): (Vec<&str>, Vec<u64>) = done.into_iter().unzip();
     let coverage = &stats.coverage;
     format!(
         "<h2>Exercised</h2>\n<p>Bars are on a logarithmic scale.</p>\n<div class=\"columns\">\n\
-         <div>{}{}{}</div>\n<div>{}</div>\n</div>\n",
+         <div>{}{}{}{}</div>\n<div>{}</div>\n</div>\n",
         bars("Faults that struck", "", &FaultKind::NAMES, &stats.faults),
         bars(
             "Nodes that a core did without",
@@ -101,6 +103,12 @@ pub(super) fn exercised(merged: &Merged) -> String {
             &stats.left
         ),
         bars("What clients and nodes did", "", &names, &counts),
+        bars(
+            "Memory used at most, in thousandths of its limit",
+            "",
+            &Stats::MEMORY,
+            &stats.memory
+        ),
         bars(
             "Checks, by how often they looked",
             "check ",
