@@ -265,6 +265,12 @@ impl World {
     }
 }
 
+/// Nodes in this order, for people.
+fn names(nodes: &[usize]) -> String {
+    let names = nodes.iter().map(|node| name(*node));
+    names.collect::<Vec<_>>().join(" ")
+}
+
 /// A fault, for people: what, whom it hits, and how hard.
 fn fault_words(kind: &FaultKind, nodes: &[usize], links: &[(usize, usize)]) -> String {
     let links = links.iter();
@@ -273,6 +279,7 @@ fn fault_words(kind: &FaultKind, nodes: &[usize], links: &[(usize, usize)]) -> S
         .collect();
     let whom = match (kind, nodes) {
         (FaultKind::Blackout, _) => "everybody".to_owned(),
+        (FaultKind::Swizzle { .. }, _) => names(nodes),
         (_, [node]) => name(*node),
         _ => links.join(" "),
     };
@@ -286,6 +293,13 @@ fn fault_words(kind: &FaultKind, nodes: &[usize], links: &[(usize, usize)]) -> S
         FaultKind::CutLanes { lanes, .. } => {
             let lanes = lanes.iter().map(|lane| lane_name(Lane::from(*lane)));
             format!(", {}", lanes.collect::<Vec<_>>().join(" and "))
+        }
+        FaultKind::Flap { down_us, up_us, .. } => {
+            format!(", {down_us} µs down and {up_us} µs up in turns")
+        }
+        FaultKind::Swizzle { frees, .. } => format!(", freed as {}", names(frees)),
+        FaultKind::SlowNode { handle_us, .. } => {
+            format!(", {handle_us} µs for whatever it handles")
         }
         FaultKind::Crash { .. }
         | FaultKind::Blackout
