@@ -72,6 +72,9 @@ fn enough_to_heal(plan: &mut Plan) {
     let Missed { bytes, turn_us } = Missed::of(plan);
     let per = |turn_us: u64| bytes * turn_us / (plan.cluster.heartbeat_us * CATCH_UP_ROUNDS);
     let (window, unapplied) = (per(turn_us), per(plan.cluster.apply_us));
+    let snapshot = features::snapshot_bytes(&plan.workload);
+    let part_us = turn_us + 2 * plan.snapshots.part_max_us;
+    let chunk_turns = plan.cluster.heartbeat_us * CATCH_UP_ROUNDS / 3 / part_us.max(1);
     let mut batch = if plan.scars.is_empty() {
         0
     } else {
@@ -91,8 +94,16 @@ fn enough_to_heal(plan: &mut Plan) {
             .max(plan.cluster.peer_window_bytes_max);
         batch = batch.max(widest.max(window) / WINDOW_MESSAGES_MAX);
     }
+    let chunk = |in_flight: u64| snapshot / (chunk_turns * in_flight.max(1)).max(1);
     let cluster = &mut plan.cluster;
     let least = |limit: &mut u64, least: u64| *limit = least.max(*limit);
+    let snapshots = &mut plan.snapshots;
+    let in_flight = if cluster.mixed.is_empty() {
+        snapshots.chunks_in_flight_max
+    } else {
+        1
+    };
+    least(&mut snapshots.chunk_bytes_max, chunk(in_flight));
     least(&mut cluster.batch_bytes_max, batch);
     least(&mut cluster.peer_window_bytes_max, window.max(batch));
     least(&mut cluster.unapplied_bytes_max, unapplied);
@@ -100,6 +111,8 @@ fn enough_to_heal(plan: &mut Plan) {
         least(&mut own.batch_bytes_max, batch);
         least(&mut own.peer_window_bytes_max, window.max(batch));
         least(&mut own.unapplied_bytes_max, unapplied);
+        // Parts are as large as who asks and who is asked allow.
+        least(&mut own.chunk_bytes_max, chunk(1));
     }
 }
 

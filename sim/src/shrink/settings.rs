@@ -225,6 +225,7 @@ mod tests {
             // With other weights, lasting faults may leave too few.
             odd.scars.clear();
             odd.gone.clear();
+            odd.left.clear();
             let plain = plain(&odd);
             assert!(oddities(&plain).is_empty());
             plain.check().unwrap();

@@ -29,8 +29,7 @@ pub(super) fn snapshots(
         dice.magnitude(1, 64)
     };
     // Small parts, so that a transfer takes many, but not more than the healing has time for.
-    let values = workload.keys * (workload.value_bytes_max + 64);
-    let about = values + workload.sessions as u64 * 2_048 + 512;
+    let about = snapshot_bytes(workload);
     let chunk_bytes_max = if dice.chance(800_000) {
         (about / dice.magnitude(1, 40)).max(64)
     } else {
@@ -48,6 +47,12 @@ pub(super) fn snapshots(
         chunk_bytes_max,
         chunks_in_flight_max: dice.magnitude(1, 8),
     }
+}
+
+/// About how large a snapshot is.
+pub(super) const fn snapshot_bytes(workload: &WorkloadPlan) -> u64 {
+    let values = workload.keys * (workload.value_bytes_max + 64);
+    values + workload.sessions as u64 * 2_048 + 512
 }
 
 /// Leases with clocks that keep within their bound, priorities, sessions that run out, and the
