@@ -184,9 +184,12 @@ impl Plan {
     /// What no node would start with is no run, although the first start would look like damage.
     fn check_config(&self) -> Result<(), PlanError> {
         let mut dice = Dice::new(self.seed, Concern::Nodes);
-        let config = crate::node::config(self, 0, &mut dice);
-        let wrong = |error| PlanError(format!("the nodes' configuration: {error}"));
-        config.check().map_err(wrong)
+        for node in 0..self.nodes() {
+            let config = crate::node::config(self, node, &mut dice);
+            let wrong = |error| PlanError(format!("the nodes' configuration: {error}"));
+            config.check().map_err(wrong)?;
+        }
+        Ok(())
     }
 
     /// Leases hold only as long as clocks keep within their bound.

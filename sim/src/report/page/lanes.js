@@ -114,7 +114,7 @@ function drawGaps() {
 
 /** Which pattern stands for a fault; its label says what it is. */
 function faultPattern(name) {
-  if (/cut|isolate/.test(name)) return "stripes";
+  if (/cut|isolate|flap/.test(name)) return "stripes";
   if (/clog/.test(name)) return "dots";
   if (/disk/.test(name)) return "rows";
   if (/clock|transfer/.test(name)) return "columns";
