@@ -117,7 +117,7 @@ fn enough_to_heal(plan: &mut Plan) {
 }
 
 /// Messages of a window at most, where they do not stay in order.
-const WINDOW_MESSAGES_MAX: u64 = 64;
+const WINDOW_MESSAGES_MAX: u64 = 16;
 /// Rounds of the healing in which a node must be able to take in all that it has missed.
 const CATCH_UP_ROUNDS: u64 = 20;
 

@@ -3,7 +3,7 @@
 
 use crate::dice::{Concern, Dice};
 
-use super::{ClockPlan, Fault, FaultKind, Plan, PlanError, Scripted};
+use super::{Accident, ClockPlan, Fault, FaultKind, Mishap, Plan, PlanError, Script, Scripted};
 
 /// By how many millionths clocks may run fast or slow under plain overload.
 const OVERLOAD_DRIFT_PPM_MAX: u32 = 50_000;
@@ -147,7 +147,8 @@ impl Plan {
         let unwanted = self.cluster.priorities.iter().any(|it| *it > 0);
         let bent = network.loss_ppm > 0 || network.straggle_ppm > 0;
         let ended = !(self.gone.is_empty() && self.left.is_empty() && self.scars.is_empty());
-        let accident = |script: &super::Script| !script.accidents.is_empty();
+        let is_bad = |it: &Accident| matches!(it.mishap, Mishap::Lost | Mishap::Late { .. });
+        let accident = |script: &Script| script.accidents.iter().any(is_bad);
         let drifts = |clock: &ClockPlan| clock.drift_ppm.unsigned_abs() > OVERLOAD_DRIFT_PPM_MAX;
         let bad_clock = self.clocks.iter().any(drifts);
         let bent = bent || bad_clock || self.script.as_ref().is_some_and(accident);

@@ -27,6 +27,8 @@ pub(super) fn make(dice: &mut Dice, plan: &mut Plan) {
     plan.gone.clear();
     plan.left.clear();
     plan.left_return = false;
+    // Each gap brings a window again: that is no matter of load.
+    plan.network.in_order = true;
     plan.network.loss_ppm = 0;
     plan.network.straggle_ppm = 0;
     for clock in &mut plan.clocks {
