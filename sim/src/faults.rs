@@ -5,12 +5,12 @@ mod steps;
 
 use chil_core::{Input, Lane, Role, Token};
 
-use crate::check::Verdict;
+use crate::check::{Verdict, Violation};
 use crate::plan::{CrashMode, FaultKind, LaneName, Target};
 use crate::report::event::What;
 use crate::store::StoreFailure;
 use crate::trace::Mark;
-use crate::world::{Event, World, store_violation};
+use crate::world::{Event, World};
 
 impl World {
     /// A fault of the plan begins or ends.
@@ -251,5 +251,18 @@ impl World {
             }
             StoreFailure::Wrong(_) => Err(store_violation(node, failure)),
         }
+    }
+}
+
+/// What a disk's error is that the plan does not explain.
+pub(crate) fn store_violation(node: usize, failure: StoreFailure) -> Violation {
+    let what = match failure {
+        StoreFailure::Power => "its disk fails without a fault".to_owned(),
+        StoreFailure::Wrong(what) => what,
+    };
+    Violation {
+        check: "recovery_is_a_prefix",
+        node: Some(node),
+        what,
     }
 }

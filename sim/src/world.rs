@@ -12,6 +12,7 @@ use crate::check::model::Model;
 use crate::check::steady_leader::Steady;
 use crate::check::{Judge, Verdict, Violation, bounded_memory, everywhere, no_churn};
 use crate::dice::{Concern, Dice};
+use crate::faults::store_violation;
 use crate::network::Network;
 use crate::node::{self, Node};
 use crate::plan::{CrashMode, Plan};
@@ -453,17 +454,5 @@ impl World {
             lsn: lsn.to_string(),
         });
         self.give(node, Input::Persisted { lsn })
-    }
-}
-
-pub(crate) fn store_violation(node: usize, failure: StoreFailure) -> Violation {
-    let what = match failure {
-        StoreFailure::Power => "its disk fails without a fault".to_owned(),
-        StoreFailure::Wrong(what) => what,
-    };
-    Violation {
-        check: "recovery_is_a_prefix",
-        node: Some(node),
-        what,
     }
 }
