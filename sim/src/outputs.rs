@@ -86,7 +86,7 @@ impl World {
             replica.check();
             let status = replica.status();
             self.judge.shows(node, &status)?;
-            if !self.judge.looks_away() {
+            if !self.judge.looks_away {
                 let (holding, state) = (replica.holding(), &self.nodes[node]);
                 let shares = &mut self.stats.memory;
                 let found = bounded_memory::check(&holding, state.kept(), &state.limits, shares);

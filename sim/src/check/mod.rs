@@ -112,7 +112,7 @@ pub struct Judge {
     told: Told,
     ids: Vec<NodeId>,
     /// See [`crate::run::Watch::judged`].
-    looks_away: bool,
+    pub(crate) looks_away: bool,
 }
 
 impl Judge {
@@ -138,11 +138,6 @@ impl Judge {
             ids,
             looks_away: false,
         }
-    }
-
-    /// Whether whatever happens is right.
-    pub(crate) const fn looks_away(&self) -> bool {
-        self.looks_away
     }
 
     /// From now on whatever happens is right.
