@@ -321,8 +321,7 @@ impl Judge {
             return Ok(());
         }
         self.leases.leads(node, ballot, commit);
-        let id = self.ids[node];
-        let found = one_value_per_ballot::check_leader(&self.ghost, node, id, ballot);
+        let found = one_value_per_ballot::check_leader(&self.ghost, node, self.ids[node], ballot);
         on("one_value_per_ballot", node, found)?;
         let log = self.ghost.nodes[node].written.clone();
         let found = leader_completeness::check_leader(&self.ghost, ballot, &log);
