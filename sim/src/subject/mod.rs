@@ -204,6 +204,14 @@ impl Subject {
             cost.max(cluster.batch_bytes_max),
         );
         at_least(&mut plan.snapshots.chunk_bytes_max, CHUNK_BYTES);
+        for own in &mut cluster.mixed {
+            at_least(&mut own.in_flight_bytes_max, cost);
+            at_least(
+                &mut own.peer_window_bytes_max,
+                cost.max(own.batch_bytes_max),
+            );
+            at_least(&mut own.chunk_bytes_max, CHUNK_BYTES);
+        }
     }
 
     /// The same, judged by a model.
