@@ -7,9 +7,9 @@ use crate::quorum::{Prepares, Quorum, Voters};
 use crate::time::Time;
 use crate::types::{Ballot, Lsn, Slot};
 
+use super::incoming::Incoming;
 use super::leader::Leading;
 use super::progress::Position;
-use super::state_sync::Incoming;
 use super::{Replica, Role};
 
 /// What a node has while it asks for promises.

@@ -11,6 +11,7 @@ mod explaining;
 mod freshness;
 mod holding;
 mod identity;
+mod incoming;
 mod leader;
 mod learner;
 mod lease;
@@ -43,12 +44,12 @@ use election::Election;
 use freshness::Freshness;
 pub use holding::Holding;
 use identity::Peer;
+use incoming::Incoming;
 use leader::Leading;
 use outbox::{LogHead, Mark, Outbox};
 use priority::Preference;
 use reader::Reader;
 use registers::Registers;
-use state_sync::Incoming;
 use transfer::Transfer;
 
 /// One member of the cluster, as a state machine.

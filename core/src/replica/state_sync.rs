@@ -11,16 +11,15 @@
 //!   |  Meta{snap} is written, Install
 //! ```
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use crate::message::{Chunk, FetchChunk, Message, NackReason, Offer};
 use crate::output::{IgnoreReason, Notice, Output, StepDown};
 use crate::snapshot::{PartialSnapshot, SnapshotId, SnapshotMark};
-use crate::time::{Span, Time};
-use crate::types::{Ballot, NodeId, Slot};
+use crate::time::Span;
+use crate::types::{NodeId, Slot};
 
+use super::incoming::Incoming;
 use super::{Log, Replica, Role};
 
 /// Parts that the driver reads for one peer at the same time at most.
@@ -29,116 +28,6 @@ const SERVING_MAX: u32 = 64;
 /// After so many attempts in a row that brought nothing, a transfer is given up. What is there of
 /// it stays, and whoever offers the same snapshot lets it go on.
 const STALLS_MAX: u32 = 10;
-
-/// Parts are waited for at most so many times as long as other answers are at first.
-const WAIT_MAX: u64 = 8;
-
-/// A snapshot on its way to this node.
-///
-/// Always: `have <= received <= asked <= id.bytes`.
-#[derive(Clone, Debug)]
-pub(super) struct Incoming {
-    id: SnapshotId,
-    /// Highest ballot by which its slot was learned to be decided.
-    decided_in: Ballot,
-    /// Whom it is fetched from.
-    source: usize,
-    /// End of what was asked for.
-    asked: u64,
-    /// End of what was handed to the driver, without holes.
-    received: u64,
-    /// End of what the driver has written.
-    have: u64,
-    /// Parts that came before others that belong in front of them, by offset.
-    early: BTreeMap<u64, Bytes>,
-    /// The driver compares the digest.
-    finishing: bool,
-    /// The most that was ever written.
-    best: u64,
-    /// When something new came, or was last asked for in vain.
-    since: Time,
-    /// How long nothing may come before it is asked for again: doubled each time, and shortened
-    /// slowly while parts come unasked. Links are as slow as they are, and asking too early puts
-    /// more into them.
-    wait: Span,
-    /// How often in a row nothing came in time, or nothing of it could be written.
-    stalls: u32,
-}
-
-impl Incoming {
-    /// Whether it makes progress, as far as can be told.
-    pub(super) const fn gets_on(&self) -> bool {
-        self.stalls < 2
-    }
-
-    /// Which snapshot it is, and how many bytes of it are here.
-    pub(super) const fn progress(&self) -> (SnapshotId, u64) {
-        (self.id, self.have)
-    }
-
-    /// How many parts wait for others in front of them.
-    pub(super) fn early(&self) -> u64 {
-        self.early.len() as u64
-    }
-
-    /// A part came. That it is written counts as getting on, not that it came: a full disk must
-    /// not look like a transfer under way.
-    fn came(&mut self, now: Time) {
-        self.since = now;
-    }
-
-    /// So much is written now.
-    fn wrote(&mut self, have: u64, now: Time) {
-        (self.have, self.since) = (have, now);
-        if have > self.best {
-            if self.stalls == 0 {
-                self.wait = Span::from_nanos(self.wait.nanos() - self.wait.nanos() / 8);
-            }
-            (self.best, self.stalls) = (have, 0);
-        }
-    }
-
-    /// Nothing came in time.
-    fn stalled(&mut self, now: Time, least: Span) {
-        let most = least.times(WAIT_MAX);
-        self.wait = self.wait.max(least).times(2).min(most);
-        self.stalls += 1;
-        self.since = now;
-    }
-
-    /// Everything up to here is there already, wherever it came from.
-    fn skip_to(&mut self, have: u64) {
-        self.received = have;
-        self.asked = self.asked.max(have);
-        self.early = self.early.split_off(&have);
-    }
-
-    /// Asks again for everything behind what came.
-    fn start_over(&mut self) {
-        self.asked = self.received;
-        self.early.clear();
-    }
-
-    /// Takes in a part; yields what can be written now, in order. At most `early_max` parts wait
-    /// for others in front of them.
-    fn take(&mut self, offset: u64, bytes: Bytes, early_max: u64) -> Vec<(u64, Bytes)> {
-        let waits = offset > self.received && self.early.len() as u64 >= early_max;
-        if offset >= self.asked || offset < self.received || waits {
-            return Vec::new();
-        }
-        self.early.insert(offset, bytes);
-        let mut ready = Vec::new();
-        while let Some(bytes) = self.early.remove(&self.received) {
-            let offset = self.received;
-            self.received += bytes.len() as u64;
-            self.asked = self.asked.max(self.received);
-            ready.push((offset, bytes));
-        }
-        // What overlaps came from a peer with parts of another size.
-        self.early = self.early.split_off(&self.received);
-        ready
-    }
-}
 
 impl Replica {
     /// The news that a snapshot stands for what is not in the log any more.
@@ -202,20 +91,7 @@ impl Replica {
     fn begin_fetching(&mut self, from: usize, m: &Offer) {
         let partial = self.partial.take().filter(|partial| partial.id == m.id);
         let have = partial.map_or(0, |partial| partial.have.min(m.id.bytes));
-        self.incoming = Some(Incoming {
-            id: m.id,
-            decided_in: m.decided_in,
-            source: from,
-            asked: have,
-            received: have,
-            have,
-            early: BTreeMap::new(),
-            finishing: false,
-            best: have,
-            since: self.now,
-            wait: Span::ZERO,
-            stalls: 0,
-        });
+        self.incoming = Some(Incoming::new(m.id, m.decided_in, from, have, self.now));
         // Whose bytes were wrong is asked last.
         let source = match self.unsound {
             Some((id, source)) if id == m.id && source == from => self.next_source(source, id.slot),
