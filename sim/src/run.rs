@@ -236,7 +236,7 @@ impl World {
     fn let_hand_over(&mut self) -> Verdict {
         let round = self.plan.cluster.heartbeat_us * 1_000;
         for _ in 0..HANDOVERS_MAX {
-            let ends = self.handed_over_at + HANDOVER_ROUNDS * round;
+            let ends = self.handed_over_at + (HANDOVER_ROUNDS + self.lease_rounds()) * round;
             if self.handed_over_at == 0 || ends <= self.now {
                 break;
             }

@@ -37,8 +37,10 @@ impl Replica {
     #[must_use]
     pub fn holding(&self) -> Holding {
         let (queued, asked) = self.reader.counts();
+        // What a snapshot stands for that is being installed is not handed out, log or no log.
+        let snap = self.meta.snap.map_or(Slot::ZERO, |snap| snap.id.slot);
         let mut holding = Holding {
-            delivered_bytes: self.log.cost(self.applied, self.delivered),
+            delivered_bytes: self.log.cost(self.applied.max(snap), self.delivered),
             reads_queued: queued,
             reads_asked: asked,
             messages_held: self.outbox.held(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use crate::message::FetchChunk;
 use crate::snapshot::SnapshotId;
 use crate::time::{Span, Time};
 use crate::types::Ballot;
@@ -22,6 +23,10 @@ pub(super) struct Incoming {
     pub(super) decided_in: Ballot,
     /// Whom it is fetched from.
     pub(super) source: usize,
+    /// The most that the source is known to give at once; as much as this node asks for at first.
+    part: u64,
+    /// Parts that were asked for and have not come, by offset: how long each is.
+    asks: BTreeMap<u64, u64>,
     /// End of what was asked for.
     pub(super) asked: u64,
     /// End of what was handed to the driver, without holes.
@@ -57,6 +62,8 @@ impl Incoming {
             id,
             decided_in,
             source,
+            part: u64::MAX,
+            asks: BTreeMap::new(),
             asked: have,
             received: have,
             have,
@@ -82,6 +89,35 @@ impl Incoming {
     /// How many parts wait for others in front of them.
     pub(super) fn early(&self) -> u64 {
         self.early.len() as u64
+    }
+
+    /// How much of it is asked for at once by a node that takes `most`.
+    pub(super) fn part(&self, most: u64) -> u64 {
+        self.part.min(most)
+    }
+
+    /// Asks for these bytes.
+    pub(super) fn ask(&mut self, offset: u64, len: u64) -> FetchChunk {
+        self.asks.insert(offset, len);
+        self.asked = self.asked.max(offset + len);
+        let id = self.id;
+        FetchChunk { id, offset, len }
+    }
+
+    /// Goes on with another source: nothing is known of its link, nor of what it gives at once.
+    pub(super) const fn turn_to(&mut self, source: usize) {
+        (self.source, self.wait, self.part) = (source, Span::ZERO, u64::MAX);
+    }
+
+    /// A part came that is shorter than what was asked for, if it is: nobody gives more at once
+    /// than its own limit, and what it did not give has to be asked for again.
+    pub(super) fn learn_part(&mut self, from: usize, offset: u64, len: u64) -> bool {
+        let asked = self.asks.remove(&offset);
+        let is_short = from == self.source && 0 < len && asked.is_some_and(|asked| len < asked);
+        if is_short {
+            self.part = len;
+        }
+        is_short
     }
 
     /// A part came. That it is written counts as getting on, not that it came: a full disk must
@@ -114,12 +150,39 @@ impl Incoming {
         self.received = have;
         self.asked = self.asked.max(have);
         self.early = self.early.split_off(&have);
+        self.asks = self.asks.split_off(&have);
     }
 
     /// Asks again for everything behind what came.
     pub(super) fn start_over(&mut self) {
         self.asked = self.received;
         self.early.clear();
+        self.asks.clear();
+    }
+
+    /// What was asked for and has not come, in parts of a node that takes `most` at once.
+    pub(super) fn holes(&self, most: u64) -> Vec<(u64, u64)> {
+        let (part, mut offset) = (self.part(most), self.received);
+        let mut early = self.early.iter().peekable();
+        let mut holes = Vec::new();
+        while offset < self.asked {
+            if let Some((_, bytes)) = early.next_if(|(at, _)| **at <= offset) {
+                offset += bytes.len() as u64;
+                continue;
+            }
+            let next = early.peek().map_or(self.asked, |(at, _)| **at);
+            let len = part.min(next - offset);
+            holes.push((offset, len));
+            offset += len;
+        }
+        holes
+    }
+
+    /// The part that belongs behind what came, for a node that takes `most` at once.
+    pub(super) fn missing(&self, most: u64) -> Option<(u64, u64)> {
+        let next = self.early.keys().next().copied().unwrap_or(self.id.bytes);
+        let len = self.part(most).min(next.saturating_sub(self.received));
+        (len > 0).then_some((self.received, len))
     }
 
     /// Takes in a part; yields what can be written now, in order. At most `early_max` parts wait
@@ -139,6 +202,7 @@ impl Incoming {
         }
         // What overlaps came from a peer with parts of another size.
         self.early = self.early.split_off(&self.received);
+        self.asks = self.asks.split_off(&self.received);
         ready
     }
 }

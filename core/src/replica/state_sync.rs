@@ -16,7 +16,6 @@ use bytes::Bytes;
 use crate::message::{Chunk, FetchChunk, Message, NackReason, Offer};
 use crate::output::{IgnoreReason, Notice, Output, StepDown};
 use crate::snapshot::{PartialSnapshot, SnapshotId, SnapshotMark};
-use crate::time::Span;
 use crate::types::{NodeId, Slot};
 
 use super::incoming::Incoming;
@@ -107,8 +106,7 @@ impl Replica {
             return;
         };
         if incoming.source != source {
-            // Another link: nothing is known of how slow it is.
-            (incoming.source, incoming.wait) = (source, Span::ZERO);
+            incoming.turn_to(source);
         }
         incoming.start_over();
         let (id, have) = incoming.progress();
@@ -119,50 +117,35 @@ impl Replica {
 
     /// Asks again for every part that was asked for and has not come.
     fn fetch_holes(&mut self) {
-        let part = self.config.chunk_bytes_max;
-        let Some(incoming) = &self.incoming else {
+        let Some(incoming) = &mut self.incoming else {
             return;
         };
-        let (id, source, asked) = (incoming.id, incoming.source, incoming.asked);
-        let mut offset = incoming.received;
-        let mut early = incoming.early.iter().peekable();
-        while offset < asked {
-            if let Some((_, bytes)) = early.next_if(|(at, _)| **at <= offset) {
-                offset += bytes.len() as u64;
-                continue;
-            }
-            let next = early.peek().map_or(asked, |(at, _)| **at);
-            let len = part.min(next - offset);
-            let fetch = FetchChunk { id, offset, len };
+        for (offset, len) in incoming.holes(self.config.chunk_bytes_max) {
+            let fetch = incoming.ask(offset, len);
+            let source = incoming.source;
             self.outbox.send(source, Message::FetchChunk(fetch));
-            offset += len;
         }
     }
 
     /// Asks again for the part that belongs behind what came, and for that alone.
     fn fetch_missing(&mut self) {
-        let part = self.config.chunk_bytes_max;
         let Some(incoming) = &mut self.incoming else {
             return;
         };
-        let (id, offset, source) = (incoming.id, incoming.received, incoming.source);
-        let next = incoming.early.keys().next().copied().unwrap_or(id.bytes);
-        let len = part.min(next.saturating_sub(offset));
-        if len == 0 {
-            return;
+        if let Some((offset, len)) = incoming.missing(self.config.chunk_bytes_max) {
+            let fetch = incoming.ask(offset, len);
+            let source = incoming.source;
+            self.outbox.send(source, Message::FetchChunk(fetch));
         }
-        incoming.asked = incoming.asked.max(offset + len);
-        let fetch = FetchChunk { id, offset, len };
-        self.outbox.send(source, Message::FetchChunk(fetch));
     }
 
     /// Asks for the next parts, as far ahead of what is written as allowed.
     fn fetch_chunks(&mut self) {
-        let part = self.config.chunk_bytes_max;
-        let ahead = part.saturating_mul(self.config.chunks_in_flight_max);
         let Some(incoming) = &mut self.incoming else {
             return;
         };
+        let part = incoming.part(self.config.chunk_bytes_max);
+        let ahead = part.saturating_mul(self.config.chunks_in_flight_max);
         let (id, source) = (incoming.id, incoming.source);
         if id.slot <= self.commit {
             // Entries came faster; the driver may throw away what there is of it.
@@ -172,8 +155,7 @@ impl Replica {
         let end = id.bytes.min(incoming.have.saturating_add(ahead));
         while incoming.asked < end {
             let (offset, len) = (incoming.asked, part.min(end - incoming.asked));
-            incoming.asked += len;
-            let fetch = FetchChunk { id, offset, len };
+            let fetch = incoming.ask(offset, len);
             self.outbox.send(source, Message::FetchChunk(fetch));
         }
         if incoming.have == id.bytes && !incoming.finishing {
@@ -250,6 +232,7 @@ impl Replica {
         let Some(incoming) = self.incoming.as_mut().filter(|i| i.id == m.id) else {
             return self.ignore(from, "Chunk", IgnoreReason::Stale);
         };
+        let is_short = incoming.learn_part(from, m.offset, m.bytes.len() as u64);
         let ready = incoming.take(m.offset, m.bytes, early_max);
         if !ready.is_empty() {
             incoming.came(now);
@@ -257,6 +240,10 @@ impl Replica {
         let id = m.id;
         for (offset, bytes) in ready {
             self.outbox.effect(Output::WriteChunk { id, offset, bytes });
+        }
+        if is_short && let Some(incoming) = &mut self.incoming {
+            incoming.start_over();
+            self.fetch_chunks();
         }
     }
 

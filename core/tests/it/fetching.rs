@@ -312,6 +312,24 @@ fn parts_that_got_lost_together_are_asked_for_together() {
     assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
 }
 
+/// Whoever asks for larger parts than its peer gives learns that from the first one, and waits for
+/// nothing that does not come.
+#[test]
+fn a_source_with_smaller_parts_costs_no_waiting() {
+    let (mut rig, id) = one_is_behind_with(|config| {
+        if config.node == NodeId::new(3) {
+            config.chunk_bytes_max = 2 * PART;
+        }
+    });
+    rig.start(3);
+    while rig.status(3).fetching.is_none() {
+        rig.run(Span::from_millis(1));
+    }
+    assert!(id.bytes > 2 * PART, "more than one of the larger ones");
+    rig.run(ROUND.times(2));
+    assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
+}
+
 /// What is decided faster than it is executed does not pile up without end.
 #[test]
 fn a_leader_that_executes_nothing_takes_nothing_more() {
