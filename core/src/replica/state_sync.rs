@@ -55,7 +55,7 @@ impl Replica {
         }
         if m.id.slot <= self.commit {
             // It was needed once: whoever offers it does not know how far this node is.
-            return self.ask_for_sync(from);
+            return self.ask_for_sync(from, m.id.slot);
         }
         match &self.incoming {
             Some(incoming) if incoming.id == m.id => {
@@ -74,16 +74,19 @@ impl Replica {
         }
     }
 
-    /// Tells the leader where this node stands, if it waits for its sync.
-    fn ask_for_sync(&mut self, leader: usize) {
+    /// Tells the leader where this node stands, if it waits for its sync, or does not know that it
+    /// has what it needs up to `slot`.
+    fn ask_for_sync(&mut self, leader: usize, slot: Slot) {
         let promised = self.meta.promised;
         if self.id(leader) == promised.node && self.acc < promised {
             let nack = self.nack(promised, NackReason::NeedSync);
             self.outbox.send(leader, Message::Nack(nack));
         } else if self.id(leader) == promised.node {
-            // Until an installation is durable, the answer would be the old log, and that would
-            // be answered with another offer. Being durable is told by itself.
-            self.accepted_due |= self.snapshot_slot() <= self.outbox.durable_mark().last;
+            // Until an installation, or the entries that were offered, are durable, the answer
+            // would be the old log, and that would be answered with another offer, as fast as
+            // messages travel. Being durable is told by itself.
+            let told = slot.max(self.snapshot_slot());
+            self.accepted_due |= told <= self.outbox.durable_mark().last;
         }
     }
 
@@ -294,7 +297,7 @@ impl Replica {
         if matches!(self.role, Role::Preparing(_)) {
             return self.try_adopt();
         }
-        self.ask_for_sync(incoming.source);
+        self.ask_for_sync(incoming.source, incoming.id.slot);
     }
 
     /// Lets a durable snapshot stand for the log up to its slot. The record of the metadata that

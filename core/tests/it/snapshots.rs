@@ -204,6 +204,37 @@ pub(crate) fn offer(id: SnapshotId, decided_in: chil_core::Ballot) -> Message {
     })
 }
 
+/// Whoever is offered what it has already, but not on its disk yet, says nothing: what it could
+/// say would be answered with the same offer, as fast as messages travel.
+#[test]
+fn an_offer_of_what_is_on_its_way_to_the_disk_is_answered_once_it_is_there() {
+    let mut rig = Rig::new(3);
+    let ballot = rig.elect(1);
+    let decide = |rig: &mut Rig, text| {
+        rig.propose(1, text);
+        for _ in 0..4 {
+            rig.persist(1);
+            rig.persist(2);
+            rig.deliver(|_| true);
+        }
+    };
+    decide(&mut rig, "a");
+    let id = rig.snapshot(1).expect("something is executed");
+    decide(&mut rig, "b");
+    let status = rig.status(3);
+    assert!(
+        status.durable < id.slot && id.slot <= status.commit,
+        "{}",
+        rig.show()
+    );
+    let is_accepted = |message: &Message| matches!(message, Message::Accepted(_));
+    rig.sent(3, 1);
+    rig.inject(1, 3, offer(id, ballot));
+    assert!(!rig.sent(3, 1).iter().any(is_accepted));
+    rig.persist(3);
+    assert!(rig.sent(3, 1).iter().any(is_accepted));
+}
+
 /// While somebody fetches a snapshot, the entries behind it stay, within the budget.
 #[test]
 fn the_log_behind_a_snapshot_under_way_is_kept() {
