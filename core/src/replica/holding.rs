@@ -25,6 +25,8 @@ pub struct Holding {
     pub messages_held: u64,
     /// What was not polled yet: messages, effects, records.
     pub unpolled: u64,
+    /// Bytes of the log that a durable snapshot stands for.
+    pub log_spared_bytes: u64,
     /// Parts of a snapshot that came before those in front of them.
     pub parts_early: u64,
     /// Parts of snapshots that are being read for the one peer with most of them.
@@ -43,6 +45,7 @@ impl Replica {
             delivered_bytes: self.log.cost(self.applied.max(snap), self.delivered),
             reads_queued: queued,
             reads_asked: asked,
+            log_spared_bytes: self.log.cost(self.log.base(), snap.max(self.log.base())),
             messages_held: self.outbox.held(),
             unpolled: self.outbox.unpolled(),
             parts_early: self.incoming.as_ref().map_or(0, super::Incoming::early),

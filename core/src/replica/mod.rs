@@ -217,6 +217,8 @@ impl Replica {
             commit_in,
         };
         replica.touch_meta();
+        // Of a snapshot and the trim behind it, the crash may have left the snapshot.
+        replica.trim();
         Ok(replica)
     }
 

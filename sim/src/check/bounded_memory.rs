@@ -1,18 +1,19 @@
 //! Bounded memory: what a replica and its host keep stays within the limits of their configuration.
 //! Knows nothing about how they keep to them.
 //!
-//! PROTOCOL.md, "State". TigerBeetle, "TIGER_STYLE": a limit on everything, in production as well.
+//! PROTOCOL.md, "Snapshots". TigerBeetle, "TIGER_STYLE": a limit on everything, in production as well.
 
 use chil_core::{Config, Entry, Holding, Membership};
 
 /// What is looked at, in the order in which the shares of the limits are counted.
-pub(crate) const NAMES: [&str; 13] = [
+pub(crate) const NAMES: [&str; 14] = [
     "entries proposed",
     "bytes proposed",
     "bytes not executed",
     "bytes handed out",
     "reads queued",
     "reads asked for",
+    "log behind a snapshot",
     "messages held",
     "not polled",
     "early parts",
@@ -57,6 +58,8 @@ pub(crate) fn limits(config: &Config, membership: &Membership) -> Limits {
         // What was asked for and got no answer goes back into the queue.
         2 * reads,
         2 * reads,
+        // Not trimmed entry by entry: a part of it must be worth it.
+        config.log_tail_bytes.max(config.log_keep_bytes_max) + config.log_tail_bytes / 4,
         // A question or an answer to each other member.
         2 * members,
         0,
@@ -85,6 +88,7 @@ pub(crate) fn check(
         holding.delivered_bytes,
         holding.reads_queued,
         holding.reads_asked,
+        holding.log_spared_bytes,
         holding.messages_held,
         holding.unpolled,
         holding.parts_early,
@@ -147,6 +151,7 @@ mod tests {
             |holding: &mut Holding| holding.unexecuted_bytes = 1 << 40,
             |holding: &mut Holding| holding.delivered_bytes = 1 << 40,
             |holding: &mut Holding| holding.reads_asked = 1 << 40,
+            |holding: &mut Holding| holding.log_spared_bytes = 1 << 40,
             |holding: &mut Holding| holding.messages_held = 1 << 40,
             |holding: &mut Holding| holding.parts_early = 1 << 40,
             |holding: &mut Holding| holding.parts_read = 1 << 40,
