@@ -5,6 +5,7 @@ use chil_core::output::StepDown;
 use chil_core::{Envelope, Input, Lane, Notice, Output};
 use chil_proto::{Frame, encode};
 
+use crate::check::steady_leader::Steady;
 use crate::check::{Verdict, Violation, bounded_memory, no_churn, on};
 use crate::network::Arrivals;
 use crate::snapshots::Job;
@@ -36,7 +37,9 @@ impl World {
                     }
                 }
                 output => {
-                    if let (Some(steady), Output::Notice(notice)) = (&mut self.steady, &output) {
+                    if let (Some(steady), Output::Notice(notice)) = (&mut self.steady, &output)
+                        && Steady::concerns(notice)
+                    {
                         let found = steady.check(self.now, notice);
                         on("steady_leader", node, found)?;
                     }

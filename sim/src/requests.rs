@@ -79,7 +79,6 @@ impl World {
         }
     }
 
-    /// An operation ends; its client may have waited for that.
     /// A client learns what came of an operation, or that nobody knows.
     pub(crate) fn ends(
         &mut self,
@@ -92,6 +91,7 @@ impl World {
         self.clients.operations[operation].answer = reply.map(|reply| (self.now, reply.clone()));
     }
 
+    /// An operation ends; its client may have waited for that.
     pub(crate) fn finish(&mut self, operation: usize, state: State) {
         self.clients.end(operation, state);
         let client = self.clients.operations[operation].client;

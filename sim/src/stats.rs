@@ -17,6 +17,8 @@ pub struct Stats {
     pub events: u64,
     /// Histories of clients for which an order was searched, and found.
     pub histories: u64,
+    /// Histories for which the search was given up: whether they have an order is unknown.
+    pub histories_unknown: u64,
     /// Slots that were chosen.
     pub slots: u64,
     /// Simulated time, in milliseconds.
@@ -71,6 +73,8 @@ pub struct Stats {
     pub transfers: [u64; TRANSFERS],
     /// Heartbeat rounds from the end of the faults to a leader that stayed: sum and maximum.
     pub heal_rounds_sum: u64,
+    /// How often a cluster, or a core of it, was healed.
+    pub healings: u64,
     /// See `heal_rounds_sum`.
     pub heal_rounds_max: u64,
     /// The largest share of the rounds allowed for that, in thousandths.
@@ -114,6 +118,7 @@ impl Stats {
         self.seeds += other.seeds;
         self.events += other.events;
         self.histories += other.histories;
+        self.histories_unknown += other.histories_unknown;
         self.slots += other.slots;
         self.simulated_ms += other.simulated_ms;
         self.messages += other.messages;
@@ -145,6 +150,7 @@ impl Stats {
             *sum += more;
         }
         self.heal_rounds_sum += other.heal_rounds_sum;
+        self.healings += other.healings;
         self.heal_rounds_max = self.heal_rounds_max.max(other.heal_rounds_max);
         self.heal_share_max = self.heal_share_max.max(other.heal_share_max);
         for (most, other) in self.memory.iter_mut().zip(other.memory) {

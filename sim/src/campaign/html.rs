@@ -104,7 +104,7 @@ fn tiles(merged: &Merged) -> String {
     } else {
         format!("{hours:.1} h")
     };
-    let mean = stats.heal_rounds_sum as f64 / (stats.seeds as f64).max(1.0);
+    let mean = stats.heal_rounds_sum as f64 / (stats.healings as f64).max(1.0);
     let tiles = [
         (
             "Seeds",

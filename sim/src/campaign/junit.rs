@@ -9,16 +9,18 @@ use super::text::text;
 use super::words::replay_command;
 
 /// The XML: one case for the campaign as such, which passes when nothing else is wrong, and a
-/// failing one for each signature.
+/// failing one for each signature. The former fails when something came about that is listed as
+/// impossible.
 #[must_use]
 pub fn junit(merged: &Merged) -> String {
     let groups = merged.tally.groups();
+    let contradictions = merged.tally.stats.coverage.contradictions();
     let seconds = merged.seconds;
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let counts = format!(
         "tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"0\" time=\"{seconds:.3}\"",
         groups.len() + 1,
-        groups.len()
+        groups.len() + usize::from(!contradictions.is_empty())
     );
     let name = format!("chil-sim {}", merged.header.shard);
     // Writing to a string cannot fail.
@@ -26,9 +28,10 @@ pub fn junit(merged: &Merged) -> String {
     let _ = writeln!(out, "  <testsuite name=\"chil-sim\" {counts}>");
     let _ = writeln!(
         out,
-        "    <testcase classname=\"chil-sim\" name=\"{}\" time=\"{seconds:.3}\">\n      \
+        "    <testcase classname=\"chil-sim\" name=\"{}\" time=\"{seconds:.3}\">\n{}      \
          <system-out>{}</system-out>\n    </testcase>",
         escaped(&name),
+        impossible(&contradictions),
         escaped(&text(merged))
     );
     for group in &groups {
@@ -36,6 +39,16 @@ pub fn junit(merged: &Merged) -> String {
     }
     out.push_str("  </testsuite>\n</testsuites>\n");
     out
+}
+
+fn impossible(reached: &[String]) -> String {
+    if reached.is_empty() {
+        return String::new();
+    }
+    format!(
+        "      <failure type=\"coverage\" message=\"impossible, and reached\">{}</failure>\n",
+        escaped(&reached.join("\n"))
+    )
 }
 
 fn case(group: &Group<'_>, short: bool, out: &mut String) {
@@ -92,6 +105,16 @@ mod tests {
         assert_eq!(well_formed(&xml), Ok(()));
         assert!(xml.contains("tests=\"1\" failures=\"0\""), "{xml}");
         assert!(xml.contains("name=\"chil-sim seeds 0..20\""), "{xml}");
+    }
+
+    #[test]
+    fn what_is_reached_and_impossible_fails_the_campaign_itself() {
+        let mut part = part(header(0, 20, 0, 1), 20);
+        part.tally.stats.coverage.received[2].0[1] = 1;
+        let xml = junit(&Merged::alone(&part));
+        assert_eq!(well_formed(&xml), Ok(()));
+        assert!(xml.contains("tests=\"1\" failures=\"1\""), "{xml}");
+        assert!(xml.contains("Accept while forming"), "{xml}");
     }
 
     #[test]

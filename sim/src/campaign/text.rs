@@ -42,6 +42,7 @@ pub fn text(merged: &Merged) -> String {
         &format!("{} begun, {} led", stats.ballots, stats.leaders),
     );
     rows.row("restarts", &stats.restarts.to_string());
+    rows.row("histories", &searched(stats));
     rows.row("healed after", &healed(stats));
     rows.row("run twice", &format!("{} seeds", stats.run_twice));
     rows.row("faults", &stats.faults_total().to_string());
@@ -98,6 +99,14 @@ fn seeds(merged: &Merged) -> String {
     format!("{done}{of}{short}")
 }
 
+/// How many histories of clients were searched for an order, apart from the order of the log.
+fn searched(stats: &Stats) -> String {
+    format!(
+        "{} have an order; of {} it is unknown, the search was too long",
+        stats.histories, stats.histories_unknown
+    )
+}
+
 #[expect(
     clippy::cast_precision_loss,
     reason = "figures for people: three digits are enough"
@@ -113,7 +122,7 @@ fn simulated(stats: &Stats, seconds: f64) -> String {
     reason = "figures for people: three digits are enough"
 )]
 fn healed(stats: &Stats) -> String {
-    let mean = stats.heal_rounds_sum as f64 / (stats.seeds as f64).max(1.0);
+    let mean = stats.heal_rounds_sum as f64 / (stats.healings as f64).max(1.0);
     format!(
         "{mean:.1} rounds on average, {} at most, which is {} of what is allowed at most",
         stats.heal_rounds_max,

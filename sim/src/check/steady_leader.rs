@@ -23,6 +23,14 @@ impl Steady {
         Self { round, led: None }
     }
 
+    /// Whether a notice says anything about who leads.
+    pub(crate) const fn concerns(notice: &Notice) -> bool {
+        matches!(
+            notice,
+            Notice::Leading { .. } | Notice::Campaigning { .. } | Notice::SteppedDown { .. }
+        )
+    }
+
     /// A node notices something.
     pub(crate) fn check(&mut self, now: u64, notice: &Notice) -> Result<(), String> {
         let (ballot, what) = match notice {

@@ -47,5 +47,5 @@ pub(super) fn run(args: &MergeArgs) -> anyhow::Result<ExitCode> {
             merged.gaps.join("; ")
         );
     }
-    Ok(verdict(&merged))
+    verdict(&merged)
 }

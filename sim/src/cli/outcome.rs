@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 
 use super::{VIOLATED, say};
@@ -47,10 +47,18 @@ pub(super) fn save(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// The exit code that says whether anything was violated.
-pub(super) fn verdict(merged: &Merged) -> ExitCode {
-    if merged.is_clean() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(VIOLATED)
+///
+/// # Errors
+/// When something came about that is listed as impossible: one of the two is wrong.
+pub(super) fn verdict(merged: &Merged) -> anyhow::Result<ExitCode> {
+    if !merged.is_clean() {
+        return Ok(ExitCode::from(VIOLATED));
     }
+    let reached = merged.tally.stats.coverage.contradictions();
+    ensure!(
+        reached.is_empty(),
+        "reached, although sim/src/impossible.rs says that it cannot happen: {}",
+        reached.join("; ")
+    );
+    Ok(ExitCode::SUCCESS)
 }

@@ -70,7 +70,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     if signal > 0 && merged.is_clean() && merged.missing > 0 {
         return Ok(ExitCode::from(128 + signal));
     }
-    Ok(verdict(&merged))
+    verdict(&merged)
 }
 
 impl RunArgs {

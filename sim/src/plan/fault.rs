@@ -212,6 +212,18 @@ impl FaultKind {
         )
     }
 
+    /// Whether there is anything that it could hit in a cluster of so many nodes.
+    #[must_use]
+    pub const fn hits_any(&self, nodes: usize) -> bool {
+        match self {
+            Self::Cut { links } | Self::CutLanes { links, .. } | Self::Flap { links, .. } => {
+                !links.is_empty()
+            }
+            Self::Isolate { .. } | Self::Clog { .. } | Self::Swizzle { .. } => nodes > 1,
+            _ => true,
+        }
+    }
+
     /// Position of its name in [`FaultKind::NAMES`].
     #[must_use]
     pub const fn index(&self) -> usize {

@@ -91,7 +91,7 @@ const ENTRY_BYTES: u64 = 128;
 const CHUNK_BYTES: u64 = 16 << 10;
 
 /// Histories that are longer are not searched for an order.
-const HISTORY_MAX: usize = 300;
+pub(crate) const HISTORY_MAX: usize = 300;
 /// Of the built-in machine, whose every answer is judged by the log as well, so many runs have
 /// their histories searched: one in this.
 const SAMPLE: u64 = 4;
@@ -229,14 +229,12 @@ impl Subject {
         plan: &Plan,
         seen: Vec<Seen>,
     ) -> Vec<(Box<dyn Spec>, Vec<Seen>)> {
-        let histories = match &self.order {
+        match &self.order {
             Order::Unknown => Vec::new(),
             Order::Model(spec) => vec![(spec(), seen)],
             Order::Keys if !plan.seed.is_multiple_of(SAMPLE) => Vec::new(),
             Order::Keys => spec::by_key(seen),
-        };
-        let short = |(_, history): &(_, Vec<Seen>)| history.len() <= HISTORY_MAX;
-        histories.into_iter().filter(short).collect()
+        }
     }
 
     /// The same, with requests and replies shown to people as these say.

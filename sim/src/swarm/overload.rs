@@ -15,7 +15,8 @@ const DRIFT_PPM_MAX: i32 = 50_000;
 /// Draws whether this is such a run, and if so, makes it one.
 pub(super) fn draw(plan: &mut Plan) {
     let mut dice = Dice::new(plan.seed, Concern::Overload);
-    if dice.chance(PRESENT_PPM) && !plan.cluster.forms {
+    // Where there is only one node, nobody else could lead.
+    if dice.chance(PRESENT_PPM) && !plan.cluster.forms && plan.nodes() > 1 {
         make(&mut dice, plan);
     }
 }

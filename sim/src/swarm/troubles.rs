@@ -12,7 +12,7 @@ pub(super) fn draw(plan: &mut Plan) {
     limits(&mut Dice::new(plan.seed, Concern::Limits), plan);
     core(&mut Dice::new(plan.seed, Concern::Core), plan);
     if !quiet {
-        faults(&mut Dice::new(plan.seed, Concern::Troubles), plan);
+        faults(plan);
     }
 }
 
@@ -123,16 +123,20 @@ fn ailment(dice: &mut Dice) -> Ailment {
     }
 }
 
-/// Links that flap, swizzles, and slow nodes: each kind in some runs, with its own rate.
-fn faults(dice: &mut Dice, plan: &mut Plan) {
+/// Draws a fault of one kind, for so many nodes, heartbeats, and a while, in microseconds.
+type DrawKind = fn(&mut Dice, usize, u64, u64) -> FaultKind;
+
+/// Links that flap, swizzles, and slow nodes: each kind in some runs, with its own rate and dice.
+fn faults(plan: &mut Plan) {
     let (nodes, beat, over) = (plan.nodes(), plan.cluster.heartbeat_us, plan.heal_at_us);
-    let kinds: [fn(&mut Dice, usize, u64) -> FaultKind; 3] = [
-        |dice, nodes, beat| FaultKind::Flap {
+    let kinds: [DrawKind; 3] = [
+        |dice, nodes, beat, for_us| FaultKind::Flap {
             links: super::links(dice, nodes),
-            down_us: dice.magnitude(beat / 8, beat * 10),
+            // Up again before it ends: else it is a cut.
+            down_us: dice.magnitude(beat / 8, (beat * 10).min(for_us * 2 / 3)),
             up_us: dice.magnitude(beat / 8, beat * 10),
         },
-        |dice, nodes, _| {
+        |dice, nodes, _, _| {
             let mut order: Vec<usize> = (0..nodes).collect();
             let mut shuffle = |list: &mut Vec<usize>| {
                 for place in (1..list.len()).rev() {
@@ -147,19 +151,20 @@ fn faults(dice: &mut Dice, plan: &mut Plan) {
             frees.retain(|node| clogs.contains(node));
             FaultKind::Swizzle { clogs, frees }
         },
-        |dice, nodes, beat| FaultKind::SlowNode {
+        |dice, nodes, beat, _| FaultKind::SlowNode {
             node: super::features::target(dice, nodes),
             handle_us: dice.magnitude(beat / 1_000, beat / 4),
         },
     ];
-    for kind in kinds {
+    for (kind, stream) in kinds.into_iter().zip(1..) {
+        let dice = &mut Dice::of(plan.seed, Concern::Troubles, stream);
         if !dice.chance(400_000) {
             continue;
         }
         for _ in 0..dice.magnitude(1, 6) {
             let at_us = dice.below(over);
             let for_us = dice.magnitude(beat / 2, beat * 40);
-            let kind = kind(dice, nodes, beat);
+            let kind = kind(dice, nodes, beat, for_us);
             plan.faults.push(Fault {
                 at_us,
                 for_us,
