@@ -220,7 +220,8 @@ impl World {
         if self.is_crowded() {
             self.hang_up()?;
         }
-        self.run_until(served + REST_ROUNDS * round)?;
+        let rest = REST_ROUNDS + self.overtaking_rounds();
+        self.run_until(served + rest * round)?;
         self.let_hand_over()?;
         self.audit(&before, since)
     }
@@ -230,6 +231,19 @@ impl World {
         let cluster = &self.plan.cluster;
         let lease = cluster.lease.as_ref();
         lease.map_or(0, |lease| lease.duration_us * 3 / 2 / cluster.heartbeat_us)
+    }
+
+    /// Rounds that what is under way may take at worst where messages overtake each other: then one
+    /// slot gets through in a round trip (PROTOCOL.md, "Deviations").
+    fn overtaking_rounds(&self) -> u64 {
+        let (plan, workload) = (&self.plan.network, &self.plan.workload);
+        if plan.in_order {
+            return 0;
+        }
+        let routes = plan.routes.iter().map(|it| it.base_us + it.jitter_us);
+        let slowest = routes.max().unwrap_or(0).max(plan.latency_max_us);
+        let under_way = OPERATIONS_AFTER.min((workload.clients * workload.window) as u64);
+        under_way * 2 * slowest / self.plan.cluster.heartbeat_us
     }
 
     /// Whoever hands its leadership over, because somebody else is wanted more, may do so whenever
