@@ -48,7 +48,9 @@ const TABLE: [(&str, &[&str]); 10] = [
         ],
     ),
     (
-        "a leader sends no Accept to a node whose promise was not durable",
+        "an Accept names the life that promised, be it in memory only (by a Learn, before \
+         NeedSync): the next life drops it, and is sent none before it has promised, since the \
+         leader forgets where the earlier one stood",
         &["notice Refused: NeedPrepare"],
     ),
     (

@@ -9,7 +9,7 @@ use super::{ScenarioArgs, VIOLATED, say};
 use crate::report::record::Recorder;
 use crate::report::text::{Filter, text};
 use crate::run::{Outcome, Watch};
-use crate::scenario::{SCENARIOS, Scenario, measure, named, plan_of, table};
+use crate::scenario::{SCENARIOS, Scenario, measure, named, table};
 
 /// Measures what was asked for.
 pub(super) fn run(args: &ScenarioArgs) -> anyhow::Result<ExitCode> {
@@ -77,7 +77,7 @@ fn timeline(
         ..Watch::default()
     };
     let measured = measure(scenario, weights, seed, watch);
-    let recording = recorder.finish(&plan_of(weights, seed), &Outcome::default());
+    let recording = recorder.finish(&scenario.plan(weights, seed), &Outcome::default());
     // A reader that has seen enough (`| head`) ends the printing.
     say(text(&recording, &Filter::default()).trim_end()).ok();
     match measured {

@@ -27,11 +27,34 @@ pub(super) struct Span {
     pub(super) round_us: u64,
 }
 
-/// Rounds for which a follower is away before [`Trouble::CutBehind`].
+/// Rounds for which a follower is away before [`Trouble::CutBehind`] and [`Trouble::CrashBehind`].
 pub(super) const AWAY_ROUNDS: u64 = 12;
 
 /// Ways to give the roles to the followers that are tried.
 const SHUFFLES: usize = 60;
+
+const fn fault(at_us: u64, to_us: u64, kind: FaultKind) -> Fault {
+    Fault {
+        at_us,
+        for_us: to_us - at_us,
+        kind,
+    }
+}
+
+/// A node hears nobody, and nobody hears it, before the scenario strikes.
+const fn away(node: usize, span: Span) -> Fault {
+    let since = span.from_us - AWAY_ROUNDS * span.round_us;
+    let kind = FaultKind::Isolate {
+        node: Target::Node(node),
+        inbound_only: false,
+    };
+    fault(since, span.from_us, kind)
+}
+
+const fn crash(node: usize, span: Span) -> Fault {
+    let (node, mode) = (Target::Node(node), CrashMode::Kill);
+    fault(span.from_us, span.to_us, FaultKind::Crash { node, mode })
+}
 
 impl Layout {
     /// Gives the roles to the nodes such that the leader stays connected to a quorum, or not, as
@@ -49,6 +72,9 @@ impl Layout {
             for place in (2..roles.len()).rev() {
                 let other = 1 + dice.index(place);
                 roles.swap(place, other);
+            }
+            if !scenario.trouble.casts(&roles) {
+                continue;
             }
             let layout = Self::new(scenario.trouble, weights, &roles, span);
             let stays = layout.is_fit(leader);
@@ -68,11 +94,6 @@ impl Layout {
             links.map(|(a, b)| (node(a), node(b))).collect()
         };
         let nodes = weights.len();
-        let fault = |at_us, to_us: u64, kind| Fault {
-            at_us,
-            for_us: to_us - at_us,
-            kind,
-        };
         let whole = |kind| vec![fault(span.from_us, span.to_us, kind)];
         let mut layout = Self {
             faults: Vec::new(),
@@ -87,12 +108,7 @@ impl Layout {
                 let links = layout.broken.clone();
                 layout.faults = whole(FaultKind::Cut { links });
                 if let Trouble::CutBehind(_) = trouble {
-                    let away = FaultKind::Isolate {
-                        node: Target::Node(node(1)),
-                        inbound_only: false,
-                    };
-                    let since = span.from_us - AWAY_ROUNDS * span.round_us;
-                    layout.faults.insert(0, fault(since, span.from_us, away));
+                    layout.faults.insert(0, away(node(1), span));
                 }
             }
             Trouble::Lanes(shape, lanes) => {
@@ -122,8 +138,18 @@ impl Layout {
             Trouble::Crash => {
                 layout.disabled = Some(node(0));
                 layout.crashed = true;
-                let (node, mode) = (Target::Node(node(0)), CrashMode::Kill);
-                layout.faults = whole(FaultKind::Crash { node, mode });
+                layout.faults = vec![crash(node(0), span)];
+            }
+            Trouble::CrashBehind => {
+                layout.disabled = Some(node(0));
+                layout.crashed = true;
+                let others = (0..nodes).filter(|role| *role != 1);
+                layout.broken = real(others.flat_map(|role| [(1, role), (role, 1)]).collect());
+                let (links, lanes) = (layout.broken.clone(), vec![LaneName::Bulk]);
+                let dead = FaultKind::CutLanes { links, lanes };
+                let away = away(node(1), span);
+                let dead = fault(away.at_us, span.to_us, dead);
+                layout.faults = vec![away, dead, crash(node(0), span)];
             }
         }
         layout

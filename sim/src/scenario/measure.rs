@@ -60,8 +60,7 @@ pub fn measure(
     seed: u64,
     watch: Watch,
 ) -> Result<Option<Measured>, Violation> {
-    let mut dice = Dice::new(seed, Concern::Plan);
-    let plan = plan(seed, weights, &mut dice);
+    let (plan, mut dice) = plan(scenario, weights, seed);
     let mut world = World::new(&plan, &Subject::key_value(), watch)?;
     let measured = world.strike(scenario, &mut dice);
     if let Err(violation) = &measured {
@@ -73,13 +72,22 @@ pub fn measure(
     measured
 }
 
-/// The plan that a scenario is measured with.
+/// The plan that most scenarios are measured with.
+#[cfg(test)]
 pub(crate) fn plan_of(weights: &[u32], seed: u64) -> Plan {
-    plan(seed, weights, &mut Dice::new(seed, Concern::Plan))
+    calm(seed, weights, &mut Dice::new(seed, Concern::Plan))
+}
+
+/// The plan that a scenario is measured with, and what its fault is drawn from.
+pub(super) fn plan(scenario: &Scenario, weights: &[u32], seed: u64) -> (Plan, Dice) {
+    let mut dice = Dice::new(seed, Concern::Plan);
+    let mut plan = calm(seed, weights, &mut dice);
+    scenario.trouble.prepare(&mut plan);
+    (plan, dice)
 }
 
 /// A cluster that works well, under light load.
-fn plan(seed: u64, weights: &[u32], dice: &mut Dice) -> Plan {
+fn calm(seed: u64, weights: &[u32], dice: &mut Dice) -> Plan {
     let mut weights = weights.to_vec();
     for place in (1..weights.len()).rev() {
         weights.swap(place, dice.index(place + 1));

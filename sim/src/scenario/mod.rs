@@ -9,11 +9,12 @@ mod measure;
 mod shapes;
 mod table;
 
+#[cfg(test)]
 pub(crate) use measure::plan_of;
 pub use measure::{Measured, measure};
 pub use table::{Limits, Row, Table, table};
 
-use crate::plan::LaneName;
+use crate::plan::{LaneName, Plan};
 use shapes::Shape;
 
 /// A fault with a name, and the clusters in which it is tried.
@@ -47,6 +48,26 @@ enum Trouble {
     Stall(usize),
     /// The process of the leader is gone.
     Crash,
+    /// The same, and what a follower lacks is trimmed and does not get to it. It is the one with
+    /// the highest number, whose ballot wins among those that begin at the same moment.
+    CrashBehind,
+}
+
+impl Trouble {
+    /// Whether the roles are given to nodes that it can happen to.
+    fn casts(self, roles: &[usize]) -> bool {
+        !matches!(self, Self::CrashBehind) || roles.get(1) == roles.iter().max()
+    }
+
+    /// Makes the limits of the cluster such that it can happen within the measurement.
+    const fn prepare(self, plan: &mut Plan) {
+        if let Self::CrashBehind = self {
+            plan.cluster.lag_limit = 8;
+            plan.snapshots.slots = 8;
+            plan.snapshots.log_tail_bytes = 256;
+            plan.snapshots.log_keep_bytes_max = 512;
+        }
+    }
 }
 
 /// Everything but heartbeats.
@@ -66,6 +87,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "the leader's process is gone",
         &[THREE, FIVE, SEVEN, UNEQUAL, OBSERVED],
         Trouble::Crash,
+    ),
+    loses(
+        "crash_with_one_behind",
+        "the leader's process is gone, and one follower lacks what gets to it from nobody",
+        &[FIVE, SEVEN, UNEQUAL],
+        Trouble::CrashBehind,
     ),
     loses(
         "leader_isolated",
@@ -273,6 +300,13 @@ const fn stalls(
             max: 12_000,
         },
         ..loses(name, about, clusters, trouble)
+    }
+}
+
+impl Scenario {
+    /// The plan that this is measured with, without its fault: that depends on who leads.
+    pub(crate) fn plan(&self, weights: &[u32], seed: u64) -> Plan {
+        measure::plan(self, weights, seed).0
     }
 }
 
