@@ -17,6 +17,7 @@ pub mod disk;
 mod execute;
 mod faults;
 mod forming;
+mod hands;
 mod impossible;
 pub mod mutants;
 mod network;

@@ -1,6 +1,8 @@
 //! The discrete-event loop: one queue of events, driving every `Replica` by hand, without async.
 //! Knows nothing about what is right (the judge does) nor what goes wrong when (the plan does).
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use chil_core::forming::FormingInput;
 use chil_core::retry::Answer;
@@ -58,6 +60,9 @@ pub(crate) struct World {
     pub(crate) steady: Option<Steady>,
     /// What came to nodes that sleep until further notice.
     pub(crate) parked: Vec<Event>,
+    /// For each node, requests of clients that wait until it has time: it handles what comes from
+    /// its peers and its disk first, as a node of the runtime does.
+    pub(crate) asked: Vec<VecDeque<Event>>,
     queue: Queue<Event>,
     pub(crate) check_every: u64,
 }
@@ -111,6 +116,8 @@ pub(crate) enum Event {
     Step { index: usize, step: usize },
     /// Something that came to a slow node earlier has its turn.
     Late(Box<Self>),
+    /// A slow node may have time for a request that waits.
+    Ask { node: usize },
     /// A moment that the run waits for.
     Milestone,
 }
@@ -156,6 +163,12 @@ impl World {
                 .overload
                 .then(|| Steady::new(plan.cluster.heartbeat_us * 1_000)),
             parked: Vec::new(),
+            asked: plan
+                .cluster
+                .weights
+                .iter()
+                .map(|_| VecDeque::new())
+                .collect(),
             queue: Queue::new(),
             check_every: watch.check_every.max(1),
             now: 0,
@@ -209,53 +222,9 @@ impl World {
         Ok(())
     }
 
-    /// The node that an event needs awake, if any.
-    fn needs(&self, event: &Event) -> Option<usize> {
-        match event {
-            Event::Arrive { to, .. } => Some(*to),
-            Event::Wake { node, .. }
-            | Event::Drain { node, .. }
-            | Event::Synced { node, .. }
-            | Event::Worked { node, .. }
-            | Event::Apply { node, .. }
-            | Event::Answer { node, .. } => Some(*node),
-            Event::Request { operation } => Some(self.clients.operations[*operation].node),
-            Event::Attempt { number } => Some(self.attempts[*number].node),
-            Event::Call { .. }
-            | Event::Answered { .. }
-            | Event::Start { .. }
-            | Event::Scripted { .. }
-            | Event::Think { .. }
-            | Event::Timeout { .. }
-            | Event::Fault { .. }
-            | Event::Step { .. }
-            | Event::Milestone => None,
-            Event::Late(event) => self.needs(event),
-        }
-    }
-
     fn step(&mut self, event: Event) -> Verdict {
-        if let Some(node) = self.needs(&event) {
-            let state = &mut self.nodes[node];
-            let until = state.paused_until;
-            let is_asked = matches!(event, Event::Request { .. } | Event::Attempt { .. });
-            if until == u64::MAX && !is_asked {
-                self.parked.push(event);
-                return Ok(());
-            }
-            if until > self.now && until < u64::MAX {
-                self.schedule(until, event);
-                return Ok(());
-            }
-            if state.is_slow(self.now) && !matches!(event, Event::Late(_)) {
-                let at = state.queues_up(self.now);
-                self.schedule(at, Event::Late(Box::new(event)));
-                return Ok(());
-            }
-        }
-        let event = match event {
-            Event::Late(event) => *event,
-            event => event,
+        let Some(event) = self.now_or_later(event) else {
+            return Ok(());
         };
         match event {
             Event::Arrive {
@@ -291,7 +260,7 @@ impl World {
                 self.fault_step(index, step);
                 Ok(())
             }
-            Event::Late(_) | Event::Milestone => Ok(()),
+            Event::Late(_) | Event::Ask { .. } | Event::Milestone => Ok(()),
         }
     }
 

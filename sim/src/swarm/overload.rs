@@ -9,6 +9,10 @@ use crate::plan::Plan;
 const PRESENT_PPM: u32 = 30_000;
 /// Longer runs show nothing more, and each round of them is full of requests that come again.
 const ROUNDS_MAX: u64 = 40;
+/// Things that a node has the time for in a round, at least.
+const HANDLED_MIN: u64 = 300;
+/// At most, where handling takes time at all.
+const HANDLED_MAX: u64 = 3_000;
 /// By how many millionths clocks run fast or slow at most.
 const DRIFT_PPM_MAX: i32 = 50_000;
 
@@ -52,11 +56,10 @@ pub(super) fn make(dice: &mut Dice, plan: &mut Plan) {
     workload.think_max_us = dice.magnitude(10, beat / 50);
     workload.think_min_us = dice.below(workload.think_max_us);
     workload.operations_max = dice.range(1_000, 4_000);
-    // All that is under way at once is handled within a part of a round, and comes again as soon.
-    let at_once = (workload.clients * workload.window) as u64;
-    let most = beat / 3 / at_once;
-    if dice.coin() && most > 0 {
-        cluster.handle_us = dice.magnitude(1, most);
+    // A node has the time for a few hundred things a round; what the members say to each other in
+    // a round must be fewer, and clients ask for as much as is left and more.
+    if dice.coin() {
+        cluster.handle_us = dice.range(beat / HANDLED_MAX, beat / HANDLED_MIN).max(1);
     }
 }
 
@@ -72,6 +75,15 @@ mod tests {
     fn overload_is_drawn_refuses_most_and_changes_no_leader() {
         let drawn = (0..400).filter(|seed| crate::swarm::plan(*seed).workload.overload);
         assert!((4..40).contains(&drawn.count()));
+        // Clients come again so soon that nodes have the time for a part of them only.
+        let swamped = |seed: &u64| {
+            let plan = crate::swarm::plan(*seed);
+            let at_once = (plan.workload.clients * plan.workload.window) as u64;
+            let away_us = plan.workload.think_max_us + 400;
+            plan.workload.overload && plan.cluster.handle_us * at_once > 4 * away_us
+        };
+        let count = (0..1_500).filter(swamped).count();
+        assert!(count > 5, "{count} are swamped");
         let refusals = Coverage::OUTPUTS
             .iter()
             .position(|it| it.ends_with("Overloaded"));
