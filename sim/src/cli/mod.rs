@@ -85,6 +85,9 @@ pub(crate) struct MutantArgs {
     /// Only this one; may be given several times
     #[arg(long)]
     id: Vec<String>,
+    /// Only the two whose turn it is, of those that are found within a minute; each briefly
+    #[arg(long, value_name = "NUMBER", conflicts_with = "id")]
+    turn: Option<u64>,
     /// Seeds to try in each of five ranges before a mutant counts as surviving
     #[arg(long, default_value_t = 2_000)]
     seeds: u64,

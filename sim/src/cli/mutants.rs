@@ -12,9 +12,12 @@ use anyhow::{Context as _, ensure};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Format, MutantArgs, complain, say};
-use crate::mutants::hunt::{Catch, hunt};
+use crate::mutants::hunt::{Catch, Effort, hunt};
 use crate::mutants::workspace::{Copy, root_above};
-use crate::mutants::{Mutant, load};
+use crate::mutants::{Mutant, load, of_turn};
+
+/// How many mutants have the same turn.
+const IN_A_TURN: usize = 2;
 
 /// Hunts the mutants that were asked for.
 pub(super) fn run(args: &MutantArgs) -> anyhow::Result<ExitCode> {
@@ -26,6 +29,15 @@ pub(super) fn run(args: &MutantArgs) -> anyhow::Result<ExitCode> {
         .unwrap_or_else(|| root.join("target/mutants"));
     let results = Results::open(&scratch, args.again)?;
     let sources = digest_of_sources(&root)?;
+    let effort = Effort {
+        seeds: args.seeds,
+        jobs: args.jobs,
+        briefly: args.turn.is_some(),
+    };
+    if let (Some(turn), Format::Text) = (args.turn, args.output) {
+        let ids: Vec<&str> = mutants.iter().map(|mutant| mutant.id.as_str()).collect();
+        say(&format!("turn {turn}: {}", ids.join(", ")))?;
+    }
     let queue = Mutex::new(mutants.iter());
     let trouble = Mutex::new(0);
     std::thread::scope(|scope| {
@@ -34,11 +46,11 @@ pub(super) fn run(args: &MutantArgs) -> anyhow::Result<ExitCode> {
             let (queue, trouble, results, root) = (&queue, &trouble, &results, &root);
             scope.spawn(move || {
                 while let Some(mutant) = next(queue) {
-                    let of = xxh3_64(format!("{mutant:?} {sources} {}", args.seeds).as_bytes());
+                    let of = xxh3_64(format!("{mutant:?} {sources} {effort:?}").as_bytes());
                     if results.get(&mutant.id, of).is_some() {
                         continue;
                     }
-                    let found = hunt(mutant, root, &copy, args.seeds, args.jobs);
+                    let found = hunt(mutant, root, &copy, effort);
                     if let Err(error) = found.and_then(|catch| results.put(Catch { of, ..catch })) {
                         complain(&error);
                         *trouble.lock().unwrap_or_else(PoisonError::into_inner) += 1;
@@ -83,6 +95,9 @@ fn chosen(args: &MutantArgs, root: &Path) -> anyhow::Result<Vec<Mutant>> {
     }
     for mutant in &mutants {
         mutant.apply(root)?;
+    }
+    if let Some(turn) = args.turn {
+        mutants = of_turn(&mutants, turn, IN_A_TURN);
     }
     Ok(mutants)
 }

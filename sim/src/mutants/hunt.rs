@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
-use super::Mutant;
 use super::workspace::Copy;
+use super::{Mutant, Quick};
 
 /// How many ranges of seeds a kill is measured in.
 const RANGES: u64 = 5;
@@ -81,17 +81,22 @@ impl Failed {
     }
 }
 
-/// Builds `mutant` in `copy` and runs up to `budget` seeds of each range on `jobs` threads.
+/// How much a hunt may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Seeds to try in each range.
+    pub seeds: u64,
+    /// Threads that run them.
+    pub jobs: usize,
+    /// Whether the first kill is enough, and one that a plan finds needs no seeds.
+    pub briefly: bool,
+}
+
+/// Builds `mutant` in `copy` and hunts it.
 ///
 /// # Errors
 /// If it cannot be planted, built or run: that is trouble, not survival.
-pub fn hunt(
-    mutant: &Mutant,
-    origin: &Path,
-    copy: &Copy,
-    budget: u64,
-    jobs: usize,
-) -> anyhow::Result<Catch> {
+pub fn hunt(mutant: &Mutant, origin: &Path, copy: &Copy, effort: Effort) -> anyhow::Result<Catch> {
     let began = Instant::now();
     copy.refresh(&mutant.apply(origin)?)?;
     let binary = copy.build().with_context(|| mutant.id.clone())?;
@@ -107,9 +112,13 @@ pub fn hunt(
         of: 0,
     };
     let began = Instant::now();
-    for range in 0..RANGES {
+    let by_plan = effort.briefly && mutant.quick == Some(Quick::Plan);
+    for range in 0..if by_plan { 0 } else { RANGES } {
+        if effort.briefly && catch.killed() {
+            break;
+        }
         let from = range * RANGE_APART;
-        let Some(failed) = sweep(&binary, from, from + budget, jobs)? else {
+        let Some(failed) = sweep(&binary, from, from + effort.seeds, effort.jobs)? else {
             catch.seeds.push(None);
             continue;
         };
@@ -123,7 +132,7 @@ pub fn hunt(
         }
     }
     if !catch.killed()
-        && let Some((by, failed)) = directed(&binary, origin, jobs)?
+        && let Some((by, failed)) = directed(&binary, origin, effort.jobs)?
     {
         catch.directed = Some(by);
         catch.what = failed.what;

@@ -30,8 +30,35 @@ pub struct Mutant {
     /// Why it changes nothing that matters, if that is so: then it must survive.
     #[serde(default, deserialize_with = "reason")]
     pub equivalent: Option<String>,
+    /// What finds it within a minute, if anything does: then it takes part in the rotation.
+    pub quick: Option<Quick>,
     /// The changes.
     pub edit: Vec<Edit>,
+}
+
+/// What finds a mutant fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quick {
+    /// Some tens of seeds, whichever.
+    Seeds,
+    /// A plan in `sim/tests/plans`, or a scenario.
+    Plan,
+}
+
+/// The mutants of one turn: so many neighbours, round and round, of those that are found fast.
+#[must_use]
+pub fn of_turn(mutants: &[Mutant], turn: u64, many: usize) -> Vec<Mutant> {
+    let quick: Vec<&Mutant> = mutants.iter().filter(|m| m.quick.is_some()).collect();
+    let first = turn
+        .wrapping_mul(many as u64)
+        .checked_rem(quick.len() as u64);
+    let first = first.and_then(|first| usize::try_from(first).ok());
+    let round = quick.iter().cycle().skip(first.unwrap_or_default());
+    round
+        .take(many.min(quick.len()))
+        .map(|m| (*m).clone())
+        .collect()
 }
 
 /// Accepts `equivalent = true` as well: that says so without an argument.
@@ -149,20 +176,60 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_edit_that_fits_twice_or_never_is_refused() {
-        let mutant = |find: &str| Mutant {
-            id: "X".to_owned(),
+    fn named(id: &str, quick: Option<Quick>) -> Mutant {
+        Mutant {
+            id: id.to_owned(),
             summary: String::new(),
             source: String::new(),
             expect: Vec::new(),
             faults: Vec::new(),
             equivalent: None,
+            quick,
+            edit: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn turns_go_round_among_those_that_are_found_fast() {
+        let (seeds, plan) = (Some(Quick::Seeds), Some(Quick::Plan));
+        let all = [
+            named("A", seeds),
+            named("B", None),
+            named("C", plan),
+            named("D", seeds),
+        ];
+        let turn = |turn| {
+            let ids = of_turn(&all, turn, 2).into_iter().map(|mutant| mutant.id);
+            ids.collect::<String>()
+        };
+        assert_eq!(
+            [turn(0), turn(1), turn(2), turn(3)],
+            ["AC", "DA", "CD", "AC"]
+        );
+        assert_eq!(turn(u64::MAX).len(), 2);
+        assert_eq!(of_turn(&all[1..3], 7, 2).len(), 1, "each once");
+        assert!(of_turn(&all[1..2], 7, 2).is_empty());
+    }
+
+    #[test]
+    fn what_must_survive_is_not_found_fast() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mutants = load(&root.join("sim/mutants")).unwrap();
+        assert!(mutants.iter().any(|m| m.quick == Some(Quick::Plan)));
+        for mutant in mutants.iter().filter(|m| m.equivalent.is_some()) {
+            assert_eq!(mutant.quick, None, "{}", mutant.id);
+        }
+    }
+
+    #[test]
+    fn an_edit_that_fits_twice_or_never_is_refused() {
+        let mutant = |find: &str| Mutant {
             edit: vec![Edit {
                 file: "Cargo.toml".to_owned(),
                 find: find.to_owned(),
                 replace: String::new(),
             }],
+            ..named("X", None)
         };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         assert!(mutant("resolver = \"3\"").apply(&root).is_ok());

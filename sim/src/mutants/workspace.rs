@@ -88,6 +88,7 @@ impl Copy {
             .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "64")
             .env_remove("CARGO_TARGET_DIR")
+            .env_remove("CARGO_INCREMENTAL")
             .output()
             .context("cannot run cargo")?;
         if !output.status.success() {
