@@ -1,4 +1,4 @@
-//! Makes single faults simpler: fewer links, fewer lanes, one node instead of all.
+//! Makes single faults simpler: fewer links, fewer lanes, one node instead of all, small numbers.
 //! Knows nothing about when they happen.
 
 use super::search::{Search, Stopped};
@@ -11,6 +11,7 @@ pub(super) fn simplify(search: &mut Search<'_>) -> Result<(), Stopped> {
         lanes(search, index)?;
         swizzled(search, index)?;
         narrow(search, index)?;
+        amounts(search, index)?;
     }
     Ok(())
 }
@@ -123,6 +124,55 @@ fn narrow(search: &mut Search<'_>, index: usize) -> Result<(), Stopped> {
     Ok(())
 }
 
+/// Numbers that are smaller, or rounder.
+fn amounts(search: &mut Search<'_>, index: usize) -> Result<(), Stopped> {
+    let count = kind(search, index).map_or(0, |mut kind| amounts_of(&mut kind).len());
+    for nth in 0..count {
+        loop {
+            let best = search.best();
+            let amount = best.faults.get(index).map(|fault| fault.kind.clone());
+            let amount = amount.map(|mut kind| *amounts_of(&mut kind).remove(nth));
+            let candidates = simpler_amounts(amount.unwrap_or(0)).into_iter();
+            let candidates = candidates.map(|less| {
+                with(best, index, |kind| {
+                    if let Some(amount) = amounts_of(kind).into_iter().nth(nth) {
+                        *amount = less;
+                    }
+                })
+            });
+            let candidates: Vec<Plan> = candidates.collect();
+            if search.first(candidates)?.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The numbers of a fault beside those of nodes.
+fn amounts_of(kind: &mut FaultKind) -> Vec<&mut u64> {
+    match kind {
+        FaultKind::CrashInDisk { operations, .. } => vec![operations],
+        FaultKind::SlowDisk { extra_us, .. } => vec![extra_us],
+        FaultKind::SlowNode { handle_us, .. } => vec![handle_us],
+        FaultKind::Flap { down_us, up_us, .. } => vec![down_us, up_us],
+        _ => Vec::new(),
+    }
+}
+
+/// What is tried in place of a number, the simplest first; never 0, which may mean nothing at all.
+fn simpler_amounts(amount: u64) -> Vec<u64> {
+    let mut tries = vec![1, amount / 4, amount / 2];
+    let mut step = 10_u64.pow(amount.max(1).ilog10());
+    while step > 1 {
+        tries.push(amount / step * step);
+        step /= 10;
+    }
+    tries.retain(|it| (1..amount).contains(it));
+    tries.dedup();
+    tries
+}
+
 /// All links of these nodes, both ways.
 fn links_of(some: &[usize], nodes: usize) -> Vec<(usize, usize)> {
     let all = (0..nodes).flat_map(|a| (0..nodes).map(move |b| (a, b)));
@@ -138,5 +188,21 @@ mod tests {
     fn a_part_of_a_swizzle_keeps_both_orders() {
         assert_eq!(within(&[3, 0, 2], &[2, 3]), [3, 2]);
         assert_eq!(links_of(&[1], 3), [(0, 1), (1, 0), (1, 2), (2, 1)]);
+    }
+
+    #[test]
+    fn numbers_get_smaller_and_rounder() {
+        assert_eq!(simpler_amounts(0), [0; 0]);
+        assert_eq!(simpler_amounts(1), [0; 0]);
+        assert_eq!(
+            simpler_amounts(7_345),
+            [1, 1_836, 3_672, 7_000, 7_300, 7_340]
+        );
+        let mut kind = FaultKind::Flap {
+            links: vec![(0, 1)],
+            down_us: 5,
+            up_us: 6,
+        };
+        assert_eq!(amounts_of(&mut kind), [&5, &6]);
     }
 }
