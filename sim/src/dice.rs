@@ -115,6 +115,13 @@ impl Dice {
         per_million > 0 && self.below(1_000_000) < u64::from(per_million)
     }
 
+    /// Brings a list into any order.
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+        for place in (1..list.len()).rev() {
+            list.swap(place, self.index(place + 1));
+        }
+    }
+
     /// True every second time.
     pub fn coin(&mut self) -> bool {
         self.0.next_u32() & 1 == 1
@@ -257,5 +264,22 @@ mod tests {
         }
         assert_eq!(seen, [true; 3]);
         assert_eq!(dice.below(0), 0);
+    }
+
+    #[test]
+    fn a_shuffled_list_holds_the_same_in_every_order() {
+        let mut dice = Dice::new(1, Concern::Plan);
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..100 {
+            let mut list = [1, 2, 3];
+            dice.shuffle(&mut list);
+            seen.insert(list);
+        }
+        let sorted = |mut list: [i32; 3]| {
+            list.sort_unstable();
+            list
+        };
+        assert!(seen.iter().all(|list| sorted(*list) == [1, 2, 3]));
+        assert_eq!(seen.len(), 6);
     }
 }

@@ -227,36 +227,24 @@ pub(crate) fn metas(plan: &Plan, dice: &mut Dice) -> Vec<Meta> {
 
 /// The configuration of one life of a node.
 pub(crate) fn config(plan: &Plan, node: usize, dice: &mut Dice) -> Config {
-    let (snapshots, plan) = (&plan.snapshots, &plan.cluster);
-    let mixed = plan.mixed.iter().find(|mixed| mixed.node == node);
+    let (limits, snapshots, plan) = (plan.limits(node), &plan.snapshots, &plan.cluster);
     let mut config = Config::new(id(node), dice.word(), dice.word())
         .with_heartbeat(Span::from_micros(plan.heartbeat_us));
-    config.lag_limit = plan.lag_limit;
     config.value_bytes_max = plan.value_bytes_max;
-    config.in_flight_entries_max = plan.in_flight_entries_max;
-    config.in_flight_bytes_max = plan.in_flight_bytes_max;
-    config.peer_window_bytes_max = plan.peer_window_bytes_max;
-    config.batch_bytes_max = plan.batch_bytes_max;
     config.priority = plan.priorities.get(node).copied().unwrap_or(0);
     config.transfer_rounds_max = plan.transfer_rounds_max;
     config.registers_per_second_max = plan.registers_per_second_max;
     config.log_tail_bytes = snapshots.log_tail_bytes;
     config.log_keep_bytes_max = snapshots.log_keep_bytes_max;
-    config.chunk_bytes_max = snapshots.chunk_bytes_max;
-    config.chunks_in_flight_max = snapshots.chunks_in_flight_max;
-    config.unapplied_bytes_max = plan.unapplied_bytes_max;
-    config.reads_queued_max = plan.reads_queued_max;
-    if let Some(own) = mixed {
-        config.lag_limit = own.lag_limit;
-        config.in_flight_entries_max = own.in_flight_entries_max;
-        config.in_flight_bytes_max = own.in_flight_bytes_max;
-        config.peer_window_bytes_max = own.peer_window_bytes_max;
-        config.batch_bytes_max = own.batch_bytes_max;
-        config.unapplied_bytes_max = own.unapplied_bytes_max;
-        config.reads_queued_max = own.reads_queued_max;
-        config.chunk_bytes_max = own.chunk_bytes_max;
-        config.chunks_in_flight_max = own.chunks_in_flight_max;
-    }
+    config.lag_limit = limits.lag_limit;
+    config.in_flight_entries_max = limits.in_flight_entries_max;
+    config.in_flight_bytes_max = limits.in_flight_bytes_max;
+    config.peer_window_bytes_max = limits.peer_window_bytes_max;
+    config.batch_bytes_max = limits.batch_bytes_max;
+    config.unapplied_bytes_max = limits.unapplied_bytes_max;
+    config.reads_queued_max = limits.reads_queued_max;
+    config.chunk_bytes_max = limits.chunk_bytes_max;
+    config.chunks_in_flight_max = limits.chunks_in_flight_max;
     config
 }
 

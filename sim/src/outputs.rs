@@ -2,7 +2,7 @@
 //! Knows nothing about when anything happens but what the network says.
 
 use chil_core::output::StepDown;
-use chil_core::{Envelope, Input, Lane, Notice, Output};
+use chil_core::{Ballot, Envelope, Input, Lane, Notice, Output, Slot};
 use chil_proto::{Frame, encode};
 
 use crate::check::steady_leader::Steady;
@@ -37,32 +37,8 @@ impl World {
                     }
                 }
                 output => {
-                    if let (Some(steady), Output::Notice(notice)) = (&mut self.steady, &output)
-                        && Steady::concerns(notice)
-                    {
-                        let found = steady.check(self.now, notice);
-                        on("steady_leader", node, found)?;
-                    }
-                    if let Output::Notice(Notice::Campaigning { .. }) = &output {
-                        self.stats.ballots += 1;
-                    }
-                    if let Output::Notice(Notice::SteppedDown {
-                        ballot,
-                        reason: StepDown::HigherBallot,
-                    }) = &output
-                    {
-                        self.judge.gives_up(node, *ballot)?;
-                    }
-                    if let Output::Notice(Notice::Transferring { .. }) = &output {
-                        self.handed_over_at = self.now;
-                        self.stats.handovers += 1;
-                    }
-                    if let Output::Notice(Notice::Leading {
-                        ballot,
-                        adopted_last,
-                    }) = &output
-                    {
-                        leads = Some((*ballot, *adopted_last));
+                    if let Output::Notice(notice) = &output {
+                        leads = self.notices(node, notice)?.or(leads);
                     }
                     self.effect(node, output)?;
                 }
@@ -79,6 +55,38 @@ impl World {
         self.note_stage(node);
         self.tell_state(node);
         self.begin_sync(node)
+    }
+
+    /// A replica notices something. Returns the ballot that it leads from now on, if it is that,
+    /// and the end of the log that it adopted.
+    fn notices(
+        &mut self,
+        node: usize,
+        notice: &Notice,
+    ) -> Result<Option<(Ballot, Slot)>, Violation> {
+        if let Some(steady) = &mut self.steady
+            && Steady::concerns(notice)
+        {
+            let found = steady.check(self.now, notice);
+            on("steady_leader", node, found)?;
+        }
+        match notice {
+            Notice::Campaigning { .. } => self.stats.ballots += 1,
+            Notice::SteppedDown {
+                ballot,
+                reason: StepDown::HigherBallot,
+            } => self.judge.gives_up(node, *ballot)?,
+            Notice::Transferring { .. } => {
+                self.handed_over_at = self.now;
+                self.stats.handovers += 1;
+            }
+            Notice::Leading {
+                ballot,
+                adopted_last,
+            } => return Ok(Some((*ballot, *adopted_last))),
+            _ => {}
+        }
+        Ok(None)
     }
 
     /// Looks into a replica every so many events.

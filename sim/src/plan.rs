@@ -203,6 +203,26 @@ pub struct SnapshotPlan {
     pub chunks_in_flight_max: u64,
 }
 
+impl Plan {
+    /// The limits of a member: its own, or those of all.
+    pub(crate) fn limits(&self, node: usize) -> LimitsPlan {
+        let (cluster, snapshots) = (&self.cluster, &self.snapshots);
+        let own = cluster.mixed.iter().find(|own| own.node == node);
+        own.copied().unwrap_or(LimitsPlan {
+            node,
+            lag_limit: cluster.lag_limit,
+            in_flight_entries_max: cluster.in_flight_entries_max,
+            in_flight_bytes_max: cluster.in_flight_bytes_max,
+            peer_window_bytes_max: cluster.peer_window_bytes_max,
+            batch_bytes_max: cluster.batch_bytes_max,
+            unapplied_bytes_max: cluster.unapplied_bytes_max,
+            reads_queued_max: cluster.reads_queued_max,
+            chunk_bytes_max: snapshots.chunk_bytes_max,
+            chunks_in_flight_max: snapshots.chunks_in_flight_max,
+        })
+    }
+}
+
 impl Default for ClusterPlan {
     /// Three equal members with the core's own limits.
     fn default() -> Self {
@@ -272,6 +292,15 @@ pub struct NetworkPlan {
     /// Links whose latency is their own, whatever the others' is: a slow one stays slow.
     #[serde(default)]
     pub routes: Vec<RoutePlan>,
+}
+
+impl NetworkPlan {
+    /// What an ordinary message takes at most, over whichever link, in microseconds.
+    pub(crate) fn slowest_us(&self) -> u64 {
+        let routes = self.routes.iter();
+        let slowest = routes.map(|route| route.base_us + route.jitter_us).max();
+        slowest.unwrap_or(0).max(self.latency_max_us)
+    }
 }
 
 /// The latency of one direction between two nodes.

@@ -236,14 +236,12 @@ impl World {
     /// Rounds that what is under way may take at worst where messages overtake each other: then one
     /// slot gets through in a round trip (PROTOCOL.md, "Deviations").
     fn overtaking_rounds(&self) -> u64 {
-        let (plan, workload) = (&self.plan.network, &self.plan.workload);
-        if plan.in_order {
+        let (network, workload) = (&self.plan.network, &self.plan.workload);
+        if network.in_order {
             return 0;
         }
-        let routes = plan.routes.iter().map(|it| it.base_us + it.jitter_us);
-        let slowest = routes.max().unwrap_or(0).max(plan.latency_max_us);
         let under_way = OPERATIONS_AFTER.min((workload.clients * workload.window) as u64);
-        under_way * 2 * slowest / self.plan.cluster.heartbeat_us
+        under_way * 2 * network.slowest_us() / self.plan.cluster.heartbeat_us
     }
 
     /// Whoever hands its leadership over, because somebody else is wanted more, may do so whenever

@@ -40,7 +40,7 @@ impl Replica {
     pub fn holding(&self) -> Holding {
         let (queued, asked) = self.reader.counts();
         // What a snapshot stands for that is being installed is not handed out, log or no log.
-        let snap = self.meta.snap.map_or(Slot::ZERO, |snap| snap.id.slot);
+        let snap = self.snapshot_slot();
         let mut holding = Holding {
             delivered_bytes: self.log.cost(self.applied.max(snap), self.delivered),
             reads_queued: queued,

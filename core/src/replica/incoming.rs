@@ -34,7 +34,7 @@ pub(super) struct Incoming {
     /// End of what the driver has written.
     pub(super) have: u64,
     /// Parts that came before others that belong in front of them, by offset.
-    pub(super) early: BTreeMap<u64, Bytes>,
+    early: BTreeMap<u64, Bytes>,
     /// The driver compares the digest.
     pub(super) finishing: bool,
     /// The most that was ever written.

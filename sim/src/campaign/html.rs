@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use super::merge::Merged;
 use super::tally::{Failed, Group};
-use super::words::{per_second, replay_command, share};
-use parts::{escaped, grouped};
+use super::words::{mean_rounds, per_second, replay_command, share};
+use parts::{escaped, grouped, items};
 
 const STYLE: &str = include_str!("page/style.css");
 const SORT: &str = include_str!("page/sort.js");
@@ -64,10 +64,7 @@ fn verdict(merged: &Merged) -> String {
     };
     let contradictions = merged.tally.stats.coverage.contradictions();
     if !contradictions.is_empty() {
-        let items = contradictions.iter();
-        let items: String = items
-            .map(|one| format!("<li>{}</li>", escaped(one)))
-            .collect();
+        let items = items(&contradictions);
         let _ = writeln!(
             out,
             "<section class=\"failure\"><h3>Reached although it cannot be</h3><p>A mistake of the \
@@ -104,7 +101,7 @@ fn tiles(merged: &Merged) -> String {
     } else {
         format!("{hours:.1} h")
     };
-    let mean = stats.heal_rounds_sum as f64 / (stats.healings as f64).max(1.0);
+    let mean = mean_rounds(stats);
     let tiles = [
         (
             "Seeds",

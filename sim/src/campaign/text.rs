@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::merge::Merged;
 use super::tally::{Extreme, Group};
-use super::words::{per_second, replay_command, share};
+use super::words::{mean_rounds, per_second, replay_command, share};
 use crate::plan::{Ailment, FaultKind};
 use crate::stats::Stats;
 
@@ -117,12 +117,8 @@ fn simulated(stats: &Stats, seconds: f64) -> String {
     format!("{hours:.1} h, {ratio:.0} times real time")
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "figures for people: three digits are enough"
-)]
 fn healed(stats: &Stats) -> String {
-    let mean = stats.heal_rounds_sum as f64 / (stats.healings as f64).max(1.0);
+    let mean = mean_rounds(stats);
     format!(
         "{mean:.1} rounds on average, {} at most, which is {} of what is allowed at most",
         stats.heal_rounds_max,

@@ -3,6 +3,8 @@
 
 use std::fmt::Display;
 
+use crate::stats::Stats;
+
 /// The command that shows a run again, which is named by its seed or token.
 pub(super) fn replay_command(run: impl Display, short: bool) -> String {
     let short = if short { " --short" } else { "" };
@@ -21,6 +23,15 @@ pub(super) fn share(thousandths: u64) -> String {
 )]
 pub(super) fn per_second(count: u64, seconds: f64) -> f64 {
     count as f64 / seconds.max(0.001)
+}
+
+/// Heartbeat rounds until all was well, on average over all that was healed.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "figures for people: three digits are enough"
+)]
+pub(super) fn mean_rounds(stats: &Stats) -> f64 {
+    stats.heal_rounds_sum as f64 / (stats.healings as f64).max(1.0)
 }
 
 #[cfg(test)]

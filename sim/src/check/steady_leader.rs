@@ -25,19 +25,13 @@ impl Steady {
 
     /// Whether a notice says anything about who leads.
     pub(crate) const fn concerns(notice: &Notice) -> bool {
-        matches!(
-            notice,
-            Notice::Leading { .. } | Notice::Campaigning { .. } | Notice::SteppedDown { .. }
-        )
+        said(notice).is_some()
     }
 
     /// A node notices something.
     pub(crate) fn check(&mut self, now: u64, notice: &Notice) -> Result<(), String> {
-        let (ballot, what) = match notice {
-            Notice::Leading { ballot, .. } => (*ballot, "leads"),
-            Notice::Campaigning { ballot } => (*ballot, "campaigns"),
-            Notice::SteppedDown { ballot, .. } => (*ballot, "has stepped down"),
-            _ => return Ok(()),
+        let Some((ballot, what)) = said(notice) else {
+            return Ok(());
         };
         let Some((led, since)) = self.led else {
             if matches!(notice, Notice::Leading { .. }) {
@@ -57,6 +51,16 @@ impl Steady {
             self.led = Some((ballot, since));
         }
         Ok(())
+    }
+}
+
+/// What a notice says about who leads, and in which ballot.
+const fn said(notice: &Notice) -> Option<(Ballot, &'static str)> {
+    match notice {
+        Notice::Leading { ballot, .. } => Some((*ballot, "leads")),
+        Notice::Campaigning { ballot } => Some((*ballot, "campaigns")),
+        Notice::SteppedDown { ballot, .. } => Some((*ballot, "has stepped down")),
+        _ => None,
     }
 }
 

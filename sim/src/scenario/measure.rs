@@ -89,9 +89,7 @@ pub(super) fn plan(scenario: &Scenario, weights: &[u32], seed: u64) -> (Plan, Di
 /// A cluster that works well, under light load.
 fn calm(seed: u64, weights: &[u32], dice: &mut Dice) -> Plan {
     let mut weights = weights.to_vec();
-    for place in (1..weights.len()).rev() {
-        weights.swap(place, dice.index(place + 1));
-    }
+    dice.shuffle(&mut weights);
     let latency_max_us = dice.magnitude(200, ROUND_US / 20);
     let disk_max_us = dice.magnitude(200, ROUND_US / 20);
     let strikes = ROUND_US * CALM_ROUNDS + dice.below(ROUND_US);

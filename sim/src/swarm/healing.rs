@@ -68,12 +68,9 @@ struct Missed {
 impl Missed {
     fn of(plan: &Plan) -> Self {
         let (workload, network, disk) = (&plan.workload, &plan.network, &plan.disk);
-        let routes = network.routes.iter();
-        let slowest_us = routes.map(|route| route.base_us + route.jitter_us).max();
-        let latency_max_us = network.latency_max_us.max(slowest_us.unwrap_or(0));
         Self {
             bytes: workload.operations_max * (workload.value_bytes_max / 2 + 192),
-            turn_us: 2 * (latency_max_us + disk.latency_max_us),
+            turn_us: 2 * (network.slowest_us() + disk.latency_max_us),
         }
     }
 }

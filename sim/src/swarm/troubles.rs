@@ -84,9 +84,7 @@ fn core(dice: &mut Dice, plan: &mut Plan) {
         return;
     }
     let mut order: Vec<usize> = (0..nodes).collect();
-    for place in (1..nodes).rev() {
-        order.swap(place, dice.index(place + 1));
-    }
+    dice.shuffle(&mut order);
     let weight = |node: usize| plan.cluster.weights.get(node).copied().unwrap_or(0);
     let all: u32 = (0..nodes).map(weight).sum();
     let together = dice.coin();
@@ -138,14 +136,9 @@ fn faults(plan: &mut Plan) {
         },
         |dice, nodes, _, _| {
             let mut order: Vec<usize> = (0..nodes).collect();
-            let mut shuffle = |list: &mut Vec<usize>| {
-                for place in (1..list.len()).rev() {
-                    list.swap(place, dice.index(place + 1));
-                }
-            };
-            shuffle(&mut order);
+            dice.shuffle(&mut order);
             let mut frees = order.clone();
-            shuffle(&mut frees);
+            dice.shuffle(&mut frees);
             let some = dice.index(nodes) + 1;
             let clogs: Vec<usize> = order.into_iter().take(some).collect();
             frees.retain(|node| clogs.contains(node));

@@ -47,6 +47,12 @@ pub(super) fn share_of(count: u64, most: u64) -> f64 {
     }
 }
 
+/// The items of a list.
+pub(super) fn items(of: &[String]) -> String {
+    let items = of.iter().map(|one| format!("<li>{}</li>", escaped(one)));
+    items.collect()
+}
+
 /// What a count is called where a number cannot say it: the class of its mark, its word, and why.
 fn mark(cell: &str, count: u64) -> Option<(&'static str, String, &'static str)> {
     match (count, reason(cell)) {

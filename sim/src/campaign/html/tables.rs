@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::parts::{bars, cell, escaped, grouped};
+use super::parts::{bars, cell, escaped, grouped, items};
 use super::{Merged, replay_command, share};
 use crate::campaign::tally::Extreme;
 use crate::coverage::Coverage;
@@ -154,10 +154,7 @@ fn missed(coverage: &Coverage) -> String {
     if missed.is_empty() {
         return "<p>Everything that can be was reached.</p>\n".to_owned();
     }
-    let items = missed.iter();
-    let items: String = items
-        .map(|one| format!("<li>{}</li>", escaped(one)))
-        .collect();
+    let items = items(&missed);
     format!(
         "<p class=\"warn\">{} can be reached, and these seeds did not. More seeds may; what never \
          is reached is never tested either: let the plans of <code>sim/src/swarm.rs</code> draw \
