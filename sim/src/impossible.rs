@@ -5,7 +5,7 @@ use crate::coverage::Coverage;
 
 /// What cannot happen, by the names of [`Coverage::cells`], and why. What stands here and is
 /// reached all the same is a mistake: in the protocol, in the simulator, or in its reason.
-const TABLE: [(&str, &[&str]); 10] = [
+const TABLE: [(&str, &[&str]); 11] = [
     (
         "it answers, follows or asks somebody who took part in the cluster, and a node that forms \
          never has",
@@ -73,6 +73,11 @@ const TABLE: [(&str, &[&str]); 10] = [
     (
         "links lose messages, but damage none, and nobody lies",
         &["notice Ignored: BadBallot", "notice Ignored: Malformed"],
+    ),
+    (
+        "what clients ask for fits into every limit, and a run in which it is refused for its \
+         size has failed",
+        &["output Refused: TooLarge"],
     ),
 ];
 

@@ -1,8 +1,11 @@
 //! What happens at the limits of messages, windows and queues: it takes longer, and still comes
 //! right. Knows nothing about the limits' values: here they are as small as they can be.
 
+use bytes::Bytes;
 use chil_core::message::{Learn, NackReason};
-use chil_core::{Config, Entry, Envelope, Message, Output, Refusal, Role, Slot, Span};
+use chil_core::{
+    Command, Config, Entry, Envelope, Input, Message, Output, Refusal, Role, Slot, Span, Token,
+};
 
 use crate::paper::{accepted, ballot, follow, learn, log, nacks, prepare, slot, texts};
 use crate::rig::{Rig, id};
@@ -273,4 +276,27 @@ fn reads_are_refused_when_the_leader_steps_down() {
     let ready = |output: &Output| matches!(output, Output::ReadReady { .. });
     assert!(!rig.outputs(1).iter().any(ready));
     assert_eq!(rig.status(1).commit, Slot::ZERO);
+}
+
+/// A value may be as large as the limit says, and not a byte larger: the refusal names both.
+#[test]
+fn a_value_above_the_limit_is_refused_with_both_sizes() {
+    let mut rig = small();
+    rig.elect(1);
+    rig.settle();
+    rig.outputs(1);
+    let before = rig.status(1).last;
+    for (len, placed) in [(64, 1), (65, 0)] {
+        let token = Token::new(len);
+        let payload = Bytes::from(vec![0; usize::try_from(len).unwrap()]);
+        let command = Command::sessionless(payload);
+        rig.handle(1, Input::Propose { token, command });
+        let refused = Output::Refused {
+            token,
+            reason: Refusal::TooLarge { len, max: 64 },
+        };
+        let outputs = rig.outputs(1);
+        assert_eq!(outputs.contains(&refused), placed == 0, "{outputs:?}");
+    }
+    assert_eq!(rig.status(1).last, before.next());
 }
