@@ -31,6 +31,7 @@
 //! | `node`, `apply`, `form` | the loop around the replica; executing; forming a cluster first |
 //! | `net` | links between nodes, and the listening socket |
 //! | `api` | the gRPC services and the client library |
+//! | `limits` | how much is let in from outside |
 //! | `restore` | a new cluster's directories from a snapshot of another |
 //! | `ports`, `storage`, `clock` | what the loop needs from the world |
 //! | `config` | settings from files, the environment and flags |
@@ -71,6 +72,7 @@ mod handle;
 mod introduce;
 #[cfg(feature = "grpc")]
 mod life;
+pub mod limits;
 #[cfg(feature = "grpc")]
 mod net;
 #[cfg(feature = "grpc")]

@@ -1,0 +1,490 @@
+//! Which connections may begin, and which may stay: by address, by name, by side.
+//! Knows no sockets and no certificates: it is told who comes, who that proves to be, who left.
+//!
+//! Peers and clients have places of their own, before their handshake as behind it: a flood of
+//! strangers keeps no peer out. Among strangers, one address may have at most as many handshakes
+//! under way as places are left (Choudhury, Hahne, "Dynamic queue length thresholds", 1998): one
+//! alone gets half of them, and whoever comes from another address finds room.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use chil_core::{Span, Time};
+
+use super::brake::Brake;
+use super::bucket::{Bucket, Rate};
+use super::table::{Place, Row, Table};
+
+/// Places that only those get who look after the cluster, beside those of all clients.
+const OPERATORS_MAX: usize = 16;
+/// Connections that a peer has in good order: one a lane.
+const LANES: usize = 3;
+
+/// How many connections are let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Connections of clients.
+    pub clients: usize,
+    /// Connections of peers; one more of the same peer takes the place of its oldest.
+    pub peers: usize,
+    /// Connections of one peer: while it starts anew, those of its earlier life may hang.
+    pub per_peer: usize,
+    /// Connections from one address, which for IPv6 is a network of 64 bits. Those that are known
+    /// as addresses of peers are not bounded by it.
+    pub per_address: usize,
+    /// Connections of one client that has a name.
+    pub per_identity: usize,
+    /// Handshakes under way; half of the places are for addresses of peers only.
+    pub handshakes: usize,
+    /// Handshakes that begin; from one address half as many.
+    pub handshake_rate: Rate,
+    /// Addresses that are told apart; those beyond share one account.
+    pub addresses_tracked: usize,
+    /// How late the node may be while strangers still may begin a handshake; zero: however late.
+    pub late_max: Span,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            clients: 1_024,
+            peers: 512,
+            per_peer: 8,
+            per_address: 256,
+            per_identity: 64,
+            handshakes: 256,
+            handshake_rate: Rate {
+                per_second: 200,
+                burst: Span::from_millis(1_000),
+            },
+            addresses_tracked: 16_384,
+            late_max: Span::ZERO,
+        }
+    }
+}
+
+/// Who proved to be at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who<'a> {
+    /// The node of this name.
+    Peer(&'a str),
+    /// The client of this name.
+    Client(&'a str),
+    /// A client that looks after the cluster.
+    Operator,
+    /// Nobody proves anything here.
+    Anybody,
+}
+
+/// Why a connection is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GateReason {
+    /// The node itself comes too late to its own deadlines.
+    Late,
+    /// Too many handshakes are under way.
+    Handshakes,
+    /// Handshakes begin too fast.
+    HandshakeRate,
+    /// Too many connections from this address, or handshakes under way with it.
+    Address,
+    /// Too many connections of this client.
+    Identity,
+    /// Too many connections of clients.
+    Clients,
+    /// Too many connections of peers.
+    Peers,
+}
+
+impl GateReason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Late,
+        Self::Handshakes,
+        Self::HandshakeRate,
+        Self::Address,
+        Self::Identity,
+        Self::Clients,
+        Self::Peers,
+    ];
+
+    /// Its name in metrics and audit lines.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Handshakes => "handshakes",
+            Self::HandshakeRate => "handshake-rate",
+            Self::Address => "address",
+            Self::Identity => "identity",
+            Self::Clients => "clients",
+            Self::Peers => "peers",
+        }
+    }
+}
+
+/// A connection, for as long as it exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TicketId(u64);
+
+/// A connection's place: it is taken until this is handed to [`Gate::left`].
+#[derive(Debug)]
+#[must_use = "a place is taken until it is given back to Gate::left"]
+pub struct Ticket {
+    id: TicketId,
+    /// `None` for addresses of peers.
+    source: Option<Place<Source>>,
+    state: State,
+}
+
+impl Ticket {
+    /// Which connection this is.
+    #[must_use]
+    pub const fn id(&self) -> TicketId {
+        self.id
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    Handshake,
+    Peer(Arc<str>),
+    /// By name, if it has one.
+    Client(Option<Arc<str>>),
+    Operator,
+    /// From the address of a peer, where nobody proves who it is.
+    LikelyPeer,
+}
+
+/// How many connections there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// With their handshake under way.
+    pub handshakes: usize,
+    /// Of peers.
+    pub peers: usize,
+    /// Of clients, operators among them.
+    pub clients: usize,
+}
+
+/// An address, or a network that one customer has for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Source(u128);
+
+impl Source {
+    fn of(from: IpAddr) -> Self {
+        match from.to_canonical() {
+            IpAddr::V4(v4) => Self(u128::from(v4.to_bits())),
+            // No address of version 4 is that high: the upper half of one is never zero here.
+            IpAddr::V6(v6) => Self((v6.to_bits() >> 64).max(1) << 64),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Address {
+    open: usize,
+    handshakes: usize,
+    rate: Bucket,
+}
+
+impl Row for Address {
+    fn is_idle(&self, now: Time) -> bool {
+        self.open == 0 && self.rate.is_full(now)
+    }
+}
+
+/// The connections of one node.
+#[derive(Debug)]
+pub struct Gate {
+    limits: ConnectionLimits,
+    next: u64,
+    addresses: Table<Source, Address>,
+    rate: Bucket,
+    rate_of_peers: Bucket,
+    handshakes: usize,
+    handshakes_of_strangers: usize,
+    peers: BTreeMap<Arc<str>, BTreeSet<TicketId>>,
+    peers_open: usize,
+    clients: BTreeMap<Arc<str>, usize>,
+    clients_open: usize,
+    operators_open: usize,
+    brake: Brake,
+}
+
+impl Gate {
+    /// Nobody is connected.
+    #[must_use]
+    pub fn new(limits: ConnectionLimits) -> Self {
+        Self {
+            next: 0,
+            addresses: Table::new(limits.addresses_tracked),
+            rate: Bucket::default(),
+            rate_of_peers: Bucket::default(),
+            handshakes: 0,
+            handshakes_of_strangers: 0,
+            peers: BTreeMap::new(),
+            peers_open: 0,
+            clients: BTreeMap::new(),
+            clients_open: 0,
+            operators_open: 0,
+            brake: Brake::new(limits.late_max),
+            limits,
+        }
+    }
+
+    /// A connection has come; `known_peer` says whether peers are known to be at its address.
+    ///
+    /// # Errors
+    /// Why it is to be closed at once. Nothing is counted then.
+    pub fn arrive(
+        &mut self,
+        now: Time,
+        from: IpAddr,
+        known_peer: bool,
+    ) -> Result<Ticket, GateReason> {
+        let source = if known_peer {
+            self.arrive_as_peer(now)?;
+            None
+        } else {
+            Some(self.arrive_as_stranger(now, Source::of(from))?)
+        };
+        self.handshakes += 1;
+        self.next += 1;
+        Ok(Ticket {
+            id: TicketId(self.next),
+            source,
+            state: State::Handshake,
+        })
+    }
+
+    fn arrive_as_peer(&mut self, now: Time) -> Result<(), GateReason> {
+        let rate = self.limits.handshake_rate;
+        if self.handshakes >= self.limits.handshakes {
+            return Err(GateReason::Handshakes);
+        }
+        if self.rate_of_peers.conforms(rate, now, 1).is_err() {
+            return Err(GateReason::HandshakeRate);
+        }
+        self.rate_of_peers.spend(rate, now, 1);
+        Ok(())
+    }
+
+    fn arrive_as_stranger(
+        &mut self,
+        now: Time,
+        source: Source,
+    ) -> Result<Place<Source>, GateReason> {
+        let (all, one) = (self.limits.handshake_rate, self.rate_of_one());
+        if self.brake.left(now) > Span::ZERO {
+            return Err(GateReason::Late);
+        }
+        let places = self.limits.handshakes / 2;
+        if self.handshakes_of_strangers >= places || self.handshakes >= self.limits.handshakes {
+            return Err(GateReason::Handshakes);
+        }
+        let free = places - self.handshakes_of_strangers;
+        let place = self.addresses.place(now, &source, || source);
+        let address = self.addresses.row(&place);
+        if address.open >= self.limits.per_address || address.handshakes >= free {
+            return Err(GateReason::Address);
+        }
+        let is_slow_enough =
+            self.rate.conforms(all, now, 1).is_ok() && address.rate.conforms(one, now, 1).is_ok();
+        if !is_slow_enough {
+            return Err(GateReason::HandshakeRate);
+        }
+        address.rate.spend(one, now, 1);
+        address.open += 1;
+        address.handshakes += 1;
+        self.rate.spend(all, now, 1);
+        self.handshakes_of_strangers += 1;
+        Ok(place)
+    }
+
+    /// A flood from one address leaves half of the rate to all others.
+    fn rate_of_one(&self) -> Rate {
+        let all = self.limits.handshake_rate;
+        let half = |n: u64| if n == 0 { 0 } else { (n / 2).max(1) };
+        Rate {
+            per_second: half(all.per_second),
+            burst: all.burst,
+        }
+    }
+
+    /// The handshake is over, and this is who came. The connection of the same peer that has to
+    /// be cut for it is returned, if one has: the oldest is most likely dead.
+    ///
+    /// # Errors
+    /// Why the connection is to be closed. Its place is still to be given back.
+    ///
+    /// # Panics
+    /// If that was said of this connection already.
+    pub fn identified(
+        &mut self,
+        ticket: &mut Ticket,
+        who: Who<'_>,
+    ) -> Result<Option<TicketId>, GateReason> {
+        assert!(matches!(ticket.state, State::Handshake), "identified twice");
+        let is_known = ticket.source.is_none();
+        let (state, evicted) = match who {
+            Who::Peer(name) => {
+                let (name, evicted) = self.enter_peer(ticket.id, name)?;
+                (State::Peer(name), evicted)
+            }
+            Who::Client(name) => (self.enter_client(Some(name))?, None),
+            Who::Operator if self.operators_open < OPERATORS_MAX => {
+                self.operators_open += 1;
+                (State::Operator, None)
+            }
+            Who::Anybody if is_known && self.peers_open < self.limits.peers => {
+                self.peers_open += 1;
+                (State::LikelyPeer, None)
+            }
+            Who::Operator | Who::Anybody => (self.enter_client(None)?, None),
+        };
+        self.end_handshake(ticket);
+        ticket.state = state;
+        Ok(evicted)
+    }
+
+    fn enter_peer(
+        &mut self,
+        id: TicketId,
+        name: &str,
+    ) -> Result<(Arc<str>, Option<TicketId>), GateReason> {
+        let most = self.limits.per_peer.max(LANES);
+        let open = self.peers.get(name).map_or(0, BTreeSet::len);
+        if open < most && self.peers_open >= self.limits.peers {
+            return Err(GateReason::Peers);
+        }
+        let name = self
+            .peers
+            .get_key_value(name)
+            .map_or_else(|| Arc::from(name), |(n, _)| n.clone());
+        let links = self.peers.entry(name.clone()).or_default();
+        let evicted = if open >= most {
+            links.pop_first()
+        } else {
+            None
+        };
+        links.insert(id);
+        self.peers_open += 1;
+        Ok((name, evicted))
+    }
+
+    fn enter_client(&mut self, name: Option<&str>) -> Result<State, GateReason> {
+        if self.clients_open >= self.limits.clients {
+            return Err(GateReason::Clients);
+        }
+        let mut owned = None;
+        if let Some(name) = name {
+            let known = self.clients.get_key_value(name);
+            if known.is_some_and(|(_, open)| *open >= self.limits.per_identity) {
+                return Err(GateReason::Identity);
+            }
+            let name = known.map_or_else(|| Arc::from(name), |(n, _)| n.clone());
+            *self.clients.entry(Arc::clone(&name)).or_default() += 1;
+            owned = Some(name);
+        }
+        self.clients_open += 1;
+        Ok(State::Client(owned))
+    }
+
+    /// A connection is closed, whoever closed it.
+    pub fn left(&mut self, ticket: Ticket) {
+        match &ticket.state {
+            State::Handshake => self.end_handshake(&ticket),
+            State::LikelyPeer => self.peers_open -= 1,
+            State::Operator => self.operators_open -= 1,
+            State::Peer(name) => {
+                self.peers_open -= 1;
+                // One that was cut for another is in there no more.
+                if let Some(links) = self.peers.get_mut(name) {
+                    links.remove(&ticket.id);
+                    if links.is_empty() {
+                        self.peers.remove(name);
+                    }
+                }
+            }
+            State::Client(name) => {
+                self.clients_open -= 1;
+                if let Some(name) = name {
+                    let open = self.clients.get_mut(name).expect("entered by enter_client");
+                    *open -= 1;
+                    if *open == 0 {
+                        self.clients.remove(name);
+                    }
+                }
+            }
+        }
+        if let Some(place) = &ticket.source {
+            self.addresses.row(place).open -= 1;
+        }
+    }
+
+    fn end_handshake(&mut self, ticket: &Ticket) {
+        self.handshakes -= 1;
+        if let Some(place) = &ticket.source {
+            self.handshakes_of_strangers -= 1;
+            self.addresses.row(place).handshakes -= 1;
+        }
+    }
+
+    /// The node met a deadline of its own so late.
+    pub fn measured(&mut self, now: Time, late: Span) {
+        self.brake.measured(now, late);
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        Counts {
+            handshakes: self.handshakes,
+            peers: self.peers_open,
+            clients: self.clients_open + self.operators_open,
+        }
+    }
+
+    /// Panics if the numbers do not add up.
+    pub fn check(&self) {
+        let limits = &self.limits;
+        let rows = || self.addresses.rows();
+        let of_strangers: usize = rows().map(|row| row.handshakes).sum();
+        assert_eq!(of_strangers, self.handshakes_of_strangers, "handshakes");
+        assert!(
+            rows().all(|row| row.handshakes <= row.open),
+            "handshakes of an address"
+        );
+        assert!(
+            rows().all(|row| row.open <= limits.per_address),
+            "connections of an address"
+        );
+        assert!(
+            self.addresses.len() <= limits.addresses_tracked,
+            "addresses"
+        );
+        assert!(
+            of_strangers <= limits.handshakes / 2,
+            "handshakes of strangers"
+        );
+        assert!(of_strangers <= self.handshakes, "handshakes in all");
+        assert!(self.handshakes <= limits.handshakes, "handshakes in all");
+        assert!(self.clients_open <= limits.clients, "clients");
+        assert!(self.operators_open <= OPERATORS_MAX, "operators");
+        assert!(
+            self.clients.values().sum::<usize>() <= self.clients_open,
+            "clients by name"
+        );
+        let is_bounded = |open: &usize| (1..=limits.per_identity).contains(open);
+        assert!(
+            self.clients.values().all(is_bounded),
+            "connections of a client"
+        );
+        let links: usize = self.peers.values().map(BTreeSet::len).sum();
+        assert!(links <= self.peers_open, "links by name");
+        let most = limits.per_peer.max(LANES);
+        let is_bounded = |open: &BTreeSet<TicketId>| (1..=most).contains(&open.len());
+        assert!(self.peers.values().all(is_bounded), "links of a peer");
+    }
+}

@@ -1,0 +1,275 @@
+//! Tests of the gate: its bounds, whom they leave room, and that no place is ever lost.
+//! Knows nothing about sockets.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use chil_core::{Span, Time};
+use proptest::prelude::*;
+
+use super::bucket::Rate;
+use super::gate::{ConnectionLimits, Counts, Gate, GateReason, Ticket, Who};
+
+fn address(n: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, n))
+}
+
+/// Small bounds, and no rate.
+const SMALL: ConnectionLimits = ConnectionLimits {
+    clients: 4,
+    peers: 6,
+    per_peer: 3,
+    per_address: 3,
+    per_identity: 2,
+    handshakes: 8,
+    handshake_rate: Rate::NONE,
+    addresses_tracked: 4,
+    late_max: Span::ZERO,
+};
+
+fn enter(gate: &mut Gate, from: IpAddr, who: Who<'_>) -> Result<Ticket, GateReason> {
+    let is_peer = matches!(who, Who::Peer(_));
+    let mut ticket = gate.arrive(Time::ZERO, from, is_peer)?;
+    match gate.identified(&mut ticket, who) {
+        Ok(_) => Ok(ticket),
+        Err(reason) => {
+            gate.left(ticket);
+            Err(reason)
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_handshakes_leaves_room_for_others_and_for_peers() {
+    let limits = ConnectionLimits {
+        per_address: 100,
+        handshakes: 16,
+        ..SMALL
+    };
+    let mut gate = Gate::new(limits);
+    let mut held = Vec::new();
+    let mut flood = |gate: &mut Gate, n| loop {
+        match gate.arrive(Time::ZERO, address(n), false) {
+            Ok(ticket) => held.push(ticket),
+            Err(reason) => break reason,
+        }
+    };
+    assert_eq!(flood(&mut gate, 1), GateReason::Address);
+    assert_eq!(
+        gate.counts().handshakes,
+        4,
+        "half of what strangers may have"
+    );
+    assert_eq!(flood(&mut gate, 2), GateReason::Address);
+    assert_eq!(flood(&mut gate, 3), GateReason::Address);
+    assert_eq!(flood(&mut gate, 4), GateReason::Handshakes);
+    assert_eq!(gate.counts().handshakes, 8, "half of all places");
+    for _ in 0..8 {
+        held.push(gate.arrive(Time::ZERO, address(1), true).unwrap());
+    }
+    let refused = gate.arrive(Time::ZERO, address(1), true).unwrap_err();
+    assert_eq!(refused, GateReason::Handshakes);
+    gate.check();
+    held.into_iter().for_each(|ticket| gate.left(ticket));
+    gate.check();
+    assert_eq!(gate.counts(), Counts::default());
+}
+
+#[test]
+fn handshakes_begin_no_faster_than_the_rate_and_one_address_gets_half() {
+    let rate = Rate {
+        per_second: 10,
+        burst: Span::from_millis(1_000),
+    };
+    let limits = ConnectionLimits {
+        handshake_rate: rate,
+        per_address: 100,
+        handshakes: 1_000,
+        ..SMALL
+    };
+    let mut gate = Gate::new(limits);
+    let mut begin = |now, n, is_peer| {
+        let mut granted = 0;
+        while let Ok(ticket) = gate.arrive(now, address(n), is_peer) {
+            gate.left(ticket);
+            granted += 1;
+        }
+        granted
+    };
+    assert_eq!(begin(Time::ZERO, 1, false), 5);
+    assert_eq!(begin(Time::ZERO, 2, false), 5);
+    assert_eq!(begin(Time::ZERO, 3, false), 0);
+    assert_eq!(
+        begin(Time::ZERO, 3, true),
+        10,
+        "peers have a rate of their own"
+    );
+    assert_eq!(begin(Time::from_nanos(200_000_000), 1, false), 1);
+}
+
+#[test]
+fn one_network_of_64_bits_is_one_address_and_mapped_ones_are_of_version_4() {
+    let mut gate = Gate::new(SMALL);
+    let v6 = |low| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 7, 0, 0, 0, low));
+    let held: Vec<_> = (0..3)
+        .map(|low| enter(&mut gate, v6(low), Who::Anybody))
+        .collect();
+    assert!(held.iter().all(Result::is_ok));
+    let another = enter(&mut gate, v6(9), Who::Anybody);
+    assert_eq!(another.unwrap_err(), GateReason::Address);
+
+    let mut gate = Gate::new(SMALL);
+    let IpAddr::V4(v4) = address(1) else {
+        unreachable!("it is one of version 4")
+    };
+    let mapped = IpAddr::V6(v4.to_ipv6_mapped());
+    let held: Vec<_> = (0..3)
+        .map(|_| enter(&mut gate, mapped, Who::Anybody))
+        .collect();
+    assert!(held.iter().all(Result::is_ok));
+    let another = enter(&mut gate, address(1), Who::Anybody);
+    assert_eq!(another.unwrap_err(), GateReason::Address);
+}
+
+#[test]
+fn clients_are_bounded_by_name_and_in_all_and_operators_get_in_all_the_same() {
+    let mut gate = Gate::new(SMALL);
+    let mut held = Vec::new();
+    for (n, name) in [(1, "a"), (2, "a"), (3, "b"), (4, "c")] {
+        held.push(enter(&mut gate, address(n), Who::Client(name)).unwrap());
+    }
+    let refused = enter(&mut gate, address(5), Who::Client("a")).unwrap_err();
+    assert_eq!(refused, GateReason::Clients);
+    gate.left(held.pop().unwrap());
+    let refused = enter(&mut gate, address(5), Who::Client("a")).unwrap_err();
+    assert_eq!(refused, GateReason::Identity);
+    held.push(enter(&mut gate, address(5), Who::Client("d")).unwrap());
+    for _ in 0..16 {
+        held.push(
+            enter(&mut gate, address(6), Who::Operator)
+                .or_else(|_| enter(&mut gate, address(7), Who::Peer("n")))
+                .unwrap(),
+        );
+        gate.check();
+    }
+}
+
+#[test]
+fn one_link_more_of_a_peer_takes_the_place_of_its_oldest() {
+    let mut gate = Gate::new(SMALL);
+    let link = |gate: &mut Gate, name| {
+        let mut ticket = gate.arrive(Time::ZERO, address(1), true).unwrap();
+        let evicted = gate.identified(&mut ticket, Who::Peer(name));
+        (ticket, evicted)
+    };
+    let (first, evicted) = link(&mut gate, "n1");
+    assert_eq!(evicted, Ok(None));
+    let held = [
+        link(&mut gate, "n1"),
+        link(&mut gate, "n1"),
+        link(&mut gate, "n2"),
+    ];
+    assert!(held.iter().all(|(_, evicted)| *evicted == Ok(None)));
+    let (fourth, evicted) = link(&mut gate, "n1");
+    assert_eq!(evicted, Ok(Some(first.id())));
+    gate.check();
+    gate.left(first);
+    gate.check();
+    assert_eq!(gate.counts().peers, 4);
+    let (fifth, evicted) = link(&mut gate, "n1");
+    assert_eq!(evicted, Ok(Some(held[0].0.id())));
+    [fourth, fifth]
+        .into_iter()
+        .for_each(|ticket| gate.left(ticket));
+    held.into_iter().for_each(|(ticket, _)| gate.left(ticket));
+    gate.check();
+    assert_eq!(gate.counts(), Counts::default());
+}
+
+#[test]
+fn a_node_that_comes_late_begins_no_handshake_with_strangers() {
+    let limits = ConnectionLimits {
+        late_max: Span::from_millis(10),
+        ..SMALL
+    };
+    let mut gate = Gate::new(limits);
+    gate.measured(Time::ZERO, Span::from_millis(50));
+    let soon = Time::from_nanos(1);
+    assert_eq!(
+        gate.arrive(soon, address(1), false).unwrap_err(),
+        GateReason::Late
+    );
+    let peer = gate.arrive(soon, address(1), true).unwrap();
+    gate.left(peer);
+    let later = Time::from_nanos(50_000_000);
+    let stranger = gate.arrive(later, address(1), false).unwrap();
+    gate.left(stranger);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Arrive(u8, bool),
+    Identify(usize, u8),
+    Leave(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0_u8..8, any::<bool>()).prop_map(|(from, peer)| Step::Arrive(from, peer)),
+        3 => (any::<usize>(), 0_u8..12).prop_map(|(at, who)| Step::Identify(at, who)),
+        2 => any::<usize>().prop_map(Step::Leave),
+    ]
+}
+
+fn who(n: u8) -> Who<'static> {
+    const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+    match n {
+        0..4 => Who::Peer(NAMES[usize::from(n)]),
+        4..8 => Who::Client(NAMES[usize::from(n - 4)]),
+        8..10 => Who::Anybody,
+        _ => Who::Operator,
+    }
+}
+
+proptest! {
+    /// Whatever comes and goes, the numbers add up, and all places are there again in the end.
+    #[test]
+    fn no_place_is_ever_lost(steps in prop::collection::vec(step(), 1..200)) {
+        let mut gate = Gate::new(SMALL);
+        let (mut shaking, mut inside): (Vec<Ticket>, Vec<Ticket>) = (Vec::new(), Vec::new());
+        for step in steps {
+            match step {
+                Step::Arrive(from, is_peer) => {
+                    shaking.extend(gate.arrive(Time::ZERO, address(from), is_peer));
+                }
+                Step::Identify(at, n) if !shaking.is_empty() => {
+                    let mut ticket = shaking.swap_remove(at % shaking.len());
+                    match gate.identified(&mut ticket, who(n)) {
+                        Ok(evicted) => {
+                            inside.push(ticket);
+                            if let Some(id) = evicted {
+                                let at = inside.iter().position(|ticket| ticket.id() == id);
+                                gate.left(inside.swap_remove(at.expect("it is inside")));
+                            }
+                        }
+                        Err(_) => gate.left(ticket),
+                    }
+                }
+                Step::Leave(at) if !inside.is_empty() => {
+                    gate.left(inside.swap_remove(at % inside.len()));
+                }
+                Step::Identify(..) | Step::Leave(_) => {}
+            }
+            gate.check();
+            let counts = gate.counts();
+            prop_assert_eq!(counts.handshakes, shaking.len());
+            prop_assert_eq!(counts.peers + counts.clients, inside.len());
+        }
+        shaking.into_iter().chain(inside).for_each(|ticket| gate.left(ticket));
+        gate.check();
+        prop_assert_eq!(gate.counts(), Counts::default());
+        // What was refused before finds room now.
+        let (a, b) = (address(1), address(2));
+        prop_assert!(enter(&mut gate, a, Who::Client("a")).is_ok());
+        prop_assert!(enter(&mut gate, b, Who::Peer("a")).is_ok());
+    }
+}
