@@ -29,6 +29,7 @@
 //! | `builder`, `open`, `life` | what a host says about a node; its address and directory; the order in which its parts begin and end |
 //! | `handle`, `request` | what a host and the services ask of a running node |
 //! | `node`, `apply`, `form` | the loop around the replica; executing; forming a cluster first |
+//! | `discovery` | which socket addresses a peer's address stands for |
 //! | `net` | links between nodes, and the listening socket |
 //! | `api` | the gRPC services and the client library |
 //! | `limits` | how much is let in from outside |
@@ -60,6 +61,7 @@ mod builder;
 #[cfg(feature = "grpc")]
 mod clock;
 pub mod config;
+pub mod discovery;
 #[cfg(feature = "grpc")]
 mod error;
 #[cfg(feature = "grpc")]
