@@ -71,13 +71,10 @@ impl Book {
         true
     }
 
-    /// The addresses of all members but this node.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = &str> {
-        let others = self
-            .members
-            .values()
-            .filter(|member| member.node != self.me);
-        others.map(|member| member.address.as_str())
+    /// All members but this node.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &MemberInfo> {
+        let members = self.members.values();
+        members.filter(|member| member.node != self.me)
     }
 
     /// Everybody.

@@ -15,6 +15,7 @@ use crate::builder::NodeBuilder;
 use crate::clock::SystemClock;
 use crate::error::{NodeError, ProposeError, ReadError, Rejection, TransferError};
 use crate::explain::Finding;
+use crate::metrics::Metrics;
 use crate::ports::Clock;
 use crate::request::Requests;
 use crate::shutdown::{Ended, Stop, Stopper, ended};
@@ -85,6 +86,7 @@ pub(crate) struct Shared {
     pub(crate) stopper: Stopper,
     pub(crate) leader: watch::Receiver<Option<MemberInfo>>,
     pub(crate) ended: watch::Receiver<Ended>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Drop for Shared {
@@ -201,6 +203,13 @@ impl<S> Node<S> {
     /// How things stand; `None` once the node has ended.
     pub async fn status(&self) -> Option<NodeStatus> {
         self.shared.requests.status().await
+    }
+
+    /// What the node has counted so far, in the text format of OpenMetrics: for a page that
+    /// Prometheus reads. Names begin with `chil_`, and every one has the label `node`.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.shared.metrics.text()
     }
 
     /// The node's name.

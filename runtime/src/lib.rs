@@ -26,7 +26,9 @@
 //!
 //! | module | responsible for |
 //! |---|---|
-//! | `builder`, `open`, `life` | what a host says about a node; its address and directory; the order in which its parts begin and end |
+//! | `builder`, `open`, `life`, `serve` | what a host says about a node; its address and directory; the order in which its parts begin and end; what it serves |
+//! | `identity`, `caller` | who somebody is by certificate; who speaks on a connection |
+//! | `audit`, `metrics`, `telemetry` | what was refused, counted, noticed |
 //! | `handle`, `request` | what a host and the services ask of a running node |
 //! | `node`, `apply`, `form` | the loop around the replica; executing; forming a cluster first |
 //! | `discovery` | which socket addresses a peer's address stands for |
@@ -55,9 +57,13 @@ mod api;
 #[cfg(feature = "grpc")]
 mod apply;
 #[cfg(feature = "grpc")]
+mod audit;
+#[cfg(feature = "grpc")]
 mod book;
 #[cfg(feature = "grpc")]
 mod builder;
+#[cfg(feature = "grpc")]
+mod caller;
 #[cfg(feature = "grpc")]
 mod clock;
 pub mod config;
@@ -70,11 +76,14 @@ mod explain;
 mod form;
 #[cfg(feature = "grpc")]
 mod handle;
+pub mod identity;
 #[cfg(feature = "grpc")]
 mod introduce;
 #[cfg(feature = "grpc")]
 mod life;
 pub mod limits;
+#[cfg(feature = "grpc")]
+mod metrics;
 #[cfg(feature = "grpc")]
 mod net;
 #[cfg(feature = "grpc")]
@@ -86,6 +95,8 @@ pub mod ports;
 mod request;
 #[cfg(unix)]
 mod restore;
+#[cfg(feature = "grpc")]
+mod serve;
 #[cfg(feature = "grpc")]
 mod shutdown;
 #[cfg(feature = "grpc")]

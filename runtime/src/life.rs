@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use chil_core::forming::Forming;
 use chil_core::membership::MembershipWarning;
@@ -13,15 +13,11 @@ use chil_core::{
     SnapshotPolicy, StateMachine,
 };
 use chil_proto::decode::FRAME_BYTES_MAX;
-use chil_proto::v1::admin_server::AdminServer;
-use chil_proto::v1::consensus_server::ConsensusServer;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinHandle;
-use tonic::service::Routes;
+use tokio::sync::{mpsc, watch};
 
-use crate::api::{AdminService, ConsensusService, Saver, WATCHERS_MAX};
-use crate::apply::{Apply, panic_text};
+use crate::apply::Apply;
+use crate::audit::Audit;
 use crate::book::Book;
 use crate::builder::{NodeReady, setting};
 use crate::clock::{SystemClock, random_u64};
@@ -30,24 +26,22 @@ use crate::error::{NodeError, StartError};
 use crate::form;
 use crate::handle::{Node, Shared};
 use crate::introduce::{Introduction, check_members, check_terms};
-use crate::net::inbox::Inbox;
+use crate::metrics::Metrics;
+use crate::net::inbox::{Inbox, Watch};
 use crate::net::peer::Links;
-use crate::net::server::{PeerServer, serve};
-use crate::net::transport::{self, LinkHandler, TonicNetwork};
+use crate::net::server::serve;
+use crate::net::transport::{self, TonicNetwork};
 use crate::node::{About, NodeLoop, Parts};
 use crate::open::{bind, disk_of, open, restore, write_meta};
 use crate::ports::Clock;
 use crate::request::{Request, Requests};
-use crate::shutdown::{self, Stop, Stopped, Stopper};
+use crate::serve::{Closing, routes};
+use crate::shutdown::{self, Stopped};
 use crate::status::MemberInfo;
 use crate::storage::snapshot_thread::SnapshotThread;
 use crate::storage::thread::WalThread;
 use crate::storage::{self, Opened, RealDisk, Snapshots, StorageError, Store};
 
-/// Bytes that a message may have besides its payload.
-const MESSAGE_SLACK: u64 = 1 << 20;
-/// After the loop has ended, how long connections may take to deliver the last answers.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How many heartbeats the longest pause between two attempts to connect lasts.
 const RETRY_HEARTBEATS: u64 = 2;
 
@@ -167,6 +161,7 @@ fn run<S: StateMachine>(
     let (tell_leader, leader) = watch::channel(None);
     let (tell_ended, ended) = watch::channel(None);
     let cluster = Arc::new(OnceLock::new());
+    let metrics = Arc::new(Metrics::new(&about.name));
     let (network, links_in) = transport::network(FRAME_BYTES_MAX);
     let routes = routes(&requests, &cluster, &stopped, links_in, &config);
     let (cut, connected) = shutdown::signal();
@@ -185,17 +180,28 @@ fn run<S: StateMachine>(
         }
         Home::Unformed(_) => None,
     };
+    let watch = Watch {
+        audit: Audit::new(&about.name),
+        metrics: Arc::clone(&metrics),
+    };
+    let mut links = Links::new(network.clone(), SystemClock, retry_max, random_u64());
+    for peer in others {
+        if let Some(name) = &peer.name {
+            links.expect(&peer.address, name);
+        }
+    }
     let life = Life {
-        links: Links::new(network.clone(), SystemClock, retry_max, random_u64()),
+        links,
         about,
         config,
-        inbox: Inbox::open(network),
+        inbox: Inbox::open(network, watch),
         requests: to_loop,
         stopped,
         leader: tell_leader,
         cluster,
         named: named(others),
         introduction,
+        metrics: Arc::clone(&metrics),
     };
     let running = tokio::spawn(life.run(home));
     tokio::spawn(async move {
@@ -212,30 +218,8 @@ fn run<S: StateMachine>(
         stopper,
         leader,
         ended,
+        metrics,
     })
-}
-
-/// Everything that is served on the listening address.
-fn routes(
-    requests: &Requests,
-    cluster: &Arc<OnceLock<ClusterId>>,
-    stopped: &Stopped,
-    links_in: LinkHandler,
-    config: &Config,
-) -> Routes {
-    let consensus = ConsensusServer::new(ConsensusService {
-        requests: requests.clone(),
-        cluster: Arc::clone(cluster),
-        stopped: stopped.clone(),
-        watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
-    });
-    let admin = AdminServer::new(AdminService {
-        requests: requests.clone(),
-        saver: Saver::new(requests.clone(), stopped.clone()),
-    });
-    Routes::new(PeerServer(links_in))
-        .add_service(consensus.max_decoding_message_size(with_slack(config.value_bytes_max)))
-        .add_service(admin)
 }
 
 /// What a node consists of before it knows whether it belongs to a cluster.
@@ -252,6 +236,7 @@ struct Life {
     named: BTreeMap<NodeId, String>,
     /// Of a node that was a member before it was started; who has just formed a cluster knows it.
     introduction: Option<Introduction>,
+    metrics: Arc<Metrics>,
 }
 
 impl Life {
@@ -297,7 +282,10 @@ impl Life {
         } = member;
         let (node, address) = (self.config.node, self.about.address.as_str());
         let book = Book::new(&meta.membership, node, address, &self.named);
-        book.peers().for_each(|address| self.links.open(address));
+        for peer in book.peers() {
+            self.links.expect(&peer.address, &peer.name);
+            self.links.open(&peer.address);
+        }
         let cluster = self.cluster.get_or_init(|| meta.cluster);
         tracing::info!(
             node = self.about.name,
@@ -329,44 +317,9 @@ impl Life {
             book,
             leader: self.leader,
             introduction: self.introduction,
+            metrics: self.metrics,
         });
         node.run().await
-    }
-}
-
-/// What is left to do once the loop has ended.
-struct Closing {
-    server: JoinHandle<Result<(), tonic::transport::Error>>,
-    cut: Stopper,
-    stopper: Stopper,
-    stopped: Stopped,
-}
-
-impl Closing {
-    /// Waits for the loop's end, then closes the socket and all connections in bounded time.
-    async fn after(mut self, running: JoinHandle<Result<(), NodeError>>) -> Result<(), NodeError> {
-        let outcome = match running.await {
-            Ok(outcome) => outcome,
-            Err(error) => Err(match error.try_into_panic() {
-                Ok(panic) => NodeError::Invariant(panic_text(panic.as_ref())),
-                Err(_) => NodeError::Runtime,
-            }),
-        };
-        let at_once = self.stopped.now() == Stop::Now;
-        // Also when the loop ended by itself: nothing is accepted from here on.
-        self.stopper.tell(Stop::Now);
-        let words = if at_once { Duration::ZERO } else { LAST_WORDS };
-        if tokio::time::timeout(words, &mut self.server).await.is_err() {
-            self.cut.tell(Stop::Now);
-            if tokio::time::timeout(LAST_WORDS, &mut self.server)
-                .await
-                .is_err()
-            {
-                // Their tasks end by themselves once they are polled; the port is free already.
-                self.server.abort();
-            }
-        }
-        outcome
     }
 }
 
@@ -399,9 +352,4 @@ fn warning_text(warning: &MembershipWarning) -> String {
             format!("the weights add up to {total}: an even sum tolerates no more than one less")
         }
     }
-}
-
-fn with_slack(payload_bytes_max: u64) -> usize {
-    let bytes = payload_bytes_max.saturating_add(MESSAGE_SLACK);
-    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

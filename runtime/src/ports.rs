@@ -64,16 +64,32 @@ pub trait Network: Clone + Send + Sync + 'static {
     /// The accepting end.
     type Incoming: ReceiveFrames;
 
-    /// Opens a one-way connection to `addr` for `lane`. Fails rather than waits for ever.
+    /// Opens a one-way connection to `target` for `lane`. Fails rather than waits for ever, and
+    /// where somebody else answers than the node that `target` names, if that can be told.
     fn connect(
         &self,
-        addr: &str,
+        target: &Target,
         lane: Lane,
     ) -> impl Future<Output = Result<Self::Outgoing, NetError>> + Send;
 
     /// The next connection that somebody opened to this node. Cancel-safe. Every connection is
     /// given out once, to whichever clone asks; an error means that no more will come.
     fn accept(&self) -> impl Future<Output = Result<Self::Incoming, NetError>> + Send;
+
+    /// Resolves when there is news of where `address` leads, so that it is worth trying again at
+    /// once. Cancel-safe. A network that never learns such news never resolves.
+    fn moved(&self, _address: &str) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+}
+
+/// Whom a connection is to reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Where, as members and settings say it (`host:port`).
+    pub address: String,
+    /// The name of the node that has to answer there, if it is known.
+    pub name: Option<String>,
 }
 
 /// The sending end of a connection.
@@ -90,6 +106,13 @@ pub trait SendFrames: Send + 'static {
 pub trait ReceiveFrames: Send + 'static {
     /// The next frame; `None` when the sender closed the connection. Cancel-safe.
     fn receive(&mut self) -> impl Future<Output = Result<Option<Bytes>, NetError>> + Send;
+
+    /// Where the other end is, for people.
+    fn from(&self) -> &str;
+
+    /// The name of the node at the other end, if it has proven it: then no other's messages may
+    /// come from there.
+    fn sender(&self) -> Option<&str>;
 }
 
 /// Why a connection cannot be used. The peer will be tried again.

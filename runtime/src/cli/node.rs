@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
-use chil::config::{FIELDS, Field, Layers, Settings};
+use chil::config::{Field, Layers, Settings, fields};
 use chil::{KeyValue, StartError};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -71,7 +71,7 @@ Examples:
 /// What the file and the environment may say.
 fn every_setting() -> String {
     let mut text = "Settings, with the variables that set them, too:\n".to_owned();
-    for known in FIELDS {
+    for known in fields() {
         text.push_str(&format!(
             "  {} ({})\n      {}\n",
             known.key, known.env, known.help

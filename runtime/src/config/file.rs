@@ -9,7 +9,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
 use super::error::{Origin, Problem, SettingsError};
-use super::field::{FIELDS, Field, nearest};
+use super::field::{Field, fields, nearest};
 use super::peer::Peer;
 use super::value::Raw;
 
@@ -99,9 +99,9 @@ impl Reader<'_> {
             let line = name.referenced.line();
             let key = format!("{prefix}{}", name.value);
             let below = format!("{key}.");
-            if let Some(known) = FIELDS.iter().find(|known| known.key == key) {
+            if let Some(known) = fields().find(|known| known.key == key) {
                 self.setting(known.field, line, tree);
-            } else if FIELDS.iter().any(|known| known.key.starts_with(&below)) {
+            } else if fields().any(|known| known.key.starts_with(&below)) {
                 match &tree.value {
                     Tree::Map(entries) => self.section(&below, entries),
                     Tree::Null => {}
@@ -201,15 +201,15 @@ const PEER_FORMS: &str =
 /// What to say about the key `name` below `prefix`.
 fn unknown(prefix: &str, name: &str) -> String {
     // First among its neighbours, then the same name in another section.
-    let siblings = FIELDS.iter().filter_map(|known| {
+    let siblings = fields().filter_map(|known| {
         let rest = known.key.strip_prefix(prefix)?;
         rest.split('.').next()
     });
     let near = nearest(name, siblings).map(|sibling| format!("{prefix}{sibling}"));
     let elsewhere = || {
         let last = |key: &'static str| key.rsplit('.').next().unwrap_or(key);
-        let name = nearest(name, FIELDS.iter().map(|known| last(known.key)))?;
-        let known = FIELDS.iter().find(|known| last(known.key) == name)?;
+        let name = nearest(name, fields().map(|known| last(known.key)))?;
+        let known = fields().find(|known| last(known.key) == name)?;
         Some(known.key.to_owned())
     };
     format!(

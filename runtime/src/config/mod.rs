@@ -51,7 +51,7 @@ use std::path::Path;
 
 pub use agreed::Agreed;
 pub use error::{Origin, Problem, SettingsError};
-pub use field::{FIELDS, Field, Known};
+pub use field::{Field, Known, fields};
 pub use peer::{AddressError, Peer, PeerList, PeerListError, check_address};
 pub use settings::Settings;
 pub use value::Raw;
@@ -112,11 +112,11 @@ impl Layers {
             if !name.starts_with(ENV_PREFIX) || is_foreign(&name) {
                 continue;
             }
-            match FIELDS.iter().find(|known| known.env == name) {
+            match fields().find(|known| known.env == name) {
                 Some(_) if value.is_empty() => {}
                 Some(known) => self.put(known.field, Raw::Text(value), Origin::Env(known.env)),
                 None => problems.push(Problem {
-                    what: match field::nearest(&name, FIELDS.iter().map(|known| known.env)) {
+                    what: match field::nearest(&name, fields().map(|known| known.env)) {
                         Some(near) => format!("unknown variable; did you mean {near}?"),
                         None => "unknown variable".to_owned(),
                     },
@@ -150,7 +150,7 @@ impl Layers {
     /// Checks everything.
     ///
     /// # Errors
-    /// All that is wrong, in the order of [`FIELDS`].
+    /// All that is wrong, in the order of [`fields`].
     pub fn finish(self) -> Result<Settings, SettingsError> {
         settings::check(&self)
     }
@@ -259,8 +259,7 @@ mod tests {
         let path = dir.path().join("node.yaml");
         std::fs::write(&path, text).unwrap();
         let layers = Layers::new().file(&path).unwrap();
-        let missing: Vec<&str> = FIELDS
-            .iter()
+        let missing: Vec<&str> = fields()
             .filter(|known| layers.get(known.field).is_none())
             .map(|known| known.key)
             .collect();

@@ -1,12 +1,15 @@
 //! Inbound frames: decodes what connections carry and queues it by lane for the node's loop.
 //! Knows nothing about what a message means, nor who may send it: the core compares identities.
 
+use std::fmt;
 use std::sync::Arc;
 
 use chil_core::Lane;
 use chil_proto::{Frame, decode};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::audit::{Audit, Verdict};
+use crate::metrics::Metrics;
 use crate::ports::{Network, ReceiveFrames};
 
 /// What has arrived, urgent lanes first. Dropping it ends every connection's reader.
@@ -31,7 +34,7 @@ impl Inbox {
     const CONNECTIONS_MAX: usize = 512;
 
     /// Starts to accept the connections of `network`.
-    pub(crate) fn open<N: Network>(network: N) -> Self {
+    pub(crate) fn open<N: Network>(network: N, watch: Watch) -> Self {
         let (heartbeats, heartbeats_out) = mpsc::channel(Self::FRAMES_MAX);
         let (quorum, quorum_out) = mpsc::channel(Self::FRAMES_MAX);
         let (bulk, bulk_out) = mpsc::channel(Self::FRAMES_MAX / 8);
@@ -40,7 +43,7 @@ impl Inbox {
             quorum,
             bulk,
         };
-        tokio::spawn(accept(network, lanes));
+        tokio::spawn(accept(network, lanes, watch));
         Self {
             heartbeats: heartbeats_out,
             quorum: quorum_out,
@@ -69,7 +72,37 @@ impl Inbox {
     }
 }
 
-async fn accept<N: Network>(network: N, lanes: Lanes) {
+/// Who is told when a connection cannot be used.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    pub(crate) audit: Audit,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Watch {
+    fn refused(&self, incoming: &impl ReceiveFrames, why: (&'static str, &dyn fmt::Display)) {
+        self.metrics.net.refused(why.0);
+        self.tell(Verdict::Refused, incoming, why);
+    }
+
+    fn cut(&self, incoming: &impl ReceiveFrames, why: (&'static str, &dyn fmt::Display)) {
+        self.metrics.net.cut(why.0);
+        self.tell(Verdict::Cut, incoming, why);
+    }
+
+    fn tell(
+        &self,
+        verdict: Verdict,
+        incoming: &impl ReceiveFrames,
+        why: (&'static str, &dyn fmt::Display),
+    ) {
+        let who = incoming.sender();
+        let who = who.as_ref().map(|name| name as &dyn fmt::Display);
+        self.audit.tell(verdict, &incoming.from(), who, why);
+    }
+}
+
+async fn accept<N: Network>(network: N, lanes: Lanes, watch: Watch) {
     let slots = Arc::new(Semaphore::new(Inbox::CONNECTIONS_MAX));
     loop {
         let incoming = tokio::select! {
@@ -79,21 +112,20 @@ async fn accept<N: Network>(network: N, lanes: Lanes) {
         };
         let Ok(incoming) = incoming else { return };
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-            tracing::warn!(
-                max = Inbox::CONNECTIONS_MAX,
-                "too many connections: refused one"
-            );
+            let text = format!("there are {} links already", Inbox::CONNECTIONS_MAX);
+            watch.refused(&incoming, ("too-many-links", &text));
             continue;
         };
-        let lanes = lanes.clone();
+        let (lanes, watch) = (lanes.clone(), watch.clone());
         tokio::spawn(async move {
-            read(incoming, lanes).await;
+            read(incoming, lanes, &watch).await;
             drop(slot);
         });
     }
 }
 
-async fn read(mut incoming: impl ReceiveFrames, lanes: Lanes) {
+async fn read(mut incoming: impl ReceiveFrames, lanes: Lanes, watch: &Watch) {
+    let _open = watch.metrics.net.opened("links");
     loop {
         let received = tokio::select! {
             biased;
@@ -112,7 +144,7 @@ async fn read(mut incoming: impl ReceiveFrames, lanes: Lanes) {
             Ok(frame) => frame,
             Err(error) => {
                 // Whoever sends this speaks another language: nothing good can follow.
-                tracing::warn!(%error, "closed a connection that sent an invalid frame");
+                watch.cut(&incoming, ("invalid-frame", &error));
                 return;
             }
         };

@@ -1,6 +1,7 @@
 //! Messages between nodes: links with bounded queues over the `Network` port, and its production
 //! form over tonic. Knows nothing about what messages mean, but which one supersedes another.
 
+mod connection;
 pub(crate) mod inbox;
 pub(crate) mod peer;
 #[cfg(test)]

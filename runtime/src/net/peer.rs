@@ -12,7 +12,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use tokio::task::AbortHandle;
 
 use super::queue::Queue;
-use crate::ports::{Clock, NetError, Network, SendFrames};
+use crate::ports::{Clock, NetError, Network, SendFrames, Target};
 
 /// What a link has done so far, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(crate) struct Links<N, C> {
     seed: u64,
     /// By address; the links of one, in the order of [`Lane::ALL`].
     links: BTreeMap<String, [Link; Lane::ALL.len()]>,
+    /// By address, the name of the node that has to answer there.
+    expected: BTreeMap<String, String>,
 }
 
 struct Link {
@@ -61,6 +63,17 @@ impl<N: Network, C: Clock> Links<N, C> {
             retry_max,
             seed,
             links: BTreeMap::new(),
+            expected: BTreeMap::new(),
+        }
+    }
+
+    /// From now on, only the node of this name may answer at `address`.
+    pub(crate) fn expect(&mut self, address: &str, name: &str) {
+        self.expected.retain(|at, who| at == address || who != name);
+        let before = self.expected.insert(address.to_owned(), name.to_owned());
+        if before.is_none_or(|before| before != name) {
+            // Somebody else may be at the other end of the links that there are.
+            self.links.remove(address);
         }
     }
 
@@ -128,7 +141,10 @@ impl<N: Network, C: Clock> Links<N, C> {
         let connector = Connector {
             network: self.network.clone(),
             clock: self.clock.clone(),
-            address: address.to_owned(),
+            target: Target {
+                address: address.to_owned(),
+                name: self.expected.get(address).cloned(),
+            },
             lane,
             queue: Arc::clone(&queue),
             connected: Arc::clone(&connected),
@@ -155,7 +171,7 @@ impl Drop for Link {
 struct Connector<N, C> {
     network: N,
     clock: C,
-    address: String,
+    target: Target,
     lane: Lane,
     queue: Arc<Queue>,
     connected: Arc<AtomicBool>,
@@ -168,14 +184,14 @@ impl<N: Network, C: Clock> Connector<N, C> {
         let mut pause = RETRY_MIN;
         let mut told = false;
         loop {
-            match self.network.connect(&self.address, self.lane).await {
+            match self.network.connect(&self.target, self.lane).await {
                 Ok(connection) => {
-                    tracing::debug!(address = %self.address, lane = ?self.lane, "connected");
+                    tracing::debug!(address = %self.target.address, lane = ?self.lane, "connected");
                     let since = self.clock.now();
                     self.connected.store(true, Ordering::Relaxed);
                     let error = self.pump(connection).await;
                     self.connected.store(false, Ordering::Relaxed);
-                    tracing::debug!(address = %self.address, lane = ?self.lane, %error, "connection lost");
+                    tracing::debug!(address = %self.target.address, lane = ?self.lane, %error, "connection lost");
                     told = false;
                     // One that breaks at once is no better than none: only a lasting one resets.
                     if self.clock.now().since(since) >= self.retry_max {
@@ -184,7 +200,7 @@ impl<N: Network, C: Clock> Connector<N, C> {
                 }
                 Err(error) => {
                     if !told {
-                        tracing::debug!(address = %self.address, lane = ?self.lane, %error, "cannot connect, will keep trying");
+                        tracing::debug!(address = %self.target.address, lane = ?self.lane, %error, "cannot connect, will keep trying");
                         told = true;
                     }
                     self.queue.clear();

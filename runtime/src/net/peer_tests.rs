@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::peer::Links;
-use crate::ports::{Clock, NetError, Network, ReceiveFrames, SendFrames};
+use crate::ports::{Clock, NetError, Network, ReceiveFrames, SendFrames, Target};
 
 #[derive(Clone, Copy)]
 struct PausedClock(Instant);
@@ -52,7 +52,7 @@ impl Network for FakeNetwork {
     type Outgoing = Pipe;
     type Incoming = Nothing;
 
-    async fn connect(&self, _addr: &str, lane: Lane) -> Result<Pipe, NetError> {
+    async fn connect(&self, _target: &Target, lane: Lane) -> Result<Pipe, NetError> {
         let mut fake = self.0.lock().unwrap();
         if lane != Lane::Bulk {
             return Err(gone());
@@ -85,6 +85,14 @@ impl SendFrames for Pipe {
 impl ReceiveFrames for Nothing {
     async fn receive(&mut self) -> Result<Option<Bytes>, NetError> {
         Ok(None)
+    }
+
+    fn from(&self) -> &str {
+        "peer"
+    }
+
+    fn sender(&self) -> Option<&str> {
+        None
     }
 }
 

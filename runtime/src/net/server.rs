@@ -1,5 +1,5 @@
-//! The listening socket: accepts connections, serves all services on them, and cuts them when
-//! the node has ended. Knows nothing about what the services do.
+//! The listening socket: accepts connections and serves all services on them.
+//! Knows nothing about what the services do.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -9,8 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
@@ -18,13 +17,14 @@ use tonic::codegen::{BoxFuture, Service};
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::{Connected, TcpConnectInfo};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::connection::Connection;
 use super::transport::{
     BytesCodec, CONNECTION_WINDOW, FRAME_SIZE, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, LinkHandler,
     PATH, STREAM_WINDOW,
 };
+use crate::caller::Caller;
 use crate::shutdown::Stopped;
 
 /// Streams that one connection may have open at a time.
@@ -76,13 +76,13 @@ impl Stream for Accepting {
             self.pause = None;
         }
         match ready!(self.listener.poll_accept(cx)) {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "an accepted connection keeps its delay");
                 }
-                let mut connected = self.connected.clone();
-                let cut = Box::pin(async move { connected.at_once().await });
-                Poll::Ready(Some(Ok(Connection { stream, cut })))
+                let connection =
+                    Connection::new(stream, Caller::unknown(from), self.connected.clone());
+                Poll::Ready(Some(Ok(connection)))
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -90,67 +90,6 @@ impl Stream for Accepting {
                 Poll::Ready(Some(Err(error)))
             }
         }
-    }
-}
-
-/// A connection that ends when the node does, whatever its other side is doing.
-struct Connection {
-    stream: TcpStream,
-    cut: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_read(cx, buf) {
-            Poll::Ready(read) => Poll::Ready(read),
-            // Whoever serves the connection waits here in the end, so looking here suffices.
-            Poll::Pending => {
-                ready!(self.cut.as_mut().poll(cx));
-                Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
-            }
-        }
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
     }
 }
 

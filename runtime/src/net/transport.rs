@@ -13,7 +13,8 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder
 use tonic::transport::Endpoint;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::ports::{NetError, Network, ReceiveFrames, SendFrames};
+use crate::caller::Caller;
+use crate::ports::{NetError, Network, ReceiveFrames, SendFrames, Target};
 
 /// Where peers send their frames.
 pub(super) const PATH: &str = "/chil.v1.Peer/Link";
@@ -74,7 +75,8 @@ impl Network for TonicNetwork {
     type Outgoing = TonicOutgoing;
     type Incoming = TonicIncoming;
 
-    async fn connect(&self, addr: &str, _lane: Lane) -> Result<TonicOutgoing, NetError> {
+    async fn connect(&self, target: &Target, _lane: Lane) -> Result<TonicOutgoing, NetError> {
+        let addr = target.address.as_str();
         let error = |reason: String| NetError {
             addr: addr.to_owned(),
             reason,
@@ -169,6 +171,14 @@ impl ReceiveFrames for TonicIncoming {
             reason: status.message().to_owned(),
         })
     }
+
+    fn from(&self) -> &str {
+        &self.address
+    }
+
+    fn sender(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Takes the streams that peers open.
@@ -183,9 +193,8 @@ impl LinkHandler {
         &self,
         request: Request<Streaming<Bytes>>,
     ) -> Result<Response<ReceiverStream<Result<Bytes, Status>>>, Status> {
-        let address = request
-            .remote_addr()
-            .map_or_else(|| "a peer".to_owned(), |addr| addr.to_string());
+        let caller = request.extensions().get::<Caller>();
+        let address = caller.map_or_else(|| "a peer".to_owned(), |caller| caller.from.to_string());
         let (open, acks) = mpsc::channel(1);
         let incoming = TonicIncoming {
             address,

@@ -23,6 +23,7 @@ use crate::apply::{Apply, Ran};
 use crate::book::Book;
 use crate::error::NodeError;
 use crate::introduce::Introduction;
+use crate::metrics::Metrics;
 use crate::net::inbox::Inbox;
 use crate::net::peer::Links;
 use crate::ports::{Clock, Network, SnapshotStorage, Storage};
@@ -67,6 +68,7 @@ pub(crate) struct Parts<S, D, P, N, C> {
     /// Runs while peers have not said yet that they belong to the same cluster.
     pub(crate) introduction: Option<Introduction>,
     pub(crate) leader: watch::Sender<Option<MemberInfo>>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Everything that the loop owns.
@@ -86,6 +88,7 @@ pub(crate) struct NodeLoop<S, D, P, N, C> {
     introduction: Option<Introduction>,
     leader: watch::Sender<Option<MemberInfo>>,
     leader_may_differ: bool,
+    metrics: Arc<Metrics>,
     pending: Pending,
     watchers: Watchers,
     /// Until when the core has nothing to do by itself.
@@ -139,6 +142,7 @@ where
             introduction: parts.introduction,
             leader: parts.leader,
             leader_may_differ: true,
+            metrics: parts.metrics,
             pending: Pending::default(),
             watchers: Watchers::default(),
             wake: Time::ZERO,
@@ -187,6 +191,9 @@ where
                 }
                 () = &mut timer => {
                     armed = None;
+                    if deadline > Time::ZERO {
+                        self.metrics.node.lagged(clock.now().since(deadline));
+                    }
                     Event::Wake
                 }
                 kept = self.keeper.completed() => {
@@ -252,7 +259,7 @@ where
         self.leader_may_differ = true;
         self.apply.expire(now);
         let book = &self.book;
-        let member = |address: &str| book.peers().any(|peer| peer == address);
+        let member = |address: &str| book.peers().any(|peer| peer.address == address);
         self.links.close_idle(LINK_IDLE_MAX, member);
         if let Some(introduction) = &mut self.introduction {
             for (address, hello) in introduction.questions(now) {
@@ -306,6 +313,7 @@ where
                 let node = NodeId::from_name(&reply.name);
                 if node.is_some_and(|node| self.book.found(node, &address)) {
                     tracing::info!(node = self.about.name, peer = reply.name, address, "moved");
+                    self.links.expect(&address, &reply.name);
                     self.links.open(&address);
                 }
             }

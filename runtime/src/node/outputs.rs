@@ -71,6 +71,9 @@ where
                     if let Notice::Transferring { to } = notice {
                         self.handover.begun(to);
                     }
+                    if let Notice::Ignored { reason, .. } = notice {
+                        self.metrics.node.ignored(reason);
+                    }
                     telemetry::tell(&self.about.name, &self.book, &notice);
                 }
                 Output::Wait(until) => {

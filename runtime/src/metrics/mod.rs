@@ -1,0 +1,67 @@
+//! What a node counts, in the text format of OpenMetrics: one registry a node, none a process.
+//! Knows nothing about who reads it.
+
+mod net;
+mod node;
+
+use prometheus_client::registry::Registry;
+
+pub(crate) use net::NetMetrics;
+pub(crate) use node::NodeMetrics;
+
+/// Everything that a node counts. Names begin with `chil_`; every one has the label `node`.
+///
+/// Names of clients and addresses are never labels: strangers would choose how much is kept.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// The loop and the protocol.
+    pub(crate) node: NodeMetrics,
+    /// Connections.
+    pub(crate) net: NetMetrics,
+}
+
+impl Metrics {
+    /// All at zero, for the node of this name.
+    pub(crate) fn new(node: &str) -> Self {
+        let label = ("node".into(), node.to_owned().into());
+        let mut registry = Registry::with_prefix_and_labels("chil", [label].into_iter());
+        Self {
+            node: NodeMetrics::register(&mut registry),
+            net: NetMetrics::register(&mut registry),
+            registry,
+        }
+    }
+
+    /// All of it as text.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)
+            .expect("a String takes any text");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chil_core::output::IgnoreReason;
+
+    use super::*;
+
+    #[test]
+    fn the_text_has_names_labels_and_values() {
+        let metrics = Metrics::new("node-1");
+        metrics.node.ignored(IgnoreReason::WrongCluster);
+        metrics.net.refused("expired");
+        metrics.net.refused("expired");
+        let text = metrics.text();
+        for line in [
+            "chil_messages_ignored_total{reason=\"WrongCluster\",node=\"node-1\"} 1",
+            "chil_connections_refused_total{reason=\"expired\",node=\"node-1\"} 2",
+            "# TYPE chil_loop_lag_seconds histogram",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

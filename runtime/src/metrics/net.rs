@@ -1,0 +1,79 @@
+//! What is counted of connections.
+//! Knows nothing about what is said on them.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Connections.
+#[derive(Clone, Debug)]
+pub(crate) struct NetMetrics {
+    open: Family<Side, Gauge>,
+    refused: Family<Reason, Counter>,
+    cut: Family<Reason, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Side {
+    side: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+impl NetMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            open: Family::default(),
+            refused: Family::default(),
+            cut: Family::default(),
+        };
+        registry.register(
+            "connections",
+            "Connections that others have opened to this node, by their side",
+            metrics.open.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections that were not taken, by the reason",
+            metrics.refused.clone(),
+        );
+        registry.register(
+            "connections_cut",
+            "Connections that were closed although both sides used them, by the reason",
+            metrics.cut.clone(),
+        );
+        metrics
+    }
+
+    /// Somebody's connection was not taken.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// An open connection was closed.
+    pub(crate) fn cut(&self, reason: &'static str) {
+        self.cut.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// A connection of peers, clients or anybody has opened; it counts until this is dropped.
+    pub(crate) fn opened(&self, side: &'static str) -> Opened {
+        let gauge = self.open.get_or_create(&Side { side }).clone();
+        gauge.inc();
+        Opened(gauge)
+    }
+}
+
+/// Counts an open connection for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Opened(Gauge);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,92 @@
+//! What a node serves on its listening address, and how that ends.
+//! Knows nothing about the node's loop, but that it may end by itself.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use chil_core::{ClusterId, Config};
+use chil_proto::v1::admin_server::AdminServer;
+use chil_proto::v1::consensus_server::ConsensusServer;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tonic::service::Routes;
+
+use crate::api::{AdminService, ConsensusService, Saver, WATCHERS_MAX};
+use crate::apply::panic_text;
+use crate::error::NodeError;
+use crate::net::server::PeerServer;
+use crate::net::transport::LinkHandler;
+use crate::request::Requests;
+use crate::shutdown::{Stop, Stopped, Stopper};
+
+/// Bytes that a message may have besides its payload.
+const MESSAGE_SLACK: u64 = 1 << 20;
+/// After the loop has ended, how long connections may take to deliver the last answers.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Everything that is served on the listening address.
+pub(crate) fn routes(
+    requests: &Requests,
+    cluster: &Arc<OnceLock<ClusterId>>,
+    stopped: &Stopped,
+    links_in: LinkHandler,
+    config: &Config,
+) -> Routes {
+    let consensus = ConsensusServer::new(ConsensusService {
+        requests: requests.clone(),
+        cluster: Arc::clone(cluster),
+        stopped: stopped.clone(),
+        watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
+    });
+    let admin = AdminServer::new(AdminService {
+        requests: requests.clone(),
+        saver: Saver::new(requests.clone(), stopped.clone()),
+    });
+    Routes::new(PeerServer(links_in))
+        .add_service(consensus.max_decoding_message_size(with_slack(config.value_bytes_max)))
+        .add_service(admin)
+}
+
+/// What is left to do once the loop has ended.
+pub(crate) struct Closing {
+    pub(crate) server: JoinHandle<Result<(), tonic::transport::Error>>,
+    pub(crate) cut: Stopper,
+    pub(crate) stopper: Stopper,
+    pub(crate) stopped: Stopped,
+}
+
+impl Closing {
+    /// Waits for the loop's end, then closes the socket and all connections in bounded time.
+    pub(crate) async fn after(
+        mut self,
+        running: JoinHandle<Result<(), NodeError>>,
+    ) -> Result<(), NodeError> {
+        let outcome = match running.await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(match error.try_into_panic() {
+                Ok(panic) => NodeError::Invariant(panic_text(panic.as_ref())),
+                Err(_) => NodeError::Runtime,
+            }),
+        };
+        let at_once = self.stopped.now() == Stop::Now;
+        // Also when the loop ended by itself: nothing is accepted from here on.
+        self.stopper.tell(Stop::Now);
+        let words = if at_once { Duration::ZERO } else { LAST_WORDS };
+        if tokio::time::timeout(words, &mut self.server).await.is_err() {
+            self.cut.tell(Stop::Now);
+            if tokio::time::timeout(LAST_WORDS, &mut self.server)
+                .await
+                .is_err()
+            {
+                // Their tasks end by themselves once they are polled; the port is free already.
+                self.server.abort();
+            }
+        }
+        outcome
+    }
+}
+
+fn with_slack(payload_bytes_max: u64) -> usize {
+    let bytes = payload_bytes_max.saturating_add(MESSAGE_SLACK);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
