@@ -14,37 +14,66 @@ use crate::subject::{Request, Spec};
 
 /// One operation as its client saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// Its number, for people.
-    pub(crate) number: usize,
-    pub(crate) request: Request,
-    /// When the client began to ask.
-    pub(crate) began: u64,
+    pub number: usize,
+    /// What was asked for.
+    pub request: Request,
+    /// When the client began to ask, on any clock that never goes back and that all share.
+    pub began: u64,
     /// When it had the answer, and which; nothing if it never knew.
-    pub(crate) ended: Option<(u64, Bytes)>,
+    pub ended: Option<(u64, Bytes)>,
 }
 
-/// How many steps of a search are worth it: beyond that nothing is said.
+/// What a search found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// There is an order that explains what clients saw.
+    Linearizable,
+    /// There is none; this says in words how far one gets.
+    Violated(String),
+    /// The search was given up after so many steps as it was allowed: nothing is said.
+    Unknown,
+}
+
+/// How many steps of a search are worth it in a run: beyond that nothing is said.
 const STEPS_MAX: u64 = 20_000;
 
-/// Judges one history, in any order. `Ok(false)` if it was too much to search.
-pub(crate) fn check(spec: &dyn Spec, mut history: Vec<Seen>) -> Result<bool, String> {
+/// Judges one history of a run, in any order. `Ok(false)` if it was too much to search.
+pub(crate) fn check(spec: &dyn Spec, history: Vec<Seen>) -> Result<bool, String> {
+    match judge(spec, history, STEPS_MAX) {
+        Judgement::Linearizable => Ok(true),
+        Judgement::Unknown => Ok(false),
+        Judgement::Violated(why) => Err(why),
+    }
+}
+
+/// Whether the operations of `history`, given in any order, can be put in one that keeps to real
+/// time and that `spec`, in whose state it begins, explains: what ended before something else
+/// began stands before it. Each step of the search executes one operation; it takes as many steps
+/// as there are operations where they hardly overlap, and more than anybody can wait for where
+/// many of them overlap and stayed unknown, so it gives up after `steps_max`.
+///
+/// Nothing of a simulation is needed: whatever records its clients can ask.
+#[must_use]
+pub fn judge(spec: &dyn Spec, mut history: Vec<Seen>, steps_max: u64) -> Judgement {
     history.sort_by_key(|seen| (seen.began, seen.number));
     let mut search = Search {
         taken: vec![false; history.len()],
         known: BTreeSet::new(),
+        steps_max,
         steps: 0,
         furthest: 0,
         stuck: None,
         history: &history,
     };
     match search.go(spec) {
-        Some(true) => Ok(true),
-        None => Ok(false),
+        Some(true) => Judgement::Linearizable,
+        None => Judgement::Unknown,
         Some(false) => {
             let stuck = search.stuck.map(|at| &history[at]);
             let (count, all) = (search.furthest, history.len());
-            Err(stuck.map_or_else(
+            Judgement::Violated(stuck.map_or_else(
                 || "what clients saw has no order".to_owned(),
                 |seen| {
                     format!(
@@ -66,6 +95,7 @@ struct Search<'a> {
     taken: Vec<bool>,
     /// Sets of operations, with the state that they led to, from which nothing leads on.
     known: BTreeSet<(Vec<u64>, u64)>,
+    steps_max: u64,
     steps: u64,
     furthest: usize,
     /// The operation that had to be next when the search got furthest.
@@ -102,7 +132,7 @@ impl Search<'_> {
                 continue;
             };
             self.steps += 1;
-            if self.steps > STEPS_MAX {
+            if self.steps > self.steps_max {
                 return None;
             }
             let seen = &self.history[next];
@@ -225,6 +255,19 @@ mod tests {
         assert_eq!(judge(&late), Ok(true));
         let back = [write, read(5, "a"), seen(2, "get", 9, Some((10, "")))];
         assert!(judge(&back).is_err());
+    }
+
+    #[test]
+    fn a_search_that_is_given_up_says_nothing() {
+        let history = vec![
+            seen(0, "put a", 0, Some((10, ""))),
+            seen(1, "get", 20, Some((30, "b"))),
+        ];
+        let register = Register::default();
+        let judged = super::judge(&register, history.clone(), 1);
+        assert_eq!(judged, Judgement::Unknown);
+        let judged = super::judge(&register, history, 2);
+        assert!(matches!(judged, Judgement::Violated(_)), "{judged:?}");
     }
 
     #[test]

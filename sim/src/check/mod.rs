@@ -54,7 +54,7 @@ pub(crate) mod gives_up_for_cause;
 mod installs;
 pub(crate) mod leader_completeness;
 pub(crate) mod lease_is_exclusive;
-pub(crate) mod linearizable;
+pub mod linearizable;
 pub(crate) mod local_is_chosen;
 pub(crate) mod looked;
 pub(crate) mod match_is_true;

@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use plain::{Fallback, Sequential};
 #[cfg(test)]
 pub(crate) use spec::Register;
-pub(crate) use spec::Spec;
+pub use spec::Spec;
 
 /// What a client asks of the state machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

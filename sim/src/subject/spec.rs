@@ -12,9 +12,10 @@ use super::plain::Sequential;
 use super::{Model, Request};
 use crate::check::linearizable::Seen;
 
-/// A sequential specification at some state.
-pub(crate) trait Spec {
-    /// Executes a request; whether it may have had this reply, if one is known.
+/// A sequential specification at some state: what a search for a linear order tries operations on.
+pub trait Spec {
+    /// Executes a request; whether it may have had this reply, if one is known. After `false` the
+    /// state is not looked at any more.
     fn step(&mut self, request: &Request, reply: Option<&Bytes>) -> bool;
 
     /// Equal states have equal ones, and others most likely not.

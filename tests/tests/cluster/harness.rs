@@ -6,58 +6,15 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{OnceLock, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chil::client::{Client, ClientOptions, StatusResponse};
+pub(crate) use chil_tests::process::{chil, signal, wait};
 
 /// How long anything may take before a test gives up on it. Generous: it only bounds failures.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The binary, built from the sources as they are now.
-pub(crate) fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        // <target>/<profile>/deps/<this test>
-        let test = std::env::current_exe().unwrap();
-        let profile = test.parent().and_then(Path::parent).unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .args([
-                "build",
-                "--quiet",
-                "-p",
-                "chil",
-                "--bin",
-                "chil",
-                "--target-dir",
-            ])
-            .arg(profile.parent().unwrap())
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(
-            build.status().unwrap().success(),
-            "the binary does not build"
-        );
-        profile.join("chil")
-    })
-}
-
-/// A command of the binary, without the settings of whoever runs the tests.
-pub(crate) fn chil(arguments: &[&str]) -> Command {
-    let mut command = Command::new(binary());
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy().into_owned();
-        if name.starts_with("CONSENSUS_") || name.starts_with("CHIL_") {
-            command.env_remove(name);
-        }
-    }
-    command.args(arguments);
-    command
-}
 
 /// What a finished process left behind.
 #[derive(Debug)]
@@ -93,20 +50,6 @@ fn text(from: &mut impl Read) -> String {
     let mut bytes = Vec::new();
     from.read_to_end(&mut bytes).unwrap();
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Waits for the end of the process; kills it and returns `None` when that takes too long.
-pub(crate) fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
-    let deadline = Instant::now() + limit;
-    while Instant::now() < deadline {
-        if let Some(status) = child.try_wait().unwrap() {
-            return Some(status);
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    None
 }
 
 /// An address on which nobody listens, and which no other test of this process gets. It lies below
@@ -263,14 +206,6 @@ impl Node {
         let found: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
         Some(found["value"].as_str().expect("it is text").to_owned())
     }
-}
-
-/// Sends a signal by its name.
-pub(crate) fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill")
-        .args(["-s", name, &pid.to_string()])
-        .status();
-    assert!(status.unwrap().success(), "cannot send {name} to {pid}");
 }
 
 /// Nodes that form one cluster.
