@@ -37,6 +37,7 @@
 //! was away can then go on from another one.
 
 mod agreed;
+mod discovery;
 mod error;
 mod field;
 #[cfg(feature = "config-file")]
@@ -50,6 +51,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use agreed::Agreed;
+pub use discovery::Discovery;
 pub use error::{Origin, Problem, SettingsError};
 pub use field::{Field, Known, fields};
 pub use peer::{AddressError, Peer, PeerList, PeerListError, check_address};

@@ -223,10 +223,12 @@ impl Directory {
         self.places.values().map(|place| place.spots.len()).sum()
     }
 
-    /// How old the oldest of what is known is; `None` while nothing is.
+    /// How old the oldest answer is that is relied on; `None` without any. Literals need none.
     #[must_use]
     pub fn age(&self, now: Time) -> Option<Span> {
-        let learned = self.places.values().filter_map(|place| place.learned);
+        let asked = |(address, _): &(&String, &Place)| address.parse::<SocketAddr>().is_err();
+        let places = self.places.iter().filter(asked);
+        let learned = places.filter_map(|(_, place)| place.learned);
         learned.min().map(|learned| now.since(learned))
     }
 

@@ -92,6 +92,17 @@ fn a_source_that_is_always_complete_is_believed_at_once() {
 }
 
 #[test]
+fn literals_do_not_grow_old() {
+    let mut directory = Directory::new(1);
+    directory.ask("10.0.0.1:7000");
+    directory.learned(time(1), "10.0.0.1:7000", Ok(vec![at(1)]));
+    assert_eq!(directory.age(time(9)), None);
+    directory.ask("a:1");
+    directory.learned(time(2), "a:1", Ok(vec![at(1)]));
+    assert_eq!(directory.age(time(9)), Some(Span::from_millis(7_000)));
+}
+
+#[test]
 fn what_is_unknown_has_not_been_left() {
     let mut directory = Directory::new(1);
     assert!(!directory.left("a:1", at(1)));

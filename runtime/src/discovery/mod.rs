@@ -11,6 +11,8 @@ mod directory;
 mod directory_tests;
 #[cfg(feature = "grpc")]
 mod fixed;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 #[cfg(feature = "grpc")]
 mod lookup;
 #[cfg(feature = "grpc")]
@@ -19,16 +21,23 @@ mod names;
 mod names_tests;
 #[cfg(feature = "grpc")]
 mod places;
+#[cfg(feature = "grpc")]
+mod resolver;
+#[cfg(feature = "dns-srv")]
+mod srv;
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 
 pub use directory::{Directory, Tried};
+#[cfg(feature = "dns-srv")]
+pub use srv::SrvLookup;
 #[cfg(feature = "grpc")]
 pub use {
     fixed::StaticResolver,
     lookup::{Lookup, SystemLookup},
     names::{Names, Pace},
+    resolver::{NotBuiltIn, Resolver},
 };
 
 /// Translates logical addresses, for whoever connects.
@@ -81,4 +90,11 @@ pub enum ResolveError {
         /// Where it should be said.
         hint: String,
     },
+}
+
+/// What sources of discovery know a host by: `Node-2.chil.default.svc` is `node-2`.
+#[cfg(any(feature = "kubernetes", feature = "dns-srv"))]
+fn first_label(host: &str) -> String {
+    let label = host.split_once('.').map_or(host, |(label, _)| label);
+    label.to_ascii_lowercase()
 }
