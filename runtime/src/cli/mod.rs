@@ -4,6 +4,7 @@
 mod absence;
 mod bench;
 mod claims;
+mod config;
 mod connect;
 mod demo;
 mod explain;
@@ -80,6 +81,7 @@ async fn run(arguments: Arguments) -> Result<Exit, failure::Failure> {
         Command::Explain(arguments) => explain::run(arguments, format).await,
         Command::MoveLeader(arguments) => move_leader::run(arguments, format).await,
         Command::Snapshot(arguments) => snapshot::run(arguments, format).await,
+        Command::Config(command) => config::run(command, format),
         Command::Demo(arguments) => demo::run(arguments, format).await,
         Command::Bench(arguments) => bench::run(arguments, format).await,
     }
@@ -125,6 +127,9 @@ enum Command {
     MoveLeader(move_leader::Arguments),
     /// Save the state of a cluster into a file, look into one, and restore one.
     Snapshot(snapshot::Arguments),
+    /// Print what a node would be told here; say whether a file makes sense.
+    #[command(subcommand)]
+    Config(config::Config),
     /// Start a cluster here, kill its leader, and prove that nothing was lost.
     Demo(demo::Arguments),
     /// Measure a cluster of three nodes on this machine, with every write synced to disk.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
-use chil::config::{Field, Layers, Settings, fields};
+use chil::config::{Field, Settings, fields};
 use chil::{KeyValue, StartError};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -83,15 +83,7 @@ fn every_setting() -> String {
 impl Arguments {
     /// The settings of all layers.
     fn settings(&self) -> Result<Settings, Failure> {
-        let mut layers = Layers::new();
-        let named = std::env::var_os("CONSENSUS_CONFIG").filter(|name| !name.is_empty());
-        if let Some(path) = self.config.clone().or_else(|| named.map(PathBuf::from)) {
-            layers = layers.file(&path)?;
-        }
-        layers = layers.env(std::env::vars_os().filter_map(|(name, value)| {
-            let value = value.to_string_lossy().into_owned();
-            Some((name.into_string().ok()?, value))
-        }))?;
+        let mut layers = super::config::layers(self.config.clone())?;
         for (field, flag, value) in [
             (Field::NodeId, "--node-id", &self.node_id),
             (Field::BindAddress, "--bind-address", &self.bind_address),

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration: the key, the place it came from, and what to write instead.
 //! Knows nothing about how the layers are read.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -17,7 +18,14 @@ pub enum Origin {
         line: u64,
     },
     /// An environment variable.
-    Env(&'static str),
+    Env(Cow<'static, str>),
+    /// A file that an environment variable names.
+    EnvFile {
+        /// The file as it was named.
+        path: PathBuf,
+        /// The variable.
+        variable: String,
+    },
     /// A flag of the command line.
     Flag(&'static str),
     /// The program that embeds the node.
@@ -30,7 +38,7 @@ impl Origin {
         match self {
             Self::Default => 0,
             Self::File { .. } => 1,
-            Self::Env(_) => 2,
+            Self::Env(_) | Self::EnvFile { .. } => 2,
             Self::Flag(_) => 3,
             Self::Builder => 4,
         }
@@ -44,6 +52,9 @@ impl fmt::Display for Origin {
             Self::File { path, line: 0 } => write!(f, "in {}", path.display()),
             Self::File { path, line } => write!(f, "in {} line {line}", path.display()),
             Self::Env(name) => write!(f, "from {name}"),
+            Self::EnvFile { path, variable } => {
+                write!(f, "from the file {}, named by {variable}", path.display())
+            }
             Self::Flag(name) => write!(f, "from {name}"),
             Self::Builder => f.write_str("set in code"),
         }

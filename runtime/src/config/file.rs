@@ -48,7 +48,7 @@ fn parse(text: &str, path: &Path) -> Result<Vec<(Field, Raw, Origin)>, SettingsE
     let root: Spanned<Tree> = serde_saphyr::from_str(text).map_err(|error| Problem {
         key: String::new(),
         origin: reader.origin(error.location().map_or(0, |location| location.line())),
-        what: error.without_snippet().to_string(),
+        what: no_yaml(&error.without_snippet().to_string()),
     })?;
     match &root.value {
         Tree::Null => {}
@@ -192,6 +192,18 @@ impl Reader<'_> {
         peer.name = name.or(peer.name);
         peer.weight = weight;
         Ok(peer)
+    }
+}
+
+/// What the parser says, but for the place, which stands before it, and for advice to programmers.
+fn no_yaml(error: &str) -> String {
+    let what = error.split(" at line ").next().unwrap_or(error);
+    match what.strip_prefix("duplicate mapping key: ") {
+        Some(key) => {
+            let key = key.split(", ").next().unwrap_or(key);
+            format!("'{key}' stands in this section twice: remove one of them")
+        }
+        None => format!("is no YAML: {what}"),
     }
 }
 

@@ -8,7 +8,8 @@
 //! consensus.fault_tolerance.heartbeat_interval in node.yaml line 7: '1' is no span of time: ...
 //! ```
 //!
-//! The file, with every setting but `single_node`, which excludes peers:
+//! [`fields`] lists every setting, and [`Layers::effective`] says what is in force. The file, with
+//! every setting but `single_node`, which excludes peers:
 //!
 //! ```yaml
 //! consensus:
@@ -38,13 +39,20 @@
 
 mod agreed;
 mod discovery;
+mod effective;
 mod error;
 mod field;
 #[cfg(feature = "config-file")]
 mod file;
+#[cfg(all(test, feature = "config-file"))]
+mod mistakes_tests;
 mod peer;
+#[cfg(all(test, feature = "config-file"))]
+mod reference_tests;
+mod secret;
 mod settings;
 mod value;
+mod variables;
 
 use std::collections::BTreeMap;
 #[cfg(feature = "config-file")]
@@ -52,9 +60,11 @@ use std::path::Path;
 
 pub use agreed::Agreed;
 pub use discovery::Discovery;
+pub use effective::{Effective, Value};
 pub use error::{Origin, Problem, SettingsError};
-pub use field::{Field, Known, fields};
+pub use field::{Fallback, Field, Known, fields};
 pub use peer::{AddressError, Peer, PeerList, PeerListError, check_address};
+pub use secret::Secret;
 pub use settings::Settings;
 pub use value::Raw;
 
@@ -100,39 +110,21 @@ impl Layers {
         Ok(self)
     }
 
-    /// Adds the `CONSENSUS_*` among `variables`. An empty variable counts as not set.
+    /// Adds the `CONSENSUS_*` among `variables`. An empty variable counts as not set. For each
+    /// `CONSENSUS_X` there is `CONSENSUS_X_FILE`, which names a file that holds the value alone;
+    /// for settings that are themselves the name of a file, it is that name.
     ///
     /// # Errors
     /// Every `CONSENSUS_*` variable that is not known, but for those that Kubernetes sets for a
-    /// service called "consensus".
+    /// service called "consensus"; both variables of one setting; a file that holds no value.
     pub fn env(
         mut self,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
-        let mut problems = Vec::new();
-        for (name, value) in variables {
-            if !name.starts_with(ENV_PREFIX) || is_foreign(&name) {
-                continue;
-            }
-            match fields().find(|known| known.env == name) {
-                Some(_) if value.is_empty() => {}
-                Some(known) => self.put(known.field, Raw::Text(value), Origin::Env(known.env)),
-                None => problems.push(Problem {
-                    what: match field::nearest(&name, fields().map(|known| known.env)) {
-                        Some(near) => format!("unknown variable; did you mean {near}?"),
-                        None => "unknown variable".to_owned(),
-                    },
-                    key: name,
-                    origin: Origin::Default,
-                }),
-            }
+        for (field, raw, origin) in variables::read(variables)? {
+            self.put(field, raw, origin);
         }
-        if problems.is_empty() {
-            Ok(self)
-        } else {
-            problems.sort_by(|a, b| a.key.cmp(&b.key));
-            Err(SettingsError { problems })
-        }
+        Ok(self)
     }
 
     /// Adds what the flag called `name` says.
@@ -157,7 +149,39 @@ impl Layers {
         settings::check(&self)
     }
 
+    /// Checks what there is, as a part of what a node is told: what is missing may come from
+    /// another layer.
+    ///
+    /// # Errors
+    /// All that is wrong whatever the other layers say.
+    pub fn check_part(&self) -> Result<(), SettingsError> {
+        let mut whole = self.clone();
+        whole.put(Field::NodeId, "a-node".into(), Origin::Default);
+        whole.put(Field::DataDir, "/".into(), Origin::Default);
+        if [Field::Peers, Field::SingleNode]
+            .iter()
+            .all(|field| self.get(*field).is_none())
+        {
+            whole.put(Field::SingleNode, true.into(), Origin::Default);
+        }
+        let Err(mut error) = settings::check(&whole) else {
+            return Ok(());
+        };
+        error
+            .problems
+            .retain(|problem| problem.origin != Origin::Default);
+        if error.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    }
+
     fn put(&mut self, field: Field, raw: Raw, origin: Origin) {
+        let raw = match raw {
+            Raw::Text(text) if field.known().hides(&text) => Raw::Secret(Secret::new(text)),
+            raw => raw,
+        };
         let wins = self
             .values
             .get(&field)
@@ -170,23 +194,6 @@ impl Layers {
     fn get(&self, field: Field) -> Option<&(Raw, Origin)> {
         self.values.get(&field)
     }
-}
-
-/// What the variables of this program begin with.
-const ENV_PREFIX: &str = "CONSENSUS_";
-
-/// Variables with the prefix that are not for the node: the file's name, which the command line
-/// reads, and what Kubernetes injects into every pod for a service called "consensus"
-/// (`CONSENSUS_SERVICE_HOST`, `CONSENSUS_PORT_7000_TCP_ADDR` and the like).
-fn is_foreign(name: &str) -> bool {
-    let rest = &name[ENV_PREFIX.len()..];
-    rest == "CONFIG"
-        || rest == "PORT"
-        || rest == "SERVICE_HOST"
-        || rest.starts_with("SERVICE_PORT")
-        || rest
-            .strip_prefix("PORT_")
-            .is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -273,36 +280,5 @@ mod tests {
         ];
         assert_eq!(missing, refused);
         assert_eq!(layers.finish().unwrap().peers.len(), 2);
-    }
-
-    #[test]
-    fn an_unknown_variable_is_named_with_a_suggestion() {
-        let error = Layers::new()
-            .env(env(&[
-                ("CONSENSUS_PEER", "a:1"),
-                ("CONSENSUS_ZZZZZZZZZZZ", "1"),
-            ]))
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "CONSENSUS_PEER: unknown variable; did you mean CONSENSUS_PEERS?\n\
-             CONSENSUS_ZZZZZZZZZZZ: unknown variable"
-        );
-    }
-
-    #[test]
-    fn foreign_and_empty_variables_are_left_alone() {
-        let layers = Layers::new()
-            .env(env(&[
-                ("PATH", "/bin"),
-                ("CONSENSUS_CONFIG", "node.yaml"),
-                ("CONSENSUS_PORT", "tcp://10.0.0.1:7000"),
-                ("CONSENSUS_PORT_7000_TCP_ADDR", "10.0.0.1"),
-                ("CONSENSUS_SERVICE_HOST", "10.0.0.1"),
-                ("CONSENSUS_SERVICE_PORT_GRPC", "7000"),
-                ("CONSENSUS_NODE_ID", ""),
-            ]))
-            .unwrap();
-        assert!(layers.get(Field::NodeId).is_none());
     }
 }

@@ -10,6 +10,7 @@ use super::agreed::Agreed;
 use super::error::{Origin, Problem, SettingsError};
 use super::field::Field;
 use super::peer::{Peer, PeerList, check_address};
+use super::secret::holds_key;
 use super::{Layers, WEIGHT_MAX};
 #[cfg(feature = "grpc")]
 use crate::{Node, NodeBuilder};
@@ -200,11 +201,14 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// Where a setting was set.
+    fn origin(&self, field: Field) -> Origin {
+        let set = self.layers.get(field);
+        set.map_or(Origin::Default, |(_, origin)| origin.clone())
+    }
+
     pub(super) fn refuse(&mut self, field: Field, what: impl Into<String>) {
-        let origin = self
-            .layers
-            .get(field)
-            .map_or(Origin::Default, |(_, origin)| origin.clone());
+        let origin = self.origin(field);
         self.problems.push(Problem {
             key: field.key().to_owned(),
             origin,
@@ -218,6 +222,12 @@ impl Check<'_> {
         read: impl FnOnce(&super::Raw) -> Result<T, String>,
     ) -> Option<T> {
         let (raw, _) = self.layers.get(field)?;
+        if let super::Raw::Text(text) = raw
+            && holds_key(text)
+        {
+            self.refuse(field, "holds a private key, which does not belong here");
+            return None;
+        }
         match read(raw) {
             Ok(value) => Some(value),
             Err(what) => {
@@ -367,7 +377,9 @@ impl Check<'_> {
             };
             let set = |field: &Field| self.layers.get(*field).is_some();
             let field = blamed.into_iter().find(set).unwrap_or(blamed[1]);
-            self.refuse(field, error.to_string());
+            let other = blamed[usize::from(field == blamed[0])];
+            let what = format!("{error}; see {} ({})", other.key(), self.origin(other));
+            self.refuse(field, what);
         }
     }
 }

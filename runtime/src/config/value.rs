@@ -1,12 +1,14 @@
 //! From what a person wrote to numbers, spans of time, sizes and lists.
 //! Knows nothing about keys or where a value came from.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::peer::Peer;
+use super::secret::{REDACTED, Secret, holds_key};
 
 /// A value as a layer holds it, before anybody knows what it should be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Raw {
     /// Text: all that environment and flags know.
     Text(String),
@@ -18,6 +20,17 @@ pub enum Raw {
     Bool(bool),
     /// A list of nodes.
     Peers(Vec<Peer>),
+    /// A text that is not to be shown.
+    Secret(Secret),
+}
+
+impl fmt::Debug for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peers(peers) => f.debug_tuple("Peers").field(peers).finish(),
+            other => f.write_str(&other.shown()),
+        }
+    }
 }
 
 impl From<&str> for Raw {
@@ -54,6 +67,8 @@ impl Raw {
     /// How to show it in a message.
     pub(crate) fn shown(&self) -> String {
         match self {
+            secret if secret.is_secret() => REDACTED.to_owned(),
+            Self::Secret(_) => REDACTED.to_owned(),
             Self::Text(text) => format!("'{text}'"),
             Self::Integer(number) => format!("'{number}'"),
             Self::Float(number) => format!("'{number}'"),
@@ -62,11 +77,24 @@ impl Raw {
         }
     }
 
+    /// Whether it must not be shown.
+    pub(crate) fn is_secret(&self) -> bool {
+        match self {
+            Self::Secret(_) => true,
+            Self::Text(text) => holds_key(text),
+            Self::Integer(_) | Self::Float(_) | Self::Bool(_) | Self::Peers(_) => false,
+        }
+    }
+
     /// Any text. A number is taken as its digits, but a fraction is not: `1.10` would become `1.1`.
     pub(crate) fn text(&self) -> Result<String, String> {
         match self {
             Self::Text(text) if text.trim().is_empty() => Err("must not be empty".to_owned()),
             Self::Text(text) => Ok(text.trim().to_owned()),
+            Self::Secret(secret) if secret.reveal().trim().is_empty() => {
+                Err("must not be empty".to_owned())
+            }
+            Self::Secret(secret) => Ok(secret.reveal().trim().to_owned()),
             Self::Integer(number) => Ok(number.to_string()),
             Self::Float(_) | Self::Bool(_) => {
                 Err(format!("{} must stand in quotes to be text", self.shown()))
@@ -81,9 +109,11 @@ impl Raw {
             Self::Bool(value) => Ok(*value),
             Self::Text(text) if text.eq_ignore_ascii_case("true") => Ok(true),
             Self::Text(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-            Self::Text(_) | Self::Integer(_) | Self::Float(_) | Self::Peers(_) => {
-                Err(format!("{} is neither true nor false", self.shown()))
-            }
+            Self::Text(_)
+            | Self::Integer(_)
+            | Self::Float(_)
+            | Self::Peers(_)
+            | Self::Secret(_) => Err(format!("{} is neither true nor false", self.shown())),
         }
     }
 
@@ -92,7 +122,7 @@ impl Raw {
         let number = match self {
             Self::Integer(number) => Some(*number),
             Self::Text(text) => text.trim().parse().ok(),
-            Self::Float(_) | Self::Bool(_) | Self::Peers(_) => None,
+            Self::Float(_) | Self::Bool(_) | Self::Peers(_) | Self::Secret(_) => None,
         };
         number
             .and_then(|number| u32::try_from(number).ok())
@@ -160,7 +190,7 @@ impl Raw {
                 };
                 number.checked_mul(each).ok_or_else(bad)?
             }
-            Self::Float(_) | Self::Bool(_) | Self::Peers(_) => return Err(bad()),
+            Self::Float(_) | Self::Bool(_) | Self::Peers(_) | Self::Secret(_) => return Err(bad()),
         };
         if size == 0 {
             return Err(format!("{} must be greater than 0", self.shown()));
@@ -177,7 +207,7 @@ impl Raw {
                 .filter(|item| !item.trim().is_empty())
                 .map(|item| item.parse::<Peer>().map_err(|error| error.to_string()))
                 .collect(),
-            Self::Integer(_) | Self::Float(_) | Self::Bool(_) => {
+            Self::Integer(_) | Self::Float(_) | Self::Bool(_) | Self::Secret(_) => {
                 Err(format!("{} is no list of addresses", self.shown()))
             }
         }

@@ -5,6 +5,8 @@ mod limits;
 mod node;
 mod security;
 
+use super::secret::is_pem;
+
 /// One setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
@@ -73,7 +75,7 @@ pub enum Field {
 }
 
 /// How a setting is called.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Which one.
     pub field: Field,
@@ -81,8 +83,55 @@ pub struct Known {
     pub key: &'static str,
     /// Its environment variable.
     pub env: &'static str,
-    /// One line for people.
+    /// One line for people. Its last words, behind a semicolon, are what holds when nobody sets
+    /// it: `required`, or what is so `by default`: a value as one would write it, or words.
     pub help: &'static str,
+}
+
+/// What holds when nobody sets a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// There is no node without it.
+    Required,
+    /// This, as one would write it.
+    Value(&'static str),
+    /// This, in words; it follows from something else, or there is none.
+    Words(&'static str),
+}
+
+impl Known {
+    /// What holds when nobody sets it.
+    #[must_use]
+    pub fn fallback(&self) -> Fallback {
+        let last = self.help.rsplit_once("; ").map_or("", |(_, last)| last);
+        match last.strip_suffix(" by default") {
+            _ if last == "required" => Fallback::Required,
+            // No value that one would write has a space in it.
+            Some(value) if value != "none" && !value.contains(' ') => Fallback::Value(value),
+            Some(words) => Fallback::Words(words),
+            None => Fallback::Words("none"),
+        }
+    }
+
+    /// What it is for, without what holds when nobody sets it.
+    #[must_use]
+    pub fn purpose(&self) -> &'static str {
+        match self.help.rsplit_once("; ") {
+            Some((purpose, last)) if last == "required" || last.ends_with(" by default") => purpose,
+            _ => self.help,
+        }
+    }
+
+    /// Whether it is the name of a file, which is read when it is used.
+    #[must_use]
+    pub fn names_file(&self) -> bool {
+        self.key.ends_with("_file")
+    }
+
+    /// Whether this value of it must not be shown. The name of a file may be.
+    pub(crate) fn hides(&self, value: &str) -> bool {
+        matches!(self.field, Field::TlsKey) && (is_pem(value) || !self.names_file())
+    }
 }
 
 impl Field {

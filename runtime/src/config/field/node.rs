@@ -26,7 +26,7 @@ pub(super) const FIELDS: &[Known] = &[
         Field::Peers,
         "consensus.peers",
         "CONSENSUS_PEERS",
-        "the other nodes: addresses, name=address, or {address, name, weight}",
+        "the other nodes: addresses, name=address, or {address, name, weight}; none by default",
     ),
     known(
         Field::Weight,
@@ -50,13 +50,13 @@ pub(super) const FIELDS: &[Known] = &[
         Field::ProtocolType,
         "consensus.protocol.type",
         "CONSENSUS_PROTOCOL_TYPE",
-        "multi_paxos",
+        "the protocol, of which there is one; multi_paxos by default",
     ),
     known(
         Field::ProtocolTimeout,
         "consensus.protocol.timeout",
         "CONSENSUS_PROTOCOL_TIMEOUT",
-        "what is not acknowledged for so long is sent again; two heartbeats by default",
+        "what is not acknowledged for so long is sent again; two heartbeat intervals by default",
     ),
     known(
         Field::ProtocolRetries,
@@ -68,7 +68,7 @@ pub(super) const FIELDS: &[Known] = &[
         Field::FailureDetector,
         "consensus.fault_tolerance.failure_detector",
         "CONSENSUS_FAILURE_DETECTOR",
-        "phi_accrual",
+        "how silence is judged, for which there is one way; phi_accrual by default",
     ),
     known(
         Field::SuspectThreshold,

@@ -1,0 +1,134 @@
+//! `chil config`: what it says of files and of the environment, and the codes that it ends with.
+//! Knows nothing about what the settings do to a node.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::{Outcome, chil, run};
+
+/// A directory with a file in it.
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("node.yaml");
+    std::fs::write(&path, text).unwrap();
+    (dir, path)
+}
+
+fn show(path: &Path, more: &[&str]) -> Command {
+    let mut command = chil(&["config", "show", "--config"]);
+    command.arg(path).args(more);
+    command
+}
+
+fn check(path: &Path) -> Outcome {
+    let mut command = chil(&["config", "check"]);
+    command.arg(path);
+    run(command)
+}
+
+#[test]
+fn what_is_in_force_is_shown_with_its_origin() {
+    let (dir, path) = file("consensus:\n  node_id: node-1\n  weight: 2\n");
+    let named = dir.path().join("directory");
+    std::fs::write(&named, "/var/lib/chil\n").unwrap();
+    let mut command = show(&path, &["--origin"]);
+    command
+        .env("CONSENSUS_WEIGHT", "3")
+        .env("CONSENSUS_DATA_DIR_FILE", &named);
+    let outcome = run(command);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let (file, named) = (path.display(), named.display());
+    for line in [
+        &format!("  node_id: node-1  # in {file} line 2\n"),
+        "  weight: 3  # from CONSENSUS_WEIGHT\n",
+        &format!(
+            "  data_dir: /var/lib/chil  # from the file {named}, named by CONSENSUS_DATA_DIR_FILE\n"
+        ),
+        "  bind_address: 127.0.0.1:7000  # default\n",
+    ] {
+        assert!(outcome.stdout.contains(line), "{line}{outcome:?}");
+    }
+}
+
+#[test]
+fn what_is_shown_is_a_file_that_makes_sense() {
+    let (_dir, path) = file("consensus:\n  peers: [b=h:2, {address: 'h:3', weight: 2}]\n");
+    let shown = run(show(&path, &["--origin"])).stdout;
+    let (_dir, again) = file(&shown);
+    assert_eq!(run(show(&again, &[])).stdout, run(show(&path, &[])).stdout);
+}
+
+#[test]
+fn programs_are_told_the_same() {
+    let (_dir, path) = file("consensus:\n  node_id: node-1\n");
+    let outcome = run(show(&path, &["--json"]));
+    let settings: Vec<Value> = serde_json::from_str(&outcome.stdout).unwrap();
+    let of = |key: &str| {
+        settings
+            .iter()
+            .find(|setting| setting["key"] == key)
+            .unwrap()
+    };
+    assert_eq!(of("consensus.node_id")["value"], "node-1");
+    assert_eq!(of("consensus.weight")["value"], "1");
+    assert_eq!(of("consensus.weight")["set"], false);
+    assert_eq!(of("consensus.data_dir")["value"], Value::Null);
+    assert_eq!(of("consensus.data_dir")["env"], "CONSENSUS_DATA_DIR");
+}
+
+#[test]
+fn a_file_is_judged_by_itself() {
+    let (_dir, path) = file("consensus:\n  fault_tolerance: {heartbeat_interval: 1s}\n");
+    let outcome = check(&path);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(
+        outcome.stdout.contains("1 settings, nothing wrong"),
+        "{outcome:?}"
+    );
+    let left = "left to others: consensus.node_id (CONSENSUS_NODE_ID)";
+    assert!(outcome.stdout.contains(left), "{outcome:?}");
+
+    let (_dir, path) = file("consensus:\n  limits:\n    value_bytes_max: 8MiB\n  wieght: 1\n");
+    let outcome = check(&path);
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("line 4: unknown key; did you mean 'consensus.weight'?")
+    );
+    let (_dir, path) = file("consensus:\n  limits:\n    value_bytes_max: 8MiB\n");
+    let outcome = check(&path);
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("node.yaml line 3: value_bytes_max"),
+        "{outcome:?}"
+    );
+    let nowhere = check(Path::new("/nowhere/node.yaml"));
+    assert_eq!(nowhere.code, 2, "{nowhere:?}");
+}
+
+#[test]
+fn a_key_is_shown_nowhere() {
+    let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n-----END PRIVATE KEY-----\n";
+    let (_dir, path) = file("consensus:\n  node_id: node-1\n");
+    for variable in [
+        "CONSENSUS_TLS_KEY",
+        "CONSENSUS_TLS_CERT",
+        "CONSENSUS_DATA_DIR",
+    ] {
+        for more in [&["--origin"][..], &["--json"]] {
+            let mut command = show(&path, more);
+            command.env(variable, key);
+            let outcome = run(command);
+            assert_eq!(outcome.code, 0, "{outcome:?}");
+            assert!(!outcome.stdout.contains("MC4CAQ"), "{outcome:?}");
+        }
+        let mut node = chil(&["node", "--config"]);
+        node.arg(&path).arg("--single-node").env(variable, key);
+        let outcome = run(node);
+        assert_eq!(outcome.code, 2, "{outcome:?}");
+        assert!(!outcome.stderr.contains("MC4CAQ"), "{outcome:?}");
+    }
+}
