@@ -34,7 +34,7 @@
 //! | `discovery` | which socket addresses a peer's address stands for |
 //! | `net` | links between nodes, and the listening socket |
 //! | `api` | the gRPC services and the client library |
-//! | `limits` | how much is let in from outside |
+//! | `limits`, `delivery` | how much is let in from outside; what waits to be sent, and is left out |
 //! | `restore` | a new cluster's directories from a snapshot of another |
 //! | `ports`, `storage`, `clock` | what the loop needs from the world |
 //! | `config` | settings from files, the environment and flags |
@@ -67,6 +67,7 @@ mod caller;
 #[cfg(feature = "grpc")]
 mod clock;
 pub mod config;
+pub mod delivery;
 pub mod discovery;
 #[cfg(feature = "grpc")]
 mod error;

@@ -12,6 +12,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use tokio::task::AbortHandle;
 
 use super::queue::Queue;
+use crate::delivery::{Bounds, Counts, DropReason};
 use crate::ports::{Clock, NetError, Network, SendFrames, Target};
 
 /// What a link has done so far, for people.
@@ -29,6 +30,8 @@ pub struct LinkStatus {
     pub dropped: u64,
     /// Frames left out because a later one said the same and more.
     pub superseded: u64,
+    /// The same by reason.
+    pub counts: Counts,
 }
 
 /// All links of a node. Dropping it closes them.
@@ -121,8 +124,9 @@ impl<N: Network, C: Clock> Links<N, C> {
                 lane: link.lane,
                 connected: link.connected.load(Ordering::Relaxed),
                 sent: counts.sent,
-                dropped: counts.dropped,
-                superseded: counts.superseded,
+                dropped: counts.lost(),
+                superseded: counts.dropped(DropReason::Superseded),
+                counts,
             }
         };
         let of_address = |(address, links): (&String, &[Link; Lane::ALL.len()])| {
@@ -135,7 +139,7 @@ impl<N: Network, C: Clock> Links<N, C> {
     }
 
     fn connect(&mut self, address: &str, lane: Lane) -> Link {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue::new(Bounds::default()));
         let connected = Arc::new(AtomicBool::new(false));
         self.seed = self.seed.wrapping_add(1);
         let connector = Connector {
@@ -203,7 +207,7 @@ impl<N: Network, C: Clock> Connector<N, C> {
                         tracing::debug!(address = %self.target.address, lane = ?self.lane, %error, "cannot connect, will keep trying");
                         told = true;
                     }
-                    self.queue.clear();
+                    self.queue.clear(DropReason::Unreachable);
                 }
             }
             let jitter = Span::from_nanos(self.rng.next_u64() % pause.nanos().max(1)).divided(2);
