@@ -40,6 +40,10 @@ pub enum Concern {
     Core,
     /// Drawing runs under plain overload.
     Overload,
+    /// Drawing how much nodes let in.
+    Admission,
+    /// Drawing how much waits on links.
+    Delivery,
 }
 
 /// A source of random numbers for one concern.
@@ -74,6 +78,8 @@ impl Dice {
             Concern::Troubles => 14,
             Concern::Core => 15,
             Concern::Overload => 16,
+            Concern::Admission => 17,
+            Concern::Delivery => 18,
         };
         rng.set_stream(concern | (nth as u64) << 8);
         Self(rng)

@@ -227,6 +227,9 @@ impl World {
         self.judge.deposed(node);
         let state = &mut self.nodes[node];
         state.forget(&self.plan, &self.subject);
+        self.closes(node);
+        self.outboxes.forget(node);
+        let state = &mut self.nodes[node];
         state.paused_until = 0;
         state.busy_until = 0;
         self.note_stage(node);

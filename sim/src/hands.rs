@@ -24,6 +24,7 @@ impl World {
             | Event::Think { .. }
             | Event::Timeout { .. }
             | Event::Fault { .. }
+            | Event::Unheld { .. }
             | Event::Step { .. }
             | Event::Milestone => None,
             Event::Late(event) => self.needs(event),

@@ -5,6 +5,7 @@
 //! by the checks in [`check`]. Many seeds at once are [`sweep`]'s. [`scenario`] measures how long
 //! named faults of connectivity and disks keep a cluster from working.
 
+mod admission;
 mod arrivals;
 pub mod campaign;
 pub mod chaos;
@@ -12,6 +13,7 @@ pub mod check;
 pub mod cli;
 mod clock;
 pub mod coverage;
+mod delivery;
 pub mod dice;
 pub mod disk;
 mod execute;

@@ -205,6 +205,11 @@ impl Network {
         link.held_until = link.held_until.max(until);
     }
 
+    /// Until when a link holds what is sent on it.
+    pub(crate) fn held_until(&mut self, from: usize, to: usize) -> u64 {
+        self.link(from, to).held_until
+    }
+
     /// Ends everything that goes wrong, for good, but for these links, which stay cut.
     pub(crate) fn heal(&mut self, scars: &[(usize, usize)]) {
         self.calm = true;
@@ -264,6 +269,7 @@ mod tests {
             straggle_max_us: 0,
             codec: false,
             routes: Vec::new(),
+            outbox: None,
         }
     }
 

@@ -212,20 +212,27 @@ impl World {
             });
         };
         self.stats.messages += 1;
+        let id = self.stats.messages;
+        if let Some(envelope) = self.queue_up(node, to, id, envelope) {
+            self.put_on_link(node, to, id, envelope);
+        }
+        Ok(())
+    }
+
+    /// Sends a message that waits for nothing any more.
+    pub(crate) fn put_on_link(&mut self, node: usize, to: usize, id: u64, envelope: Box<Envelope>) {
         let lane = envelope.body.lane();
         let fate = self.network.send(self.now, node, to, lane);
         let [a, b] = trace::numbers(&envelope.body);
         let arrival = fate.first.unwrap_or(0);
         self.trace
             .mix(Mark::Sent, self.now, node, [to as u64, a, b, arrival]);
-        let id = self.stats.messages;
         self.tell_send(node, to, id, &envelope.body, fate);
         if fate.first.is_none() {
             self.stats.lost += 1;
-            return Ok(());
+            return;
         }
         self.deliver(node, to, id, Frame::Envelope(envelope), fate);
-        Ok(())
     }
 
     /// Lets a frame arrive as often as it does.

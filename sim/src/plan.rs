@@ -1,6 +1,7 @@
 //! A run as data: cluster, network, disks, clocks, workload, and faults with their times.
 //! Knows nothing about how a plan is drawn or executed; it is what replay and people work on.
 
+mod admission;
 mod check;
 mod fault;
 mod file;
@@ -9,6 +10,7 @@ mod script;
 use chil_core::{Config, NodeId, SessionLimits, SnapshotPolicy};
 use serde::{Deserialize, Serialize};
 
+pub use admission::AdmissionPlan;
 pub use fault::{CrashMode, Fault, FaultKind, LaneName, Target};
 pub use script::{Accident, Ask, LostAnswer, MessageName, Mishap, Payload, Script, Scripted};
 
@@ -134,6 +136,9 @@ pub struct ClusterPlan {
     /// Members whose limits are not those of the others.
     #[serde(default)]
     pub mixed: Vec<LimitsPlan>,
+    /// How much each node lets in of what clients ask; `None` for all of it.
+    #[serde(default)]
+    pub admission: Option<AdmissionPlan>,
 }
 
 /// The limits of one member, as far as members may differ in them without a request being too
@@ -248,6 +253,7 @@ impl Default for ClusterPlan {
             reads_queued_max: config.reads_queued_max,
             handle_us: 0,
             mixed: Vec::new(),
+            admission: None,
         }
     }
 }
@@ -292,6 +298,20 @@ pub struct NetworkPlan {
     /// Links whose latency is their own, whatever the others' is: a slow one stays slow.
     #[serde(default)]
     pub routes: Vec<RoutePlan>,
+    /// How much waits on a lane of a link that is clogged; `None` for all of it, even when its
+    /// sender dies.
+    #[serde(default)]
+    pub outbox: Option<OutboxPlan>,
+}
+
+/// The bounds of a queue, in the terms of `chil::delivery::Bounds`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutboxPlan {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of more than one message.
+    pub bytes: u64,
 }
 
 impl NetworkPlan {

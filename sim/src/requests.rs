@@ -88,6 +88,7 @@ impl World {
         reply: Option<&Bytes>,
     ) {
         self.tell_end(operation, state, slot, reply);
+        self.leaves(operation as u64);
         self.clients.operations[operation].answer = reply.map(|reply| (self.now, reply.clone()));
     }
 
@@ -101,6 +102,7 @@ impl World {
     }
 
     fn try_operation(&mut self, operation: usize, pause: u64) {
+        self.leaves(operation as u64);
         let client = self.clients.operations[operation].client;
         let at = self.now + pause + self.clients.travel(client);
         self.schedule(at, Event::Request { operation });
@@ -141,6 +143,12 @@ impl World {
         self.trace
             .mix(mark, self.now, node, [operation as u64, 0, 0, 0]);
         self.tell_asked(operation);
+        let (client, bytes) = (self.clients.operations[operation].client, payload.len());
+        if let Some(wait) = self.knocks(node, client, token.get(), bytes)? {
+            self.clients.redirect(operation, Some(node));
+            self.try_operation(operation, wait.nanos());
+            return Ok(());
+        }
         let floor = self.judge.reads.floor();
         let op = &mut self.clients.operations[operation];
         op.state = State::Given;

@@ -174,6 +174,15 @@ impl World {
         self.trace.mix(Mark::Propose, self.now, node, numbers);
         self.tell_attempt(number);
         let token = Token::new(ATTEMPTS + number as u64);
+        let bytes = match &ask {
+            Ask::Register { .. } => 0,
+            Ask::Propose(command) => command.payload.len(),
+        };
+        let client = self.attempts[number].client;
+        if let Some(retry_after) = self.knocks(node, client, token.get(), bytes)? {
+            self.reply(number, Answer::Overloaded { retry_after });
+            return Ok(());
+        }
         let input = match ask {
             Ask::Register { nonce } => Input::Register { token, nonce },
             Ask::Propose(command) => Input::Propose { token, command },
@@ -183,6 +192,7 @@ impl World {
 
     /// An answer to an attempt travels back to its client, and may be lost, or come twice.
     fn reply(&mut self, number: usize, answer: Answer<usize, Refusal>) {
+        self.leaves(ATTEMPTS + number as u64);
         let client = self.attempts[number].client;
         for _ in 0..self.clients.copies(client, self.healing) {
             let at = self.now + self.clients.travel(client);

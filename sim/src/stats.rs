@@ -92,6 +92,12 @@ pub struct Stats {
     /// Runs under plain overload.
     #[serde(default)]
     pub overloads: u64,
+    /// Messages that were left out of a full queue, or said again by a later one.
+    #[serde(default)]
+    pub left_out: u64,
+    /// Requests that a node did not let in.
+    #[serde(default)]
+    pub turned_away: u64,
     /// Seeds that were run a second time and compared.
     pub run_twice: u64,
     /// Which states and events of the protocol were reached.
@@ -157,6 +163,8 @@ impl Stats {
             *most = other.max(*most);
         }
         self.overloads += other.overloads;
+        self.left_out += other.left_out;
+        self.turned_away += other.turned_away;
         self.cores += other.cores;
         for (sum, more) in self.left.iter_mut().zip(other.left) {
             *sum += more;

@@ -4,6 +4,7 @@
 //! Swarm testing (Groce et al., ISSTA 2012): leaving features out of a test case finds more than
 //! having all of them in every one, since faults mask each other.
 
+mod admission;
 mod features;
 mod healing;
 mod overload;
@@ -63,6 +64,7 @@ pub fn plan(seed: u64) -> Plan {
     let nodes = plan.nodes();
     plan.faults.retain(|fault| fault.kind.hits_any(nodes));
     overload::draw(&mut plan);
+    admission::draw(&mut plan);
     healing::enough(&mut plan);
     if plan.check().is_err() {
         // Scars that leave nobody connected to a quorum: the whole cluster heals instead.
@@ -173,6 +175,7 @@ fn network(dice: &mut Dice, heartbeat_us: u64) -> NetworkPlan {
         straggle_max_us: heartbeat_us * dice.magnitude(1, 30),
         codec: dice.chance(600_000),
         routes: Vec::new(),
+        outbox: None,
     }
 }
 

@@ -9,10 +9,12 @@ use chil_core::retry::Answer;
 use chil_core::{DiskId, Input, Lane, NodeId, Record, Recovered, Refusal, Replica, Time};
 use chil_proto::Frame;
 
+use crate::admission::Doors;
 use crate::check::looked::looks;
 use crate::check::model::Model;
 use crate::check::steady_leader::Steady;
 use crate::check::{Judge, Verdict, Violation, bounded_memory, everywhere, no_churn};
+use crate::delivery::Outboxes;
 use crate::dice::{Concern, Dice};
 use crate::faults::store_violation;
 use crate::network::Network;
@@ -63,6 +65,10 @@ pub(crate) struct World {
     /// For each node, requests of clients that wait until it has time: it handles what comes from
     /// its peers and its disk first, as a node of the runtime does.
     pub(crate) asked: Vec<VecDeque<Event>>,
+    /// What nodes let in of what clients ask.
+    pub(crate) doors: Doors,
+    /// What waits on links that are held.
+    pub(crate) outboxes: Outboxes,
     queue: Queue<Event>,
     pub(crate) check_every: u64,
 }
@@ -118,6 +124,8 @@ pub(crate) enum Event {
     Late(Box<Self>),
     /// A slow node may have time for a request that waits.
     Ask { node: usize },
+    /// A link held what was sent on it until now.
+    Unheld { from: usize, to: usize, lane: Lane },
     /// A moment that the run waits for.
     Milestone,
 }
@@ -169,6 +177,8 @@ impl World {
                 .iter()
                 .map(|_| VecDeque::new())
                 .collect(),
+            doors: Doors::new(plan),
+            outboxes: Outboxes::new(plan),
             queue: Queue::new(),
             check_every: watch.check_every.max(1),
             now: 0,
@@ -260,6 +270,10 @@ impl World {
                 self.fault_step(index, step);
                 Ok(())
             }
+            Event::Unheld { from, to, lane } => {
+                self.unheld(from, to, lane);
+                Ok(())
+            }
             Event::Late(_) | Event::Ask { .. } | Event::Milestone => Ok(()),
         }
     }
@@ -271,11 +285,12 @@ impl World {
             return Ok(());
         }
         state.wake_at = u64::MAX;
-        let deadline = state.deadline;
-        if state.clock.read(self.now) < deadline {
+        let (deadline, now) = (state.deadline, state.clock.read(self.now));
+        if now < deadline {
             self.arm(node, deadline);
             return Ok(());
         }
+        self.woke(node, now, now.since(deadline));
         self.stats.events += 1;
         self.trace.mix(Mark::Wake, self.now, node, [0; 4]);
         self.tell(node, || What::Wake);

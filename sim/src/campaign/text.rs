@@ -55,6 +55,8 @@ pub fn text(merged: &Merged) -> String {
         format!("{} runs; others: {}", stats.cores, left.join(", "))
     });
     rows.row("overloaded", &format!("{} runs", stats.overloads));
+    rows.row("left out", &format!("{} messages", stats.left_out));
+    rows.row("turned away", &format!("{} requests", stats.turned_away));
     rows.row("memory used", "at most, of its limit");
     for (name, used) in Stats::MEMORY.iter().zip(stats.memory) {
         rows.row("", &format!("{:>9} {name}", share(used)));

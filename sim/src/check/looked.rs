@@ -38,6 +38,7 @@ checks![
     "decided_is_chosen",
     "decided_stays",
     "exactly_once",
+    "fair_admission",
     "forming",
     "gives_up_for_cause",
     "leader_completeness",

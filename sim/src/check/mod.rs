@@ -34,6 +34,7 @@
 //! | `answered` | V3: after the faults every operation gets its answer |
 //! | `bounded_memory` | queues and caches of replicas and hosts stay within their limits |
 //! | `steady_leader` | under plain overload nobody else begins to lead |
+//! | `fair_admission` | what is let in stays within the limits, and nobody is turned away without need |
 //! | `caught_up` | V4: after the faults every node holds what was decided a while ago |
 //! | `no_churn` | V5: after the faults nobody starts ballots, and the run comes to rest |
 
@@ -49,6 +50,7 @@ mod clients;
 pub(crate) mod decided_is_chosen;
 pub(crate) mod decided_stays;
 pub(crate) mod exactly_once;
+pub(crate) mod fair_admission;
 pub mod ghost;
 pub(crate) mod gives_up_for_cause;
 mod installs;

@@ -51,6 +51,7 @@ impl Plan {
         self.check_lease()?;
         self.check_script()?;
         self.check_overload()?;
+        self.check_admission()?;
         self.check_members()?;
         if self.cluster.priorities.len() != nodes {
             return fail(format!(
@@ -180,6 +181,18 @@ impl Plan {
         }
         let what = format!("the script has clients or nodes beyond {clients} and {nodes}");
         Err(PlanError(what))
+    }
+
+    /// What is never let in is never answered.
+    fn check_admission(&self) -> Result<(), PlanError> {
+        let Some(limits) = &self.cluster.admission else {
+            return Ok(());
+        };
+        if limits.in_flight > 0 && limits.burst_us > 0 {
+            return Ok(());
+        }
+        let what = "`cluster.admission` lets nothing in: in_flight and burst_us must not be 0";
+        Err(PlanError(what.to_owned()))
     }
 
     /// What no node would start with is no run, although the first start would look like damage.

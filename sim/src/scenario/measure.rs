@@ -116,6 +116,7 @@ fn calm(seed: u64, weights: &[u32], dice: &mut Dice) -> Plan {
             straggle_max_us: 0,
             codec: false,
             routes: Vec::new(),
+            outbox: None,
         },
         disk: DiskPlan {
             files: false,

@@ -155,6 +155,7 @@ fn plain(plan: &Plan) -> Plan {
             straggle_max_us: 0,
             codec: false,
             routes: Vec::new(),
+            outbox: None,
         },
         disk: DiskPlan {
             files: false,

@@ -3,7 +3,7 @@
 //! Knows nothing about the rest of the plan; each kind of thing has dice of its own.
 
 use crate::dice::{Concern, Dice};
-use crate::plan::{Ailment, Fault, FaultKind, Left, LimitsPlan, Plan, RoutePlan};
+use crate::plan::{Ailment, Fault, FaultKind, Left, LimitsPlan, OutboxPlan, Plan, RoutePlan};
 
 /// Draws all of it into a plan that is whole otherwise.
 pub(super) fn draw(plan: &mut Plan) {
@@ -11,8 +11,19 @@ pub(super) fn draw(plan: &mut Plan) {
     routes(&mut Dice::new(plan.seed, Concern::Routes), plan);
     limits(&mut Dice::new(plan.seed, Concern::Limits), plan);
     core(&mut Dice::new(plan.seed, Concern::Core), plan);
+    outbox(&mut Dice::new(plan.seed, Concern::Delivery), plan);
     if !quiet {
         faults(plan);
+    }
+}
+
+/// What waits on clogged links is bounded, as in the runtime.
+fn outbox(dice: &mut Dice, plan: &mut Plan) {
+    let messages = usize::try_from(dice.magnitude(1, 256)).unwrap_or(1);
+    let largest = plan.cluster.value_bytes_max + 128;
+    let bytes = largest * dice.magnitude(1, 64);
+    if dice.chance(400_000) {
+        plan.network.outbox = Some(OutboxPlan { messages, bytes });
     }
 }
 

@@ -88,6 +88,8 @@ pub(super) fn exercised(merged: &Merged) -> String {
         ("snapshot transfers resumed", stats.transfers_resumed),
         ("handovers begun", stats.handovers),
         ("runs under plain overload", stats.overloads),
+        ("messages left out of queues", stats.left_out),
+        ("requests turned away", stats.turned_away),
         ("cores that lived alone", stats.cores),
     ];
     let (names, counts): (Vec<&str>, Vec<u64>) = done.into_iter().unzip();
