@@ -146,7 +146,7 @@ impl World {
         let (client, bytes) = (self.clients.operations[operation].client, payload.len());
         if let Some(wait) = self.knocks(node, client, token.get(), bytes)? {
             self.clients.redirect(operation, Some(node));
-            self.try_operation(operation, wait.nanos());
+            self.try_operation(operation, wait.nanos().max(self.back_off()));
             return Ok(());
         }
         let floor = self.judge.reads.floor();

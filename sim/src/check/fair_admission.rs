@@ -57,8 +57,9 @@ impl Filled {
         self.per_second == 0 || self.missing(now, cost) < -rounding
     }
 
-    fn takes(&mut self, cost: u64) {
+    fn takes(&mut self, now: Time, cost: u64) {
         if self.per_second > 0 {
+            self.missing(now, cost);
             self.level -= i128::from(cost) * PARTS;
         }
     }
@@ -189,7 +190,7 @@ impl Accounts {
         let of = &mut self.clients[client];
         for filled in [&mut self.all, &mut of.own, &mut of.share] {
             let each = filled.iter_mut().zip(costs);
-            each.for_each(|(filled, cost)| filled.takes(cost));
+            each.for_each(|(filled, cost)| filled.takes(now, cost));
         }
         of.requests += 1;
         of.bytes += costs[1];
@@ -209,7 +210,7 @@ impl Accounts {
             let mut each = filled.iter_mut().zip(costs);
             each.all(|(filled, cost)| filled.is_plenty(now, cost))
         };
-        if busy.retry_after == Span::ZERO {
+        if busy.retry_after < Span::from_millis(1) {
             return Err("says to come again at once".to_owned());
         }
         let tells_apart = self.tells_apart();
