@@ -10,6 +10,7 @@ use chil_core::{Config, Lease, NodeId, SessionLimits, SnapshotPolicy, StateMachi
 use crate::clock::random_u64;
 use crate::config::{AddressError, Agreed, Peer, PeerList};
 use crate::error::StartError;
+use crate::limits::Limits;
 
 /// A peer as the host wrote it: a [`Peer`], or the text of one (`host:port`, `name=host:port`).
 #[derive(Clone, Debug)]
@@ -50,6 +51,7 @@ pub struct NodeBuilder {
     pub(crate) lease: Option<Lease>,
     pub(crate) snapshots: SnapshotPolicy,
     pub(crate) sessions: SessionLimits,
+    pub(crate) limits: Limits,
     protocol: Vec<Change>,
 }
 
@@ -77,6 +79,7 @@ impl NodeBuilder {
             lease: None,
             snapshots: SnapshotPolicy::default(),
             sessions: SessionLimits::default(),
+            limits: Limits::default(),
             protocol: Vec::new(),
         }
     }
@@ -124,6 +127,13 @@ impl NodeBuilder {
     /// Allows unencrypted traffic beyond this host.
     pub fn insecure(mut self, insecure: bool) -> Self {
         self.insecure = insecure;
+        self
+    }
+
+    /// Bounds what is let in from outside, and what waits for peers. Default: bounds on
+    /// connections and on what is under way, and no rates.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 

@@ -25,7 +25,6 @@ impl Caller {
     }
 
     /// What its requests are counted under.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the guard of requests"))]
     pub(crate) fn key(&self) -> String {
         match &self.identity {
             Some(identity) => format!("{}/{}", identity.kind().name(), identity.name()),

@@ -53,6 +53,8 @@ compile_error!(
 );
 
 #[cfg(feature = "grpc")]
+mod admit;
+#[cfg(feature = "grpc")]
 mod api;
 #[cfg(feature = "grpc")]
 mod apply;

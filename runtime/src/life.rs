@@ -10,22 +10,25 @@ use chil_core::forming::Forming;
 use chil_core::membership::MembershipWarning;
 use chil_core::{
     Applier, ClusterId, Config, Lease, Meta, NodeId, RecoverError, Recovered, Replica,
-    SnapshotPolicy, StateMachine,
+    SnapshotPolicy, Span, StateMachine,
 };
 use chil_proto::decode::FRAME_BYTES_MAX;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use crate::admit::Admit;
 use crate::apply::Apply;
 use crate::audit::Audit;
 use crate::book::Book;
 use crate::builder::{NodeReady, setting};
 use crate::clock::{SystemClock, random_u64};
 use crate::config::Peer;
+use crate::delivery::Bounds;
 use crate::error::{NodeError, StartError};
 use crate::form;
 use crate::handle::{Node, Shared};
 use crate::introduce::{Introduction, check_members, check_terms};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net::inbox::{Inbox, Watch};
 use crate::net::peer::Links;
@@ -35,7 +38,7 @@ use crate::node::{About, NodeLoop, Parts};
 use crate::open::{bind, disk_of, open, restore, write_meta};
 use crate::ports::Clock;
 use crate::request::{Request, Requests};
-use crate::serve::{Closing, routes};
+use crate::serve::{Closing, Front, routes};
 use crate::shutdown::{self, Stopped};
 use crate::status::MemberInfo;
 use crate::storage::snapshot_thread::SnapshotThread;
@@ -97,7 +100,15 @@ impl<S: StateMachine> NodeReady<S> {
                 }))
             }
         };
-        Ok(run(config, about, home, &others, (listener, local_addr)))
+        let limits = node.limits;
+        Ok(run(
+            config,
+            about,
+            home,
+            &others,
+            (listener, local_addr),
+            limits,
+        ))
     }
 }
 
@@ -155,6 +166,7 @@ fn run<S: StateMachine>(
     home: Home<S>,
     others: &[Peer],
     (listener, local_addr): (TcpListener, SocketAddr),
+    limits: Limits,
 ) -> Node<S> {
     let (stopper, stopped) = shutdown::signal();
     let (requests, to_loop) = Requests::channel(config.value_bytes_max);
@@ -163,7 +175,8 @@ fn run<S: StateMachine>(
     let cluster = Arc::new(OnceLock::new());
     let metrics = Arc::new(Metrics::new(&about.name));
     let (network, links_in) = transport::network(FRAME_BYTES_MAX);
-    let routes = routes(&requests, &cluster, &stopped, links_in, &config);
+    let front = Front::new(&limits, &config, &metrics);
+    let routes = routes(&requests, &front, &cluster, &stopped, links_in, &config);
     let (cut, connected) = shutdown::signal();
     let closing = Closing {
         server: tokio::spawn(serve(listener, routes, stopped.clone(), connected)),
@@ -184,14 +197,8 @@ fn run<S: StateMachine>(
         audit: Audit::new(&about.name),
         metrics: Arc::clone(&metrics),
     };
-    let mut links = Links::new(network.clone(), SystemClock, retry_max, random_u64());
-    for peer in others {
-        if let Some(name) = &peer.name {
-            links.expect(&peer.address, name);
-        }
-    }
     let life = Life {
-        links,
+        links: links(network.clone(), retry_max, limits.queues, others),
         about,
         config,
         inbox: Inbox::open(network, watch),
@@ -202,6 +209,7 @@ fn run<S: StateMachine>(
         named: named(others),
         introduction,
         metrics: Arc::clone(&metrics),
+        admit: front.admit,
     };
     let running = tokio::spawn(life.run(home));
     tokio::spawn(async move {
@@ -222,6 +230,23 @@ fn run<S: StateMachine>(
     })
 }
 
+/// Links that know whom they lead to, as far as the lists say.
+fn links(
+    network: TonicNetwork,
+    retry_max: Span,
+    bounds: Bounds,
+    others: &[Peer],
+) -> Links<TonicNetwork, SystemClock> {
+    let links = Links::new(network, SystemClock, retry_max, random_u64());
+    let mut links = links.with_bounds(bounds);
+    for peer in others {
+        if let Some(name) = &peer.name {
+            links.expect(&peer.address, name);
+        }
+    }
+    links
+}
+
 /// What a node consists of before it knows whether it belongs to a cluster.
 struct Life {
     about: About,
@@ -237,6 +262,7 @@ struct Life {
     /// Of a node that was a member before it was started; who has just formed a cluster knows it.
     introduction: Option<Introduction>,
     metrics: Arc<Metrics>,
+    admit: Admit,
 }
 
 impl Life {
@@ -318,6 +344,7 @@ impl Life {
             leader: self.leader,
             introduction: self.introduction,
             metrics: self.metrics,
+            admit: self.admit,
         });
         node.run().await
     }

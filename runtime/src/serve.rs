@@ -11,9 +11,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
-use crate::api::{AdminService, ConsensusService, Saver, WATCHERS_MAX};
+use crate::admit::Admit;
+use crate::api::{AdminService, ConsensusService, Metered, Receiving, Saver, WATCHERS_MAX};
 use crate::apply::panic_text;
 use crate::error::NodeError;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::net::server::PeerServer;
 use crate::net::transport::LinkHandler;
 use crate::request::Requests;
@@ -27,6 +30,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Everything that is served on the listening address.
 pub(crate) fn routes(
     requests: &Requests,
+    front: &Front,
     cluster: &Arc<OnceLock<ClusterId>>,
     stopped: &Stopped,
     links_in: LinkHandler,
@@ -34,17 +38,49 @@ pub(crate) fn routes(
 ) -> Routes {
     let consensus = ConsensusServer::new(ConsensusService {
         requests: requests.clone(),
+        admit: front.admit.clone(),
         cluster: Arc::clone(cluster),
         stopped: stopped.clone(),
         watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
     });
     let admin = AdminServer::new(AdminService {
         requests: requests.clone(),
+        admit: front.admit.clone(),
         saver: Saver::new(requests.clone(), stopped.clone()),
     });
+    let consensus = consensus.max_decoding_message_size(with_slack(config.value_bytes_max));
     Routes::new(PeerServer(links_in))
-        .add_service(consensus.max_decoding_message_size(with_slack(config.value_bytes_max)))
-        .add_service(admin)
+        .add_service(Metered {
+            service: consensus,
+            receiving: front.receiving.clone(),
+        })
+        .add_service(Metered {
+            service: admin,
+            receiving: front.receiving.clone(),
+        })
+}
+
+/// What stands in front of the services.
+#[derive(Clone, Debug)]
+pub(crate) struct Front {
+    pub(crate) admit: Admit,
+    receiving: Receiving,
+}
+
+impl Front {
+    /// Nobody has asked for anything yet.
+    pub(crate) fn new(limits: &Limits, config: &Config, metrics: &Arc<Metrics>) -> Self {
+        let mut admission = limits.admission;
+        // Silence for some rounds costs the leadership; being late by one costs clients an answer.
+        admission.late_max = config.heartbeat_interval;
+        // One client alone gets half: one of the largest messages always fits.
+        let largest = config.value_bytes_max.saturating_add(MESSAGE_SLACK);
+        let receiving = limits.receiving_bytes.max(largest.saturating_mul(2));
+        Self {
+            admit: Admit::new(admission, Arc::clone(metrics)),
+            receiving: Receiving::new(receiving, Arc::clone(metrics)),
+        }
+    }
 }
 
 /// What is left to do once the loop has ended.

@@ -145,6 +145,7 @@ fn plain(seed: u64, operations: u64, codec: bool) -> Plan {
             straggle_max_us: 0,
             codec,
             routes: Vec::new(),
+            outbox: None,
         },
         disk: DiskPlan {
             files: false,

@@ -6,8 +6,10 @@ use chil_core::{Ballot, NodeId, Role};
 use chil_proto::v1;
 use tonic::{Request, Response, Status};
 
+use super::guard::enter;
 use super::outcome::{self, big_endian, millis, moved};
 use super::save::{Parts, Saver, snapshot};
+use crate::admit::{Admit, Purpose};
 use crate::explain::{Finding, Topic};
 use crate::request::Requests;
 use crate::status::{MemberInfo, NodeStatus, Phase};
@@ -16,6 +18,7 @@ use crate::status::{MemberInfo, NodeStatus, Phase};
 #[derive(Clone, Debug)]
 pub(crate) struct AdminService {
     pub(crate) requests: Requests,
+    pub(crate) admit: Admit,
     pub(crate) saver: Saver,
 }
 
@@ -23,8 +26,9 @@ pub(crate) struct AdminService {
 impl v1::admin_server::Admin for AdminService {
     async fn status(
         &self,
-        _request: Request<v1::StatusRequest>,
+        request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
+        let _inside = enter(&self.admit, &request, Purpose::Operate, 0).await?;
         match self.requests.status().await {
             Some(status) => Ok(Response::new(response(&status))),
             None => Err(Status::unavailable("the node has stopped")),
@@ -33,8 +37,9 @@ impl v1::admin_server::Admin for AdminService {
 
     async fn explain(
         &self,
-        _request: Request<v1::ExplainRequest>,
+        request: Request<v1::ExplainRequest>,
     ) -> Result<Response<v1::ExplainResponse>, Status> {
+        let _inside = enter(&self.admit, &request, Purpose::Operate, 0).await?;
         match self.requests.explain().await {
             Some(findings) => {
                 let findings = findings.into_iter().map(finding).collect();
@@ -48,6 +53,7 @@ impl v1::admin_server::Admin for AdminService {
         &self,
         request: Request<v1::MoveLeaderRequest>,
     ) -> Result<Response<v1::MoveLeaderResponse>, Status> {
+        let _inside = enter(&self.admit, &request, Purpose::Operate, 0).await?;
         let to = Some(request.into_inner().to).filter(|to| !to.is_empty());
         let outcome = Some(moved(self.requests.transfer(to).await));
         Ok(Response::new(v1::MoveLeaderResponse { outcome }))
@@ -59,6 +65,8 @@ impl v1::admin_server::Admin for AdminService {
         &self,
         request: Request<v1::SaveSnapshotRequest>,
     ) -> Result<Response<Parts>, Status> {
+        // Counts while it begins: how many are under way is bounded elsewhere.
+        let _inside = enter(&self.admit, &request, Purpose::Operate, 0).await?;
         let stored = request.into_inner().stored;
         Ok(Response::new(self.saver.save(stored)))
     }

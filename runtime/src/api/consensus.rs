@@ -13,8 +13,11 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::follow::{Decisions, watch};
+use super::guard::{enter, retry_after};
 use super::outcome::{answered, proposed, registered, unavailable, wrong_cluster};
+use crate::admit::{Admit, Purpose};
 use crate::apply::{ProposeResult, ReplyTo};
+use crate::caller::Caller;
 use crate::error::{ProposeError, Rejection};
 use crate::handle::Consistency;
 use crate::request::Requests;
@@ -27,6 +30,7 @@ const STREAM_WINDOW: usize = 4_096;
 #[derive(Clone, Debug)]
 pub(crate) struct ConsensusService {
     pub(crate) requests: Requests,
+    pub(crate) admit: Admit,
     pub(crate) cluster: Arc<OnceLock<ClusterId>>,
     pub(crate) stopped: Stopped,
     /// Room for those who watch.
@@ -73,6 +77,8 @@ impl v1::consensus_server::Consensus for ConsensusService {
         &self,
         request: Request<v1::ProposeRequest>,
     ) -> Result<Response<v1::ProposeResponse>, Status> {
+        let bytes = request.get_ref().payload.len();
+        let _inside = enter(&self.admit, &request, Purpose::Use, bytes).await?;
         let request = request.into_inner();
         let result = match self.accepts(&request.cluster) {
             Ok(()) => self.requests.submit(command(request)).await,
@@ -89,7 +95,9 @@ impl v1::consensus_server::Consensus for ConsensusService {
         request: Request<Streaming<v1::ProposeStreamRequest>>,
     ) -> Result<Response<Answers>, Status> {
         let (answers, answered) = mpsc::channel(STREAM_WINDOW);
-        tokio::spawn(take_in(self.clone(), request.into_inner(), answers));
+        let caller = request.extensions().get::<Caller>().cloned();
+        let stream = request.into_inner();
+        tokio::spawn(take_in(self.clone(), caller, stream, answers));
         let responses = ReceiverStream::new(answered).map(|(id, answer)| {
             let outcome = Some(proposed(answer));
             let result = Some(v1::ProposeResponse { outcome });
@@ -102,6 +110,8 @@ impl v1::consensus_server::Consensus for ConsensusService {
         &self,
         request: Request<v1::ReadRequest>,
     ) -> Result<Response<v1::ReadResponse>, Status> {
+        let bytes = request.get_ref().query.len();
+        let _inside = enter(&self.admit, &request, Purpose::Use, bytes).await?;
         let request = request.into_inner();
         if let Err(misdirected) = self.accepts(&request.cluster) {
             let outcome = Some(match misdirected {
@@ -128,6 +138,7 @@ impl v1::consensus_server::Consensus for ConsensusService {
         &self,
         request: Request<v1::RegisterRequest>,
     ) -> Result<Response<v1::RegisterResponse>, Status> {
+        let _inside = enter(&self.admit, &request, Purpose::Use, 0).await?;
         let request = request.into_inner();
         let nonce = <[u8; 16]>::try_from(request.nonce.as_ref())
             .map_err(|_| Status::invalid_argument("nonce: must be 16 random bytes"))?;
@@ -156,6 +167,7 @@ impl v1::consensus_server::Consensus for ConsensusService {
 /// for its answer is kept: so a client that does not read its answers is not read from, either.
 async fn take_in(
     service: ConsensusService,
+    caller: Option<Caller>,
     mut stream: Streaming<v1::ProposeStreamRequest>,
     answers: mpsc::Sender<(u64, ProposeResult)>,
 ) {
@@ -179,8 +191,17 @@ async fn take_in(
                 return;
             }
         };
-        let reply = ReplyTo::Stream { id, room };
         let request = request.unwrap_or_default();
+        let bytes = request.payload.len();
+        let inside = match service.admit.ask(caller.as_ref(), Purpose::Use, bytes) {
+            Ok(inside) => inside,
+            Err(busy) => {
+                let retry_after = retry_after(&busy);
+                drop(room.send((id, Err(ProposeError::Overloaded { retry_after }))));
+                continue;
+            }
+        };
+        let reply = ReplyTo::Stream { id, room, inside };
         match service.accepts(&request.cluster) {
             Ok(()) => service.requests.propose(command(request), reply).await,
             Err(misdirected) => reply.send(Err(misdirected.into())),

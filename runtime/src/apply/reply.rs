@@ -5,6 +5,7 @@ use bytes::Bytes;
 use chil_core::{Outcome, Slot};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::admit::Inside;
 use crate::error::{ProposeError, ReadError, Rejection};
 use crate::handle::{Answer, Executed};
 
@@ -24,6 +25,8 @@ pub(crate) enum ReplyTo {
         id: u64,
         /// Where its answer goes.
         room: mpsc::OwnedPermit<(u64, ProposeResult)>,
+        /// Counts the request for as long as it has no answer.
+        inside: Inside,
     },
 }
 
@@ -32,7 +35,10 @@ impl ReplyTo {
     pub(crate) fn send(self, result: ProposeResult) {
         match self {
             Self::Once(to) => drop(to.send(result)),
-            Self::Stream { id, room } => drop(room.send((id, result))),
+            Self::Stream { id, room, inside } => {
+                drop(room.send((id, result)));
+                drop(inside);
+            }
         }
     }
 }

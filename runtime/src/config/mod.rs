@@ -24,7 +24,15 @@
 //!   protocol: {type: multi_paxos, timeout: 200ms, retries: 4}
 //!   security: {insecure: false, tls_enabled: false}
 //!   fault_tolerance: {failure_detector: phi_accrual, suspect_threshold: 8, heartbeat_interval: 100ms}
-//!   limits: {value_bytes_max: 1MiB, in_flight_entries_max: 16384, in_flight_bytes_max: 4MiB}
+//!   limits:
+//!     value_bytes_max: 1MiB
+//!     in_flight_entries_max: 16384
+//!     in_flight_bytes_max: 4MiB
+//!     connections: {clients: 1024, per_address: 256, per_identity: 64, handshakes: 256, handshakes_per_second: 200}
+//!     clients: {receiving_bytes: 64MiB}
+//!     peers: {queue_frames: 4096, queue_bytes: 32MiB}
+//!     admission: {requests_per_second: 20000, bytes_per_second: 64MiB, client_requests_per_second: 2000,
+//!       client_bytes_per_second: 8MiB, burst: 1s, in_flight: 8192, in_flight_bytes: 64MiB, clients_tracked: 4096}
 //!   priority: 0
 //!   reads: {lease: 500ms, clock_drift_ppm: 1000}
 //!   snapshots: {every_slots: 65536, every_bytes: 64MiB}
@@ -44,6 +52,7 @@ mod error;
 mod field;
 #[cfg(feature = "config-file")]
 mod file;
+mod limits;
 #[cfg(all(test, feature = "config-file"))]
 mod mistakes_tests;
 mod peer;

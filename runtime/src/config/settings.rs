@@ -12,6 +12,7 @@ use super::field::Field;
 use super::peer::{Peer, PeerList, check_address};
 use super::secret::holds_key;
 use super::{Layers, WEIGHT_MAX};
+use crate::limits::Limits;
 #[cfg(feature = "grpc")]
 use crate::{Node, NodeBuilder};
 
@@ -38,6 +39,8 @@ pub struct Settings {
     pub protocol: ProtocolSettings,
     /// What all members are to be told the same.
     pub agreed: Agreed,
+    /// How much it lets in, and lets wait.
+    pub limits: Limits,
 }
 
 /// What the settings change of the protocol's configuration; `None` keeps what is there.
@@ -131,6 +134,7 @@ impl Settings {
             .single_node(self.single_node)
             .insecure(self.insecure)
             .agreed(self.agreed)
+            .limits(self.limits)
             .protocol(move |config| protocol.apply(config));
         match &self.advertise_address {
             Some(address) => builder.advertise(address),
@@ -168,13 +172,14 @@ pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
     let data_dir = check.required(Field::DataDir, |raw| raw.text());
     let protocol = check.protocol();
     let agreed = check.agreed(protocol.heartbeat_interval);
+    let limits = check.limits();
     let insecure = check.optional(Field::Insecure, |raw| raw.bool());
 
     let own = advertise_address.as_ref().unwrap_or(&bind_address);
     let name = node_id.as_deref().unwrap_or_default();
     let (peers, weight) = check.peers(listed.unwrap_or_default(), name, own, weight);
     check.size(&peers, single_node.unwrap_or(false));
-    check.relations(name, &protocol);
+    check.relations(name, &protocol, &limits);
     match (node_id, data_dir) {
         (Some(node_id), Some(data_dir)) if check.problems.is_empty() => Ok(Settings {
             node_id,
@@ -187,6 +192,7 @@ pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
             insecure: insecure.unwrap_or(false),
             protocol,
             agreed,
+            limits,
         }),
         _ => Err(SettingsError {
             problems: check.problems,
@@ -350,7 +356,7 @@ impl Check<'_> {
     }
 
     /// How the settings fit together: the protocol's own checks, told in the words of the file.
-    fn relations(&mut self, name: &str, protocol: &ProtocolSettings) {
+    fn relations(&mut self, name: &str, protocol: &ProtocolSettings, limits: &Limits) {
         if !self.problems.is_empty() {
             return;
         }
@@ -380,7 +386,16 @@ impl Check<'_> {
             let other = blamed[usize::from(field == blamed[0])];
             let what = format!("{error}; see {} ({})", other.key(), self.origin(other));
             self.refuse(field, what);
+        } else {
+            self.limits_fit(limits, &config);
         }
+    }
+
+    /// Whether somebody has set one of these.
+    pub(super) fn is_set(&self, one: Field, other: Field) -> bool {
+        [one, other]
+            .into_iter()
+            .any(|field| self.layers.get(field).is_some())
     }
 }
 

@@ -203,13 +203,13 @@ fn each_reason_is_counted_for_itself() {
     assert!(codes.windows(2).all(|two| two[0] != two[1]));
 }
 
-/// A message of one of two kinds, or of none, that is worth all earlier ones of its group.
+/// A message of one of two kinds, or of none, that is worth all earlier ones of no higher rank.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Toy {
     nth: usize,
     cost: u64,
     kind: Option<u8>,
-    group: u8,
+    rank: u8,
     ballot: Option<u64>,
 }
 
@@ -224,7 +224,7 @@ impl Parcel for Toy {
 
     fn supersedes(&self, older: &Self) -> bool {
         assert_eq!(self.kind, older.kind, "only those of one kind are compared");
-        self.group == older.group
+        self.rank >= older.rank
     }
 
     fn ballot(&self) -> Option<Ballot> {
@@ -239,11 +239,11 @@ fn toy() -> impl Strategy<Value = Option<Toy>> {
         0_u8..3,
         prop::option::of(0_u64..3),
     );
-    let toy = toy.prop_map(|(cost, kind, group, ballot)| Toy {
+    let toy = toy.prop_map(|(cost, kind, rank, ballot)| Toy {
         nth: 0,
         cost,
         kind,
-        group,
+        rank,
         ballot,
     });
     prop::option::weighted(0.8, toy)
@@ -295,6 +295,8 @@ proptest! {
             // So few that all are looked through each time: nothing else goes while these stay.
             if by(DropReason::Full) > 0 {
                 prop_assert_eq!(kept.iter().filter(is_said_again).count(), 0);
+                let newest = kept.iter().filter_map(|toy| toy.ballot).max();
+                let is_stale = |toy: &&Toy| toy.ballot.is_some() && toy.ballot < newest;
                 prop_assert_eq!(kept.iter().rev().skip(1).filter(is_stale).count(), 0);
             }
             waiting = kept;

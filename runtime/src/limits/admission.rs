@@ -24,6 +24,9 @@ const OPERATORS_MAX: usize = 16;
 /// What somebody is told to wait who is refused because much is under way: about what a request
 /// takes on a busy node.
 const CROWDED: Span = Span::from_millis(10);
+/// Nobody is told to come again sooner: at a high rate all who wait would come each time that one
+/// of them can be let in.
+const RETRY_MIN: Span = Span::from_millis(5);
 /// Clients count as asking for at least so long.
 const ASKING_MIN: Span = Span::from_millis(100);
 
@@ -334,7 +337,8 @@ impl Admission {
     }
 }
 
-const fn refused<T>(why: BusyReason, retry_after: Span) -> Result<T, Busy> {
+fn refused<T>(why: BusyReason, retry_after: Span) -> Result<T, Busy> {
+    let retry_after = retry_after.max(RETRY_MIN);
     Err(Busy { why, retry_after })
 }
 

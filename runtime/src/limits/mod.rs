@@ -24,3 +24,29 @@ mod table;
 pub use admission::{Admission, AdmissionLimits, Asker, Busy, BusyReason, Charge, UnderWay};
 pub use bucket::{Bucket, Rate};
 pub use gate::{ConnectionLimits, Counts, Gate, GateReason, Ticket, TicketId, Who};
+
+use crate::delivery::Bounds;
+
+/// How much one node lets in, and lets wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections to it.
+    pub connections: ConnectionLimits,
+    /// What clients ask of it. Services that embed the node are not bounded by this.
+    pub admission: AdmissionLimits,
+    /// Bytes of clients' messages that are being received; raised to twice the largest message.
+    pub receiving_bytes: u64,
+    /// What waits to be sent, on each lane to each peer.
+    pub queues: Bounds,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: ConnectionLimits::default(),
+            admission: AdmissionLimits::default(),
+            receiving_bytes: 64 << 20,
+            queues: Bounds::default(),
+        }
+    }
+}

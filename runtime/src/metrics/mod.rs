@@ -1,11 +1,13 @@
 //! What a node counts, in the text format of OpenMetrics: one registry a node, none a process.
 //! Knows nothing about who reads it.
 
+mod admission;
 mod net;
 mod node;
 
 use prometheus_client::registry::Registry;
 
+pub(crate) use admission::AdmissionMetrics;
 pub(crate) use net::NetMetrics;
 pub(crate) use node::NodeMetrics;
 
@@ -19,6 +21,8 @@ pub(crate) struct Metrics {
     pub(crate) node: NodeMetrics,
     /// Connections.
     pub(crate) net: NetMetrics,
+    /// Requests of clients.
+    pub(crate) admission: AdmissionMetrics,
 }
 
 impl Metrics {
@@ -29,6 +33,7 @@ impl Metrics {
         Self {
             node: NodeMetrics::register(&mut registry),
             net: NetMetrics::register(&mut registry),
+            admission: AdmissionMetrics::register(&mut registry),
             registry,
         }
     }
@@ -56,8 +61,8 @@ mod tests {
         metrics.net.refused("expired");
         let text = metrics.text();
         for line in [
-            "chil_messages_ignored_total{reason=\"WrongCluster\",node=\"node-1\"} 1",
-            "chil_connections_refused_total{reason=\"expired\",node=\"node-1\"} 2",
+            "chil_messages_ignored_total{node=\"node-1\",reason=\"WrongCluster\"} 1",
+            "chil_connections_refused_total{node=\"node-1\",reason=\"expired\"} 2",
             "# TYPE chil_loop_lag_seconds histogram",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -1,11 +1,16 @@
 //! What is counted of connections.
 //! Knows nothing about what is said on them.
 
+use std::sync::atomic::Ordering;
+
+use chil_core::Lane;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::delivery::{Counts, DropReason};
 
 /// Connections.
 #[derive(Clone, Debug)]
@@ -13,6 +18,19 @@ pub(crate) struct NetMetrics {
     open: Family<Side, Gauge>,
     refused: Family<Reason, Counter>,
     cut: Family<Reason, Counter>,
+    frames_sent: Family<OfLane, Counter>,
+    frames_dropped: Family<Dropped, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLane {
+    lane: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Dropped {
+    lane: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,6 +49,8 @@ impl NetMetrics {
             open: Family::default(),
             refused: Family::default(),
             cut: Family::default(),
+            frames_sent: Family::default(),
+            frames_dropped: Family::default(),
         };
         registry.register(
             "connections",
@@ -47,6 +67,16 @@ impl NetMetrics {
             "Connections that were closed although both sides used them, by the reason",
             metrics.cut.clone(),
         );
+        registry.register(
+            "frames_sent",
+            "Messages that were handed to connections to peers, by lane",
+            metrics.frames_sent.clone(),
+        );
+        registry.register(
+            "frames_dropped",
+            "Messages to peers that were not sent, by lane and reason",
+            metrics.frames_dropped.clone(),
+        );
         metrics
     }
 
@@ -58,6 +88,22 @@ impl NetMetrics {
     /// An open connection was closed.
     pub(crate) fn cut(&self, reason: &'static str) {
         self.cut.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// What became of all messages to peers so far, by lane.
+    pub(crate) fn frames(&self, counts: &[Counts; Lane::ALL.len()]) {
+        for (counts, lane) in counts.iter().zip(["heartbeat", "quorum", "bulk"]) {
+            let sent = self.frames_sent.get_or_create(&OfLane { lane });
+            sent.inner().store(counts.sent, Ordering::Relaxed);
+            for why in DropReason::ALL {
+                let reason = why.code();
+                let dropped = Dropped { lane, reason };
+                let dropped = self.frames_dropped.get_or_create(&dropped);
+                dropped
+                    .inner()
+                    .store(counts.dropped(why), Ordering::Relaxed);
+            }
+        }
     }
 
     /// A connection of peers, clients or anybody has opened; it counts until this is dropped.

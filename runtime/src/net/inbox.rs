@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chil_core::Lane;
 use chil_proto::{Frame, decode};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::audit::{Audit, Verdict};
 use crate::metrics::Metrics;
@@ -15,29 +15,48 @@ use crate::ports::{Network, ReceiveFrames};
 /// What has arrived, urgent lanes first. Dropping it ends every connection's reader.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    heartbeats: mpsc::Receiver<Frame>,
-    quorum: mpsc::Receiver<Frame>,
-    bulk: mpsc::Receiver<Frame>,
+    heartbeats: mpsc::Receiver<Waiting>,
+    quorum: mpsc::Receiver<Waiting>,
+    bulk: mpsc::Receiver<Waiting>,
 }
 
 #[derive(Clone, Debug)]
 struct Lanes {
-    heartbeats: mpsc::Sender<Frame>,
-    quorum: mpsc::Sender<Frame>,
-    bulk: mpsc::Sender<Frame>,
+    heartbeats: To,
+    quorum: To,
+    bulk: To,
+}
+
+/// The way into one lane.
+#[derive(Clone, Debug)]
+struct To {
+    frames: mpsc::Sender<Waiting>,
+    /// Room for bytes of all its connections.
+    room: Arc<Semaphore>,
+}
+
+/// A frame, and the room that it takes up for as long as it waits.
+#[derive(Debug)]
+struct Waiting {
+    frame: Frame,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Inbox {
     /// Frames that may wait on a lane; a full lane pushes back on its connections alone.
     const FRAMES_MAX: usize = 256;
+    /// Bytes that may wait on a lane; a larger frame waits alone.
+    const BYTES_MAX: u32 = 64 << 20;
+    /// Most bytes of a heartbeat or an answer to one: they carry numbers only.
+    const HEARTBEAT_BYTES_MAX: usize = 64 << 10;
     /// Connections that are read at a time: enough for the largest membership, twice.
     const CONNECTIONS_MAX: usize = 512;
 
     /// Starts to accept the connections of `network`.
     pub(crate) fn open<N: Network>(network: N, watch: Watch) -> Self {
-        let (heartbeats, heartbeats_out) = mpsc::channel(Self::FRAMES_MAX);
-        let (quorum, quorum_out) = mpsc::channel(Self::FRAMES_MAX);
-        let (bulk, bulk_out) = mpsc::channel(Self::FRAMES_MAX / 8);
+        let (heartbeats, heartbeats_out) = To::lane(Self::FRAMES_MAX);
+        let (quorum, quorum_out) = To::lane(Self::FRAMES_MAX);
+        let (bulk, bulk_out) = To::lane(Self::FRAMES_MAX / 8);
         let lanes = Lanes {
             heartbeats,
             quorum,
@@ -53,13 +72,14 @@ impl Inbox {
 
     /// The next frame. Cancel-safe. Never resolves once nothing can arrive any more.
     pub(crate) async fn next(&mut self) -> Frame {
-        tokio::select! {
+        let waiting = tokio::select! {
             biased;
-            Some(frame) = self.heartbeats.recv() => frame,
-            Some(frame) = self.quorum.recv() => frame,
-            Some(frame) = self.bulk.recv() => frame,
+            Some(waiting) = self.heartbeats.recv() => waiting,
+            Some(waiting) = self.quorum.recv() => waiting,
+            Some(waiting) = self.bulk.recv() => waiting,
             else => std::future::pending().await,
-        }
+        };
+        waiting.frame
     }
 
     /// A frame that is here already.
@@ -68,7 +88,31 @@ impl Inbox {
             .heartbeats
             .try_recv()
             .or_else(|_| self.quorum.try_recv());
-        urgent.or_else(|_| self.bulk.try_recv()).ok()
+        let waiting = urgent.or_else(|_| self.bulk.try_recv()).ok()?;
+        Some(waiting.frame)
+    }
+}
+
+impl To {
+    fn lane(frames_max: usize) -> (Self, mpsc::Receiver<Waiting>) {
+        let (frames, waiting) = mpsc::channel(frames_max);
+        let room = Arc::new(Semaphore::new(Inbox::BYTES_MAX as usize));
+        (Self { frames, room }, waiting)
+    }
+
+    /// Waits for room: who sends more than the loop takes is not read from. False if there is no
+    /// loop any more.
+    async fn put(&self, frame: Frame, bytes: usize) -> bool {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room);
+        let room = tokio::select! {
+            biased;
+            () = self.frames.closed() => return false,
+            room = room.acquire_many_owned(bytes.min(Inbox::BYTES_MAX)) => room,
+        };
+        let Ok(room) = room else { return false };
+        let waiting = Waiting { frame, _room: room };
+        self.frames.send(waiting).await.is_ok()
     }
 }
 
@@ -107,7 +151,7 @@ async fn accept<N: Network>(network: N, lanes: Lanes, watch: Watch) {
     loop {
         let incoming = tokio::select! {
             biased;
-            () = lanes.heartbeats.closed() => return,
+            () = lanes.heartbeats.frames.closed() => return,
             incoming = network.accept() => incoming,
         };
         let Ok(incoming) = incoming else { return };
@@ -129,7 +173,7 @@ async fn read(mut incoming: impl ReceiveFrames, lanes: Lanes, watch: &Watch) {
     loop {
         let received = tokio::select! {
             biased;
-            () = lanes.heartbeats.closed() => return,
+            () = lanes.heartbeats.frames.closed() => return,
             received = incoming.receive() => received,
         };
         let bytes = match received {
@@ -140,6 +184,7 @@ async fn read(mut incoming: impl ReceiveFrames, lanes: Lanes, watch: &Watch) {
                 return;
             }
         };
+        let len = bytes.len();
         let frame = match decode::frame(bytes) {
             Ok(frame) => frame,
             Err(error) => {
@@ -152,13 +197,62 @@ async fn read(mut incoming: impl ReceiveFrames, lanes: Lanes, watch: &Watch) {
             Frame::Envelope(envelope) => envelope.body.lane(),
             Frame::Forming(_) => Lane::Bulk,
         };
+        if lane == Lane::Heartbeat && len > Inbox::HEARTBEAT_BYTES_MAX {
+            let text = format!("a heartbeat of {len} bytes");
+            watch.cut(&incoming, ("large-heartbeat", &text));
+            return;
+        }
         let to = match lane {
             Lane::Heartbeat => &lanes.heartbeats,
             Lane::Quorum => &lanes.quorum,
             Lane::Bulk => &lanes.bulk,
         };
-        if to.send(frame).await.is_err() {
+        if !to.put(frame, len).await {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chil_core::forming::{Confirm, FormingMessage};
+    use chil_core::{ClusterId, DiskId};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn frame(nonce: u64) -> Frame {
+        let confirm = Confirm {
+            name: "a".to_owned(),
+            disk: DiskId::new(1),
+            addr: "a:1".to_owned(),
+            candidate: ClusterId::new(1),
+            nonce,
+        };
+        Frame::Forming(FormingMessage::Confirm(confirm).into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_waits_for_room_and_takes_what_is_larger_than_all_of_it_alone() {
+        const SOON: Duration = Duration::from_millis(5);
+        let most = Inbox::BYTES_MAX as usize;
+        let (to, mut lane) = To::lane(16);
+        assert!(to.put(frame(1), most / 2).await);
+        assert!(to.put(frame(2), most / 2).await);
+        assert!(timeout(SOON, to.put(frame(3), 1)).await.is_err());
+        assert_eq!(lane.recv().await.unwrap().frame, frame(1));
+        assert!(to.put(frame(4), 1).await);
+        let huge = to.put(frame(5), 3 * most);
+        let mut huge = std::pin::pin!(huge);
+        assert!(timeout(SOON, &mut huge).await.is_err());
+        for n in [2, 4] {
+            assert_eq!(lane.recv().await.unwrap().frame, frame(n));
+        }
+        assert_eq!(timeout(SOON, &mut huge).await, Ok(true));
+        assert!(timeout(SOON, to.put(frame(6), 1)).await.is_err());
+        drop(lane);
+        assert!(!to.put(frame(7), 1).await, "nobody takes it any more");
     }
 }

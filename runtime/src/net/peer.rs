@@ -44,6 +44,10 @@ pub(crate) struct Links<N, C> {
     links: BTreeMap<String, [Link; Lane::ALL.len()]>,
     /// By address, the name of the node that has to answer there.
     expected: BTreeMap<String, String>,
+    /// How much waits on each lane.
+    bounds: Bounds,
+    /// What became of the frames of links that are closed, by lane.
+    closed: [Counts; Lane::ALL.len()],
 }
 
 struct Link {
@@ -59,7 +63,7 @@ impl<N: Network, C: Clock> Links<N, C> {
     const ADDRESSES_MAX: usize = 192;
 
     /// No links yet. A lost connection is tried again after at most `retry_max` and a jitter.
-    pub(crate) const fn new(network: N, clock: C, retry_max: Span, seed: u64) -> Self {
+    pub(crate) fn new(network: N, clock: C, retry_max: Span, seed: u64) -> Self {
         Self {
             network,
             clock,
@@ -67,6 +71,8 @@ impl<N: Network, C: Clock> Links<N, C> {
             seed,
             links: BTreeMap::new(),
             expected: BTreeMap::new(),
+            bounds: Bounds::default(),
+            closed: Default::default(),
         }
     }
 
@@ -76,8 +82,14 @@ impl<N: Network, C: Clock> Links<N, C> {
         let before = self.expected.insert(address.to_owned(), name.to_owned());
         if before.is_none_or(|before| before != name) {
             // Somebody else may be at the other end of the links that there are.
-            self.links.remove(address);
+            self.close(address);
         }
+    }
+
+    /// Lets so much wait on each lane of a link.
+    pub(crate) const fn with_bounds(mut self, bounds: Bounds) -> Self {
+        self.bounds = bounds;
+        self
     }
 
     /// Sends `frame` to `address`; opens the links to it if there are none. It may be lost.
@@ -100,7 +112,7 @@ impl<N: Network, C: Clock> Links<N, C> {
             let Some(idle) = idle.map(|(address, _)| address.clone()) else {
                 break;
             };
-            self.links.remove(&idle);
+            self.close(&idle);
         }
         if !self.links.contains_key(address) {
             let links = Lane::ALL.map(|lane| self.connect(address, lane));
@@ -112,8 +124,31 @@ impl<N: Network, C: Clock> Links<N, C> {
     pub(crate) fn close_idle(&mut self, idle: Span, wanted: impl Fn(&str) -> bool) {
         let now = self.clock.now();
         let used = |link: &Link| now.since(link.used) < idle;
-        self.links
-            .retain(|address, links| links.iter().any(used) || wanted(address));
+        let is_idle = |(address, links): &(&String, &[Link; Lane::ALL.len()])| {
+            !links.iter().any(used) && !wanted(address)
+        };
+        let idle = self.links.iter().filter(is_idle);
+        let idle: Vec<String> = idle.map(|(address, _)| address.clone()).collect();
+        idle.iter().for_each(|address| self.close(address));
+    }
+
+    fn close(&mut self, address: &str) {
+        let links = self.links.remove(address).into_iter().flatten();
+        for (link, sum) in links.zip(&mut self.closed) {
+            link.queue.clear(DropReason::Closed);
+            sum.add(&link.queue.counts());
+        }
+    }
+
+    /// What became of all frames so far, by lane.
+    pub(crate) fn counts(&self) -> [Counts; Lane::ALL.len()] {
+        let mut sums = self.closed;
+        for links in self.links.values() {
+            for (link, sum) in links.iter().zip(&mut sums) {
+                sum.add(&link.queue.counts());
+            }
+        }
+        sums
     }
 
     pub(crate) fn status(&self) -> Vec<LinkStatus> {
@@ -139,7 +174,7 @@ impl<N: Network, C: Clock> Links<N, C> {
     }
 
     fn connect(&mut self, address: &str, lane: Lane) -> Link {
-        let queue = Arc::new(Queue::new(Bounds::default()));
+        let queue = Arc::new(Queue::new(self.bounds));
         let connected = Arc::new(AtomicBool::new(false));
         self.seed = self.seed.wrapping_add(1);
         let connector = Connector {

@@ -19,6 +19,7 @@ use chil_core::{
 use chil_proto::Frame;
 use tokio::sync::{mpsc, watch};
 
+use crate::admit::Admit;
 use crate::apply::{Apply, Ran};
 use crate::book::Book;
 use crate::error::NodeError;
@@ -69,6 +70,8 @@ pub(crate) struct Parts<S, D, P, N, C> {
     pub(crate) introduction: Option<Introduction>,
     pub(crate) leader: watch::Sender<Option<MemberInfo>>,
     pub(crate) metrics: Arc<Metrics>,
+    /// What is told how late the loop comes.
+    pub(crate) admit: Admit,
 }
 
 /// Everything that the loop owns.
@@ -89,6 +92,7 @@ pub(crate) struct NodeLoop<S, D, P, N, C> {
     leader: watch::Sender<Option<MemberInfo>>,
     leader_may_differ: bool,
     metrics: Arc<Metrics>,
+    admit: Admit,
     pending: Pending,
     watchers: Watchers,
     /// Until when the core has nothing to do by itself.
@@ -143,6 +147,7 @@ where
             leader: parts.leader,
             leader_may_differ: true,
             metrics: parts.metrics,
+            admit: parts.admit,
             pending: Pending::default(),
             watchers: Watchers::default(),
             wake: Time::ZERO,
@@ -192,7 +197,9 @@ where
                 () = &mut timer => {
                     armed = None;
                     if deadline > Time::ZERO {
-                        self.metrics.node.lagged(clock.now().since(deadline));
+                        let now = clock.now();
+                        self.metrics.node.lagged(now.since(deadline));
+                        self.admit.measured(now, now.since(deadline));
                     }
                     Event::Wake
                 }
@@ -261,6 +268,7 @@ where
         let book = &self.book;
         let member = |address: &str| book.peers().any(|peer| peer.address == address);
         self.links.close_idle(LINK_IDLE_MAX, member);
+        self.metrics.net.frames(&self.links.counts());
         if let Some(introduction) = &mut self.introduction {
             for (address, hello) in introduction.questions(now) {
                 self.links

@@ -4,6 +4,7 @@
 mod client;
 mod cluster;
 mod failover;
+mod flood;
 mod operate;
 mod reads;
 mod refusals;

@@ -8,6 +8,7 @@ use chil_proto::v1;
 use chil_proto::v1::propose_response::Outcome;
 use chil_proto::v1::register_response::Outcome as Registration;
 
+use super::super::guard::overloaded;
 use super::links::Result;
 use super::targets::{Refusal, Targets};
 use super::{ClientError, status_text};
@@ -105,10 +106,13 @@ pub(super) async fn register(targets: &Targets, address: &str, nonce: u128) -> R
             let reason = format!("{address}: {reason}");
             return Answer::Rejected(ClientError::Rejected { reason });
         }
-        Err(status) => {
-            targets.failed(address, &status_text(&status));
-            return Answer::Unknown;
-        }
+        Err(status) => match overloaded(&status) {
+            Some(overloaded) => Some(Registration::Overloaded(overloaded)),
+            None => {
+                targets.failed(address, &status_text(&status));
+                return Answer::Unknown;
+            }
+        },
     };
     match outcome {
         Some(Registration::Registered(v1::Registered { client })) => Answer::Registered {

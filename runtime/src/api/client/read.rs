@@ -9,6 +9,7 @@ use chil_proto::v1;
 use chil_proto::v1::read_response::Outcome;
 use tokio::time::{Instant, timeout_at};
 
+use super::super::guard::overloaded;
 use super::targets::{Refusal, Targets};
 use super::{Client, ClientError, status_text};
 use crate::handle::{Answer, Consistency};
@@ -199,6 +200,9 @@ async fn ask(
             let reason = status.message().to_owned();
             Err(NoOutcome::Query(ClientError::Rejected { reason }))
         }
-        Err(status) => Err(NoOutcome::Node(status_text(&status))),
+        Err(status) => match overloaded(&status) {
+            Some(overloaded) => Ok(Outcome::Overloaded(overloaded)),
+            None => Err(NoOutcome::Node(status_text(&status))),
+        },
     }
 }

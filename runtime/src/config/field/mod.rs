@@ -70,6 +70,38 @@ pub enum Field {
     SessionsMax,
     /// Bytes of replies that are kept for them.
     SessionReplyBytesMax,
+    /// Connections of clients.
+    ConnectionsClients,
+    /// Connections from one address.
+    ConnectionsPerAddress,
+    /// Connections of one client.
+    ConnectionsPerIdentity,
+    /// Handshakes under way.
+    Handshakes,
+    /// Handshakes that begin in a second.
+    HandshakesPerSecond,
+    /// Bytes of clients' messages that are being received.
+    ReceivingBytes,
+    /// Messages that wait for a peer.
+    QueueFrames,
+    /// Their bytes.
+    QueueBytes,
+    /// Requests of all clients in a second.
+    RequestsPerSecond,
+    /// Their bytes.
+    RequestBytesPerSecond,
+    /// Requests of each client in a second.
+    ClientRequestsPerSecond,
+    /// Their bytes.
+    ClientBytesPerSecond,
+    /// How long who asked for nothing saves up.
+    Burst,
+    /// Requests of clients without an answer.
+    RequestsInFlight,
+    /// Their bytes.
+    RequestBytesInFlight,
+    /// Clients that are told apart.
+    ClientsTracked,
     /// Sessions that may be opened in a second.
     SessionsPerSecondMax,
 }

@@ -1,0 +1,174 @@
+//! Clients that ask for far more than they get: what they are told, and that nobody else leads.
+//! Knows nothing about how requests are let in; connections are another matter.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use chil::kv::KvCommand;
+use chil::limits::{AdmissionLimits, Limits, Rate};
+use chil::proto::consensus_client::ConsensusClient;
+use chil::proto::{ProposeRequest, propose_response};
+use chil::{NodeBuilder, Span};
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::cluster::{Cluster, PATIENCE};
+
+/// Requests that are let in during a second.
+const RATE: u64 = 200;
+/// How long each half is watched.
+const LASTS: Duration = Duration::from_millis(1_500);
+
+fn limited(_: usize, node: NodeBuilder) -> NodeBuilder {
+    let requests = Rate {
+        per_second: RATE,
+        burst: Span::from_millis(100),
+    };
+    let admission = AdmissionLimits {
+        requests,
+        ..AdmissionLimits::default()
+    };
+    node.limits(Limits {
+        admission,
+        ..Limits::default()
+    })
+}
+
+fn put() -> ProposeRequest {
+    let command = KvCommand::put(Bytes::from_static(b"key"), Bytes::from_static(b"value"));
+    ProposeRequest {
+        payload: command.encode(),
+        ..ProposeRequest::default()
+    }
+}
+
+/// Asks once; says how long it took if it was let in, and if not, when to come again.
+async fn ask(client: &mut ConsensusClient<Channel>) -> Result<Duration, u64> {
+    let began = Instant::now();
+    match client.propose(put()).await {
+        Ok(answer) => {
+            let outcome = answer.into_inner().outcome;
+            let is_done = matches!(outcome, Some(propose_response::Outcome::Committed(_)));
+            assert!(is_done, "{outcome:?}");
+            Ok(began.elapsed())
+        }
+        Err(status) => {
+            assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+            let metadata = status.metadata();
+            let after = metadata.get("retry-after-ms").expect("it says when");
+            assert_eq!(metadata.get("grpc-retry-pushback-ms"), Some(after));
+            Err(after.to_str().unwrap().parse().unwrap())
+        }
+    }
+}
+
+async fn connect(address: &str) -> ConsensusClient<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    ConsensusClient::new(endpoint.connect().await.unwrap())
+}
+
+/// Asks at a fixed pace for so long; the latencies of what was let in, sorted.
+async fn polite(mut client: ConsensusClient<Channel>, lasts: Duration) -> Vec<Duration> {
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let (end, mut took) = (Instant::now() + lasts, Vec::new());
+    while Instant::now() < end {
+        pace.tick().await;
+        took.extend(ask(&mut client).await);
+    }
+    took.sort_unstable();
+    took
+}
+
+/// Of a hundred, so many are as fast.
+fn share(sorted: &[Duration], percent: usize) -> Duration {
+    let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(at).copied().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_flood_of_requests_is_turned_away_and_costs_nobody_the_leadership() {
+    let cluster = Cluster::tuned(limited).await;
+    let leader = cluster.leader_seen_by(0).await;
+    let address = &cluster.addresses[leader];
+    let ballot = async || {
+        let status = cluster.node(leader).status().await.unwrap();
+        status.replica.unwrap().ballot
+    };
+    let led = ballot().await;
+    let before = polite(connect(address).await, LASTS).await;
+
+    let (admitted, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let mut flood = Vec::new();
+    for _ in 0..8 {
+        let client = connect(address).await;
+        for _ in 0..4 {
+            let (mut client, admitted, refused) =
+                (client.clone(), admitted.clone(), refused.clone());
+            flood.push(tokio::spawn(async move {
+                // Whatever it is told, it asks again at once.
+                loop {
+                    let counter = match ask(&mut client).await {
+                        Ok(_) => &admitted,
+                        Err(_) => &refused,
+                    };
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+            }));
+        }
+    }
+    let began = Instant::now();
+    let during = polite(connect(address).await, LASTS).await;
+    let lasted = began.elapsed();
+    flood.iter().for_each(tokio::task::JoinHandle::abort);
+    let (admitted, refused) = (
+        admitted.load(Ordering::Relaxed),
+        refused.load(Ordering::Relaxed),
+    );
+    println!(
+        "before: {} at p50 {:?}, p99 {:?}; under a flood of {refused} refused and {admitted} let in \
+         during {lasted:?}: {} at p50 {:?}, p99 {:?}",
+        before.len(),
+        share(&before, 50),
+        share(&before, 99),
+        during.len(),
+        share(&during, 50),
+        share(&during, 99),
+    );
+    assert!(!during.is_empty(), "nothing of it gets through");
+    assert_eq!(ballot().await, led, "the flood cost the leadership");
+    // One burst, and what the rate gives; the connections were opened before time was taken.
+    let most = RATE / 10 + RATE * u64::try_from(lasted.as_millis()).unwrap() / 1_000 + RATE;
+    assert!(admitted <= most, "{admitted} were let in, not {most}");
+    assert!(
+        refused > 4 * admitted,
+        "{refused} refused, {admitted} let in"
+    );
+    let metrics = cluster.node(leader).metrics();
+    assert!(metrics.contains("reason=\"rate"), "{metrics}");
+    gets_through(&cluster, leader).await;
+}
+
+/// Who keeps to what it is told gets through, and in the end nothing is under way any more.
+async fn gets_through(cluster: &Cluster, leader: usize) {
+    let client = cluster.client();
+    let written = tokio::time::timeout(PATIENCE, client.put("key", "value")).await;
+    written.unwrap().unwrap();
+    let all_done = "chil_requests_in_flight{node=\"";
+    for _ in 0..100 {
+        let metrics = cluster.node(leader).metrics();
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with(all_done))
+            .unwrap();
+        if line.ends_with(" 0") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!(
+        "what was under way never ended: {}",
+        cluster.node(leader).metrics()
+    );
+}
