@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use chil::client::{Client, ClientError, ClientOptions};
-use chil::config::Peer;
+use chil::config::{Field, Origin, Peer};
 
+use super::config::variable;
 use super::failure::{Exit, Failure};
 
 /// Which cluster to talk to.
@@ -25,16 +26,15 @@ impl Target {
     pub(crate) fn addresses(&self) -> Result<Vec<String>, Failure> {
         const MISSING: &str = "which cluster? Name nodes with --peers host:port,host:port or set \
                                CONSENSUS_PEERS";
-        let (text, origin) = match (&self.peers, std::env::var("CONSENSUS_PEERS")) {
-            (Some(text), _) => (text.clone(), "--peers"),
-            (None, Ok(text)) => (text, "CONSENSUS_PEERS"),
-            (None, Err(_)) => return Err(Failure::usage(MISSING)),
+        let (text, origin) = match &self.peers {
+            Some(text) => (text.clone(), Origin::Flag("--peers")),
+            None => variable(Field::Peers)?.ok_or_else(|| Failure::usage(MISSING))?,
         };
         let mut addresses = Vec::new();
         for item in text.split(',').filter(|item| !item.trim().is_empty()) {
             let peer: Peer = item
                 .parse()
-                .map_err(|error| Failure::usage(format!("{origin}: {error}")))?;
+                .map_err(|error| Failure::usage(format!("the peers {origin}: {error}")))?;
             if !addresses.contains(&peer.address) {
                 addresses.push(peer.address);
             }

@@ -200,7 +200,9 @@ impl Layers {
         }
     }
 
-    fn get(&self, field: Field) -> Option<&(Raw, Origin)> {
+    /// What the layer that wins says of a setting, and which one that is.
+    #[must_use]
+    pub fn get(&self, field: Field) -> Option<&(Raw, Origin)> {
         self.values.get(&field)
     }
 }

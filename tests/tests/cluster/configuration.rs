@@ -132,3 +132,24 @@ fn a_key_is_shown_nowhere() {
         assert!(!outcome.stderr.contains("MC4CAQ"), "{outcome:?}");
     }
 }
+
+#[test]
+fn clients_find_their_nodes_in_a_file_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("peers");
+    let status = |text: &str, also: &str| {
+        std::fs::write(&path, text).unwrap();
+        let mut command = chil(&["status", "--timeout", "0.2"]);
+        command
+            .env("CONSENSUS_PEERS_FILE", &path)
+            .env("CONSENSUS_PEERS", also);
+        run(command)
+    };
+    // Nobody listens there.
+    assert_eq!(status("127.0.0.1:1\n", "").code, 3);
+    let wrong = status("127.0.0.1\n", "");
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    let place = format!("the file {}, named by CONSENSUS_PEERS_FILE", path.display());
+    assert!(wrong.stderr.contains(&place), "{wrong:?}");
+    assert_eq!(status("127.0.0.1:1\n", "127.0.0.1:2").code, 2);
+}

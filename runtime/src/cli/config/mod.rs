@@ -6,7 +6,7 @@ mod show;
 
 use std::path::PathBuf;
 
-use chil::config::Layers;
+use chil::config::{Field, Layers, Origin, Raw};
 use clap::Subcommand;
 
 use super::failure::{Exit, Failure};
@@ -35,9 +35,28 @@ pub(crate) fn layers(file: Option<PathBuf>) -> Result<Layers, Failure> {
     if let Some(path) = file.or_else(|| named.map(PathBuf::from)) {
         layers = layers.file(&path)?;
     }
-    let variables = std::env::vars_os().filter_map(|(name, value)| {
+    Ok(layers.env(variables())?)
+}
+
+/// What the environment says of one setting and where: in its variable, or in the file that the
+/// variable with `_FILE` behind its name names.
+pub(crate) fn variable(field: Field) -> Result<Option<(String, Origin)>, Failure> {
+    let is_its = |(name, _): &(String, String)| {
+        let rest = name.strip_prefix(field.known().env);
+        matches!(rest, Some("" | "_FILE"))
+    };
+    let layers = Layers::new().env(variables().filter(is_its))?;
+    Ok(layers.get(field).and_then(|(raw, origin)| match raw {
+        Raw::Text(text) => Some((text.clone(), origin.clone())),
+        Raw::Secret(secret) => Some((secret.reveal().to_owned(), origin.clone())),
+        Raw::Integer(_) | Raw::Float(_) | Raw::Bool(_) | Raw::Peers(_) => None,
+    }))
+}
+
+/// The variables of this process, as far as they are text.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| {
         let value = value.to_string_lossy().into_owned();
         Some((name.into_string().ok()?, value))
-    });
-    Ok(layers.env(variables)?)
+    })
 }
