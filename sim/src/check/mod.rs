@@ -168,12 +168,8 @@ impl Judge {
                 state.written_base = state.written_base.max(*to);
             }
         }
-        let state = &self.ghost.nodes[node];
-        on(
-            "decided_stays",
-            node,
-            decided_stays::check(&self.ghost, state),
-        )
+        let found = decided_stays::check(&self.ghost, &self.ghost.nodes[node]);
+        on("decided_stays", node, found)
     }
 
     /// A node wants its metadata to be `meta`; a later snapshot than before is installed by that.
