@@ -314,6 +314,11 @@ fn a_part_is_judged_for_what_it_says() {
         .check_part()
         .unwrap_err();
     assert!(wrong.to_string().contains("must not exceed"), "{wrong}");
+    // Also where what does not fit is what nobody set.
+    let wrong = Layers::new()
+        .set(Field::ConnectionsClients, 10)
+        .check_part();
+    assert!(wrong.is_err(), "{wrong:?}");
     let lists = Layers::new().set(Field::Peers, "b=h:2,c=h:3");
     assert_eq!(lists.check_part(), Ok(()));
 }

@@ -176,9 +176,10 @@ impl Layers {
         let Err(mut error) = settings::check(&whole) else {
             return Ok(());
         };
-        error
-            .problems
-            .retain(|problem| problem.origin != Origin::Default);
+        let is_left = |problem: &Problem| {
+            problem.origin == Origin::Default && problem.what.starts_with(settings::MISSING)
+        };
+        error.problems.retain(|problem| !is_left(problem));
         if error.problems.is_empty() {
             Ok(())
         } else {

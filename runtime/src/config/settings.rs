@@ -250,7 +250,7 @@ impl Check<'_> {
     ) -> Option<T> {
         if self.layers.get(field).is_none() {
             let env = field.known().env;
-            self.refuse(field, format!("is missing: set it in the file or as {env}"));
+            self.refuse(field, format!("{MISSING}: set it in the file or as {env}"));
         }
         self.optional(field, read)
     }
@@ -413,6 +413,8 @@ const fn span(duration: Duration) -> Span {
     Span::from_nanos(duration.as_nanos() as u64)
 }
 
+/// What is said of a setting first that has to be set, and is not.
+pub(super) const MISSING: &str = "is missing";
 const BIND_ADDRESS_DEFAULT: &str = "127.0.0.1:7000";
 /// The core's default of ten rounds for a candidate, in timeouts of two rounds each.
 const RETRIES_DEFAULT: u32 = 4;

@@ -167,14 +167,8 @@ fn whatever_goes_wrong_once_clients_see_one_order() {
     let seed = 1;
     with_cluster(3, seed, |nodes, load| {
         let mut tally = Tally::default();
-        for trouble in Trouble::each() {
-            chapter(
-                nodes,
-                load,
-                &[trouble],
-                Duration::from_millis(2_500),
-                &mut tally,
-            );
+        for (trouble, lasts) in Trouble::each() {
+            chapter(nodes, load, &[trouble], lasts, &mut tally);
         }
         tally
     });

@@ -2,6 +2,7 @@
 //! Knows nothing about how wires are cut, nor what clients see.
 
 use std::fmt;
+use std::time::Duration;
 
 use chil_sim::dice::Dice;
 
@@ -44,10 +45,10 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    /// One of each kind, for a story that is the same each time.
-    pub(crate) const fn each() -> [Self; 13] {
+    /// One of each kind, for a story that is the same each time, and for how long each lasts.
+    pub(crate) fn each() -> [(Self, Duration); 13] {
         use Who::{Leader, Node};
-        [
+        let all = [
             Self::Alone(Leader),
             Self::OneWay(Leader),
             Self::Parted(Node(1)),
@@ -61,7 +62,13 @@ impl Trouble {
             Self::AllSlow(1),
             Self::AllPaused,
             Self::AllKilled,
-        ]
+        ];
+        all.map(|trouble| match trouble {
+            // Long enough for another leader, and short enough that some clients still ask the
+            // one that wakes up and does not know of it.
+            Self::Paused(_) => (trouble, Duration::from_millis(1_500)),
+            _ => (trouble, Duration::from_millis(2_500)),
+        })
     }
 
     pub(crate) fn draw(dice: &mut Dice, size: usize) -> Self {
