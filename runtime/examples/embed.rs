@@ -123,6 +123,7 @@ async fn main() -> Result<()> {
     for (i, address) in addresses.iter().enumerate() {
         let node = Node::builder(format!("checker-{}", i + 1))
             .bind(address)
+            .plaintext()
             .peers(addresses.iter().map(String::as_str)) // itself may be among them
             .data_dir(directory.path().join(format!("checker-{}", i + 1)))
             .state_machine(Verdicts::default())

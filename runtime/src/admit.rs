@@ -131,7 +131,9 @@ mod tests {
     fn caller(kind: Option<Kind>) -> Caller {
         let identity = kind.map(|kind| Arc::new(Identity::new("local", kind, "a").unwrap()));
         let from = SocketAddr::from(([10, 0, 0, 1], 5));
-        Caller { identity, from }
+        let mut caller = Caller::unknown(from);
+        caller.identity = identity;
+        caller
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chil_core::{Config, Lease, NodeId, SessionLimits, SnapshotPolicy, StateMachine};
@@ -11,6 +12,8 @@ use crate::clock::random_u64;
 use crate::config::{AddressError, Agreed, Peer, PeerList};
 use crate::error::StartError;
 use crate::limits::Limits;
+use crate::tls::Tls;
+use crate::tls::trust::{Owner, Trusted, WallClock};
 
 /// A peer as the host wrote it: a [`Peer`], or the text of one (`host:port`, `name=host:port`).
 #[derive(Clone, Debug)]
@@ -48,6 +51,8 @@ pub struct NodeBuilder {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) single_node: bool,
     pub(crate) insecure: bool,
+    tls: Option<Tls>,
+    plaintext: bool,
     pub(crate) lease: Option<Lease>,
     pub(crate) snapshots: SnapshotPolicy,
     pub(crate) sessions: SessionLimits,
@@ -76,6 +81,8 @@ impl NodeBuilder {
             data_dir: None,
             single_node: false,
             insecure: false,
+            tls: None,
+            plaintext: false,
             lease: None,
             snapshots: SnapshotPolicy::default(),
             sessions: SessionLimits::default(),
@@ -124,7 +131,21 @@ impl NodeBuilder {
         self
     }
 
-    /// Allows unencrypted traffic beyond this host.
+    /// Proves with this certificate that it is the node of its name, and believes those that the
+    /// same authorities have certified: on every connection, of peers and of clients.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Does without TLS: nothing is encrypted, everybody who can connect may do everything. Only
+    /// on loopback, unless [`Self::insecure`] allows more.
+    pub fn plaintext(mut self) -> Self {
+        self.plaintext = true;
+        self
+    }
+
+    /// Allows [`Self::plaintext`] beyond this host.
     pub fn insecure(mut self, insecure: bool) -> Self {
         self.insecure = insecure;
         self
@@ -246,12 +267,33 @@ impl NodeBuilder {
         Ok(list.others)
     }
 
-    /// Refuses to speak unencrypted with other hosts, unless that was allowed.
-    pub(crate) fn check_security(
-        &self,
+    /// What the node shows and whom it believes; `None` if it is to do without.
+    pub(crate) fn trusted(
+        &mut self,
         listens_on: IpAddr,
         others: &[Peer],
-    ) -> Result<(), StartError> {
+    ) -> Result<Option<Trusted>, StartError> {
+        let Some(tls) = self.tls.take() else {
+            self.check_plaintext(listens_on, others)?;
+            return Ok(None);
+        };
+        if self.plaintext {
+            let problem = "a certificate is given, and plaintext asked for: decide for one of both";
+            return Err(setting("tls", problem.to_owned()));
+        }
+        let owner = Owner::Node(self.name.clone());
+        Ok(Some(Trusted::load(tls, owner, Arc::new(WallClock))?))
+    }
+
+    /// Refuses to speak unencrypted unless that is wished, and with other hosts, unless that was
+    /// allowed.
+    fn check_plaintext(&self, listens_on: IpAddr, others: &[Peer]) -> Result<(), StartError> {
+        if !self.plaintext {
+            let problem = "no certificate is given: `chil cert init` and `chil cert issue` make \
+                           some for development; or do without TLS on loopback \
+                           (`security.tls_enabled: false`, or `.plaintext()`)";
+            return Err(setting("tls", problem.to_owned()));
+        }
         let exposed = if listens_on.is_loopback() {
             let beyond = |peer: &&Peer| !peer.is_loopback();
             let exposed = others.iter().find(beyond);
@@ -272,8 +314,8 @@ impl NodeBuilder {
             Some(exposed) => Err(setting(
                 "insecure",
                 format!(
-                    "{exposed} is not on loopback, and traffic is not encrypted yet: \
-                     use 127.0.0.1, or allow it with `insecure: true`"
+                    "{exposed} is not on loopback, and TLS is off: give the node a certificate, \
+                     or allow it with `insecure: true`"
                 ),
             )),
         }

@@ -3,25 +3,39 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::identity::{Identity, Kind, Role};
+use crate::identity::Identity;
 
 /// Who speaks on a connection; every request has it among its extensions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// Who it has proven to be. `None` on connections without TLS: then it may do anything.
     pub(crate) identity: Option<Arc<Identity>>,
     /// Where it speaks from.
     pub(crate) from: SocketAddr,
+    /// Whether it has asked for anything yet.
+    asked: Arc<AtomicBool>,
 }
 
 impl Caller {
     /// Whoever speaks from there without TLS.
-    pub(crate) const fn unknown(from: SocketAddr) -> Self {
+    pub(crate) fn unknown(from: SocketAddr) -> Self {
         Self {
             identity: None,
             from,
+            asked: Arc::default(),
         }
+    }
+
+    /// It asks for something.
+    pub(crate) fn asks(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has asked for anything: true from then on.
+    pub(crate) fn asked(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.asked)
     }
 
     /// What its requests are counted under.
@@ -31,36 +45,20 @@ impl Caller {
             None => self.from.ip().to_string(),
         }
     }
-
-    /// Whether it may do what needs `role`. Nodes are no clients.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the guard of requests"))]
-    pub(crate) fn may(&self, role: Role) -> bool {
-        match self.identity.as_deref().map(Identity::kind) {
-            None => true,
-            Some(Kind::Node) => false,
-            Some(Kind::Client(own)) => own >= role,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::{Kind, Role};
 
     fn caller(kind: Option<Kind>) -> Caller {
         let identity = kind.map(|kind| Arc::new(Identity::new("local", kind, "a").unwrap()));
         let from = SocketAddr::from(([127, 0, 0, 1], 5));
-        Caller { identity, from }
-    }
-
-    #[test]
-    fn a_role_includes_those_below_it_and_a_node_has_none() {
-        let may = |kind| Role::ALL.map(|role| caller(kind).may(role));
-        assert_eq!(may(None), [true; 3]);
-        assert_eq!(may(Some(Kind::Node)), [false; 3]);
-        assert_eq!(may(Some(Kind::Client(Role::Read))), [true, false, false]);
-        assert_eq!(may(Some(Kind::Client(Role::Write))), [true, true, false]);
-        assert_eq!(may(Some(Kind::Client(Role::Admin))), [true; 3]);
+        Caller {
+            identity,
+            ..Caller::unknown(from)
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chil_core::{ClusterId, RecoverError, SessionLimits, Slot};
 
 use crate::storage::StorageError;
+use crate::tls::TlsError;
 
 /// Why a node could not be started. Nothing of it runs then.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum StartError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// The certificate, its key or the authorities cannot be used.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Bind {

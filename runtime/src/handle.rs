@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chil_core::kv::{KeyValue, KvAnswer, KvCommand, KvQuery, KvReply, Versioned};
 use chil_core::{ClientId, Command, Slot, Span};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::builder::NodeBuilder;
 use crate::clock::SystemClock;
@@ -20,6 +20,8 @@ use crate::ports::Clock;
 use crate::request::Requests;
 use crate::shutdown::{Ended, Stop, Stopper, ended};
 use crate::status::{MemberInfo, NodeStatus};
+use crate::tls::reload::Ask;
+use crate::tls::{Reloaded, TlsError};
 use crate::watch::{Watch, WatchError};
 
 /// A command's outcome: it is decided, and this node has executed it.
@@ -87,6 +89,8 @@ pub(crate) struct Shared {
     pub(crate) leader: watch::Receiver<Option<MemberInfo>>,
     pub(crate) ended: watch::Receiver<Ended>,
     pub(crate) metrics: Arc<Metrics>,
+    /// `None` without TLS.
+    pub(crate) reload: Option<mpsc::Sender<Ask>>,
 }
 
 impl Drop for Shared {
@@ -203,6 +207,22 @@ impl<S> Node<S> {
     /// How things stand; `None` once the node has ended.
     pub async fn status(&self) -> Option<NodeStatus> {
         self.shared.requests.status().await
+    }
+
+    /// Looks at once whether certificate, key and authorities have changed, and takes what they
+    /// contain now. Without TLS, and while the node ends, nothing has changed.
+    ///
+    /// # Errors
+    /// Why what the files contain cannot be used: the node goes on with what it has.
+    pub async fn reload(&self) -> Result<Reloaded, TlsError> {
+        let (ask, answer) = oneshot::channel();
+        if let Some(reload) = &self.shared.reload
+            && reload.send(ask).await.is_ok()
+            && let Ok(outcome) = answer.await
+        {
+            return outcome;
+        }
+        Ok(Reloaded::Unchanged)
     }
 
     /// What the node has counted so far, in the text format of OpenMetrics: for a page that

@@ -4,7 +4,7 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use chil::{Consistency, KeyValue, Node};
+//! use chil::{Consistency, KeyValue, Node, Tls};
 //!
 //! # #[cfg(feature = "grpc")]
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -12,6 +12,7 @@
 //!     .bind("127.0.0.1:7001")
 //!     .peers(["127.0.0.1:7002", "127.0.0.1:7003"])
 //!     .data_dir("/var/lib/chil/node-1")
+//!     .tls(Tls::files("/etc/chil/node-1.crt", "/etc/chil/node-1.key", "/etc/chil/ca.crt"))
 //!     .state_machine(KeyValue::default())
 //!     .start()
 //!     .await?;
@@ -26,8 +27,8 @@
 //!
 //! | module | responsible for |
 //! |---|---|
-//! | `builder`, `open`, `life`, `serve` | what a host says about a node; its address and directory; the order in which its parts begin and end; what it serves |
-//! | `identity`, `caller` | who somebody is by certificate; who speaks on a connection |
+//! | `builder`, `open`, `life`, `sockets`, `serve` | what a host says about a node; its address and directory; the order in which its parts begin and end; what it serves |
+//! | `identity`, `tls`, `caller` | who somebody is by certificate, and how that is proven; who speaks on a connection |
 //! | `audit`, `metrics`, `telemetry` | what was refused, counted, noticed |
 //! | `handle`, `request` | what a host and the services ask of a running node |
 //! | `node`, `apply`, `form` | the loop around the replica; executing; forming a cluster first |
@@ -103,10 +104,14 @@ mod serve;
 #[cfg(feature = "grpc")]
 mod shutdown;
 #[cfg(feature = "grpc")]
+mod sockets;
+#[cfg(feature = "grpc")]
 mod status;
 pub mod storage;
 #[cfg(feature = "grpc")]
 mod telemetry;
+#[cfg(feature = "grpc")]
+pub mod tls;
 #[cfg(feature = "grpc")]
 mod watch;
 
@@ -130,6 +135,7 @@ pub use {
     handle::{Answer, Committed, Consistency, Executed, Node},
     net::LinkStatus,
     status::{MemberInfo, NodeStatus, Phase},
+    tls::{Reloaded, Tls, TlsError},
     watch::{Decided, Decision, Watch, WatchError},
 };
 

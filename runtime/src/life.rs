@@ -2,7 +2,6 @@
 //! Knows nothing about the protocol; each part is somebody else's, this is their order.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -13,33 +12,32 @@ use chil_core::{
     SnapshotPolicy, Span, StateMachine,
 };
 use chil_proto::decode::FRAME_BYTES_MAX;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::admit::Admit;
 use crate::apply::Apply;
-use crate::audit::Audit;
 use crate::book::Book;
 use crate::builder::{NodeReady, setting};
 use crate::clock::{SystemClock, random_u64};
 use crate::config::Peer;
 use crate::delivery::Bounds;
+use crate::discovery::StaticResolver;
 use crate::error::{NodeError, StartError};
 use crate::form;
 use crate::handle::{Node, Shared};
 use crate::introduce::{Introduction, check_members, check_terms};
-use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::net::inbox::{Inbox, Watch};
+use crate::net::inbox::Inbox;
 use crate::net::peer::Links;
-use crate::net::server::serve;
 use crate::net::transport::{self, TonicNetwork};
+use crate::net::watch::Watch;
 use crate::node::{About, NodeLoop, Parts};
 use crate::open::{bind, disk_of, open, restore, write_meta};
 use crate::ports::Clock;
 use crate::request::{Request, Requests};
-use crate::serve::{Closing, Front, routes};
+use crate::serve::{Closing, Front, services};
 use crate::shutdown::{self, Stopped};
+use crate::sockets::{Ends, Sockets};
 use crate::status::MemberInfo;
 use crate::storage::snapshot_thread::SnapshotThread;
 use crate::storage::thread::WalThread;
@@ -64,7 +62,7 @@ impl<S: StateMachine> NodeReady<S> {
         let (listener, local_addr) = bind(&node.bind).await?;
         let address = node.address(local_addr).await?;
         let others = node.others(&address)?;
-        node.check_security(local_addr.ip(), &others)?;
+        let trusted = node.trusted(local_addr.ip(), &others)?;
         let dir = data_dir.display().to_string();
         let opened = open(data_dir, node.name.clone()).await?;
         let about = About {
@@ -100,15 +98,13 @@ impl<S: StateMachine> NodeReady<S> {
                 }))
             }
         };
-        let limits = node.limits;
-        Ok(run(
-            config,
-            about,
-            home,
-            &others,
-            (listener, local_addr),
-            limits,
-        ))
+        let sockets = Sockets {
+            listener,
+            local_addr,
+            limits: node.limits,
+            trusted,
+        };
+        Ok(run(config, about, home, &others, sockets))
     }
 }
 
@@ -165,8 +161,7 @@ fn run<S: StateMachine>(
     about: About,
     home: Home<S>,
     others: &[Peer],
-    (listener, local_addr): (TcpListener, SocketAddr),
-    limits: Limits,
+    sockets: Sockets,
 ) -> Node<S> {
     let (stopper, stopped) = shutdown::signal();
     let (requests, to_loop) = Requests::channel(config.value_bytes_max);
@@ -174,31 +169,33 @@ fn run<S: StateMachine>(
     let (tell_ended, ended) = watch::channel(None);
     let cluster = Arc::new(OnceLock::new());
     let metrics = Arc::new(Metrics::new(&about.name));
-    let (network, links_in) = transport::network(FRAME_BYTES_MAX);
-    let front = Front::new(&limits, &config, &metrics);
-    let routes = routes(&requests, &front, &cluster, &stopped, links_in, &config);
+    let front = Front::new(&sockets.limits, &config, &metrics);
+    let watch = Watch::new(&about.name, &metrics);
+    let (local_addr, queues) = (sockets.local_addr, sockets.limits.queues);
     let (cut, connected) = shutdown::signal();
+    let Ends {
+        listener,
+        acceptor,
+        dialler,
+        reload,
+    } = sockets.ends(&about.name, &watch, connected, &stopped);
+    let (network, links_in) = transport::network(dialler, FRAME_BYTES_MAX);
+    let apart = acceptor.proof.is_some();
+    let services = services(
+        &requests, &front, &cluster, &stopped, links_in, &config, apart,
+    );
+    let serving = acceptor.serve(listener, services, stopped.clone());
     let closing = Closing {
-        server: tokio::spawn(serve(listener, routes, stopped.clone(), connected)),
+        server: tokio::spawn(serving),
         cut,
         stopper: stopper.clone(),
         stopped: stopped.clone(),
     };
     let retry_max = config.heartbeat_interval.times(RETRY_HEARTBEATS);
     let name = about.name.clone();
-    let introduction = match &home {
-        Home::Formed(member) => {
-            let (name, address) = (&about.name, &about.address);
-            Some(Introduction::new(name, address, &member.meta, others))
-        }
-        Home::Unformed(_) => None,
-    };
-    let watch = Watch {
-        audit: Audit::new(&about.name),
-        metrics: Arc::clone(&metrics),
-    };
+    let introduction = introduction(&home, &about, others);
     let life = Life {
-        links: links(network.clone(), retry_max, limits.queues, others),
+        links: links(network.clone(), retry_max, queues, others),
         about,
         config,
         inbox: Inbox::open(network, watch),
@@ -222,6 +219,7 @@ fn run<S: StateMachine>(
     Node::new(Shared {
         name,
         local_addr,
+        reload,
         requests,
         stopper,
         leader,
@@ -230,13 +228,22 @@ fn run<S: StateMachine>(
     })
 }
 
+/// How a member tells those of its list who it is.
+fn introduction<S>(home: &Home<S>, about: &About, others: &[Peer]) -> Option<Introduction> {
+    let Home::Formed(member) = home else {
+        return None;
+    };
+    let (name, address) = (&about.name, &about.address);
+    Some(Introduction::new(name, address, &member.meta, others))
+}
+
 /// Links that know whom they lead to, as far as the lists say.
 fn links(
-    network: TonicNetwork,
+    network: TonicNetwork<StaticResolver>,
     retry_max: Span,
     bounds: Bounds,
     others: &[Peer],
-) -> Links<TonicNetwork, SystemClock> {
+) -> Links<TonicNetwork<StaticResolver>, SystemClock> {
     let links = Links::new(network, SystemClock, retry_max, random_u64());
     let mut links = links.with_bounds(bounds);
     for peer in others {
@@ -251,7 +258,7 @@ fn links(
 struct Life {
     about: About,
     config: Config,
-    links: Links<TonicNetwork, SystemClock>,
+    links: Links<TonicNetwork<StaticResolver>, SystemClock>,
     inbox: Inbox,
     requests: mpsc::Receiver<Request>,
     stopped: Stopped,

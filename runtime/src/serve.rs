@@ -17,7 +17,7 @@ use crate::apply::panic_text;
 use crate::error::NodeError;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::net::server::PeerServer;
+use crate::net::server::{PeerServer, Services};
 use crate::net::transport::LinkHandler;
 use crate::request::Requests;
 use crate::shutdown::{Stop, Stopped, Stopper};
@@ -27,15 +27,17 @@ const MESSAGE_SLACK: u64 = 1 << 20;
 /// After the loop has ended, how long connections may take to deliver the last answers.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// Everything that is served on the listening address.
-pub(crate) fn routes(
+/// Everything that is served on the listening address, `apart` for peers and clients where it is
+/// known who is who.
+pub(crate) fn services(
     requests: &Requests,
     front: &Front,
     cluster: &Arc<OnceLock<ClusterId>>,
     stopped: &Stopped,
     links_in: LinkHandler,
     config: &Config,
-) -> Routes {
+    apart: bool,
+) -> Services {
     let consensus = ConsensusServer::new(ConsensusService {
         requests: requests.clone(),
         admit: front.admit.clone(),
@@ -43,21 +45,30 @@ pub(crate) fn routes(
         stopped: stopped.clone(),
         watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
     });
+    let consensus = consensus.max_decoding_message_size(with_slack(config.value_bytes_max));
     let admin = AdminServer::new(AdminService {
         requests: requests.clone(),
         admit: front.admit.clone(),
         saver: Saver::new(requests.clone(), stopped.clone()),
     });
-    let consensus = consensus.max_decoding_message_size(with_slack(config.value_bytes_max));
-    Routes::new(PeerServer(links_in))
-        .add_service(Metered {
-            service: consensus,
-            receiving: front.receiving.clone(),
-        })
-        .add_service(Metered {
-            service: admin,
-            receiving: front.receiving.clone(),
-        })
+    let receiving = &front.receiving;
+    let consensus = Metered {
+        service: consensus,
+        receiving: receiving.clone(),
+    };
+    let admin = Metered {
+        service: admin,
+        receiving: receiving.clone(),
+    };
+    let links = Routes::new(PeerServer(links_in));
+    if apart {
+        Services::Apart {
+            peers: links,
+            clients: Routes::new(consensus).add_service(admin),
+        }
+    } else {
+        Services::All(links.add_service(consensus).add_service(admin))
+    }
 }
 
 /// What stands in front of the services.

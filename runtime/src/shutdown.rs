@@ -36,6 +36,11 @@ pub(crate) fn signal() -> (Stopper, Stopped) {
 }
 
 impl Stopper {
+    /// Whether it has told [`Stop::Now`].
+    pub(crate) fn told(&self) -> bool {
+        *self.0.borrow() == Stop::Now
+    }
+
     pub(crate) fn tell(&self, stop: Stop) {
         self.0.send_if_modified(|now| {
             let rises = match (*now, stop) {

@@ -39,10 +39,17 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// A command of the binary, without the settings of whoever runs the tests.
+/// A command of the binary, without the settings of whoever runs the tests. Nodes and clients do
+/// without TLS, unless the arguments name certificates.
 pub fn chil(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
     forget_settings(&mut command);
+    if !arguments
+        .iter()
+        .any(|it| ["--tls-cert", "--tls"].contains(it))
+    {
+        command.env("CONSENSUS_TLS_ENABLED", "false");
+    }
     command.args(arguments);
     command
 }

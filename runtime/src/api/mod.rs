@@ -8,10 +8,13 @@ mod consensus;
 mod follow;
 mod guard;
 mod outcome;
+mod permit;
+mod roles;
 mod save;
 
 pub(crate) use admin::AdminService;
 pub(crate) use body::{Metered, Receiving};
 pub(crate) use consensus::ConsensusService;
 pub(crate) use follow::WATCHERS_MAX;
+pub(crate) use permit::Guarded;
 pub(crate) use save::Saver;

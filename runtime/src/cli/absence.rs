@@ -92,7 +92,7 @@ impl Measured {
 impl Absence {
     /// Measures it with a cluster of three that has just formed.
     pub(super) async fn measure(self, cluster: &mut LocalCluster) -> anyhow::Result<Measured> {
-        let client = Client::connect(cluster.addresses(), options());
+        let client = cluster.client(options());
         client
             .put("begun", "yes")
             .await
@@ -192,7 +192,7 @@ struct Load {
 impl Load {
     fn start(absence: &Absence, cluster: &LocalCluster) -> Self {
         let phase = Arc::new(AtomicUsize::new(Phase::Fill as usize));
-        let client = Client::connect(cluster.addresses(), options());
+        let client = cluster.client(options());
         let value = Bytes::from(vec![b'x'; absence.value_bytes]);
         let each = (absence.keys / u64::from(absence.clients)).max(1);
         let tasks = (0..absence.clients)

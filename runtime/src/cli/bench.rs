@@ -58,6 +58,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=1_000))]
     connections: u16,
+    /// Do without TLS, to see what it costs.
+    #[arg(long)]
+    no_tls: bool,
     /// Keep the nodes' files in this new or empty directory, and leave them there.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -106,7 +109,8 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Fa
 }
 
 async fn bench(arguments: &Arguments) -> anyhow::Result<Vec<Measured>> {
-    let cluster = LocalCluster::start(NODES, arguments.dir.as_deref(), false).await?;
+    let cluster =
+        LocalCluster::start(NODES, arguments.dir.as_deref(), false, !arguments.no_tls).await?;
     match measure_all(arguments, &cluster).await {
         Ok(measured) => Ok(measured),
         Err(error) => Err(cluster.explain(error)),
@@ -121,7 +125,8 @@ async fn absence(arguments: &Arguments) -> anyhow::Result<absence::Measured> {
         value_bytes: arguments.value_bytes,
         seconds: arguments.seconds,
     };
-    let mut cluster = LocalCluster::start(NODES, arguments.dir.as_deref(), false).await?;
+    let mut cluster =
+        LocalCluster::start(NODES, arguments.dir.as_deref(), false, !arguments.no_tls).await?;
     match absence.measure(&mut cluster).await {
         Ok(measured) => Ok(measured),
         Err(error) => Err(cluster.explain(error)),
@@ -141,7 +146,7 @@ async fn measure_all(
                     exactly_once: !arguments.no_sessions,
                     ..ClientOptions::default()
                 };
-                Client::connect(cluster.addresses(), options)
+                cluster.client(options)
             })
             .collect();
         let speed = measure(arguments, &connections, clients).await?;

@@ -1,9 +1,11 @@
 //! How the commands reach a cluster: the addresses that they were given, and one client.
 //! Knows nothing about leaders: the client library follows them.
 
+use std::path::Path;
 use std::time::Duration;
 
-use chil::client::{Client, ClientError, ClientOptions};
+use chil::Tls;
+use chil::client::{Client, ClientError, ClientOptions, ClientTls};
 use chil::config::{Field, Origin, Peer};
 
 use super::config::variable;
@@ -19,6 +21,67 @@ pub(crate) struct Target {
     /// How long to try before giving up, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     timeout: f64,
+    #[command(flatten)]
+    tls: TlsOptions,
+}
+
+/// What the command shows to nodes, and whom it believes.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct TlsOptions {
+    /// This client's certificate, its key and the authorities: PATH.crt, PATH.key, and ca.crt
+    /// beside them. The variables CONSENSUS_TLS_CERT, CONSENSUS_TLS_KEY and CONSENSUS_TLS_CA name
+    /// each, and CONSENSUS_TLS_DOMAIN the domain of trust.
+    #[arg(long, value_name = "PATH")]
+    tls: Option<String>,
+    /// The certificate's file, where it is another one.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// The key's file.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// The file of the authorities.
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<String>,
+    /// Talk to nodes that do without TLS; the variable CONSENSUS_TLS_ENABLED=false says it, too.
+    #[arg(long, conflicts_with_all = ["tls", "tls_cert", "tls_key", "tls_ca"])]
+    no_tls: bool,
+}
+
+impl TlsOptions {
+    /// A client's TLS, read and checked; `None` where there is none.
+    pub(crate) fn load(&self) -> Result<Option<ClientTls>, Failure> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let off = variable(Field::TlsEnabled.known().env).is_some_and(|text| text == "false");
+        let given = self.tls.is_some() || self.tls_cert.is_some();
+        if self.no_tls || (off && !given) {
+            return Ok(None);
+        }
+        let beside = |end: &str| self.tls.as_ref().map(|path| format!("{path}.{end}"));
+        let ca = self.tls.as_ref().map(|path| {
+            let path = Path::new(path).with_file_name("ca.crt");
+            path.display().to_string()
+        });
+        let find = |flag: &Option<String>, beside: Option<String>, field: Field, name: &str| {
+            let env = field.known().env;
+            let found = flag.clone().or(beside).or_else(|| variable(env));
+            found.ok_or_else(|| {
+                Failure::usage(format!(
+                    "which certificate? Name it with --tls PATH (PATH.crt, PATH.key, and ca.crt \
+                     beside them), or with {name} or {env}: `chil cert issue client` makes one; \
+                     or talk to nodes without TLS by --no-tls"
+                ))
+            })
+        };
+        let cert = find(&self.tls_cert, beside("crt"), Field::TlsCert, "--tls-cert")?;
+        let key = find(&self.tls_key, beside("key"), Field::TlsKey, "--tls-key")?;
+        let ca = find(&self.tls_ca, ca, Field::TlsCa, "--tls-ca")?;
+        let mut tls = Tls::paths_or_pem(&cert, &key, &ca);
+        if let Some(domain) = variable(Field::TlsDomain.known().env) {
+            tls = tls.domain(domain);
+        }
+        let loaded = ClientTls::load(tls).map_err(Failure::usage)?;
+        Ok(Some(loaded))
+    }
 }
 
 impl Target {
@@ -62,6 +125,7 @@ impl Target {
     pub(crate) fn client_with(&self, options: ClientOptions) -> Result<Client, Failure> {
         let options = ClientOptions {
             timeout: self.timeout()?,
+            tls: self.tls.load()?,
             ..options
         };
         Ok(Client::connect(self.addresses()?, options))
@@ -89,6 +153,7 @@ mod tests {
         Target {
             peers: Some(peers.to_owned()),
             timeout: 1.0,
+            tls: TlsOptions::default(),
         }
     }
 
@@ -111,6 +176,7 @@ mod tests {
             let target = Target {
                 peers: None,
                 timeout: bad,
+                tls: TlsOptions::default(),
             };
             assert_eq!(target.timeout().unwrap_err().exit(), Exit::Usage);
         }

@@ -95,7 +95,7 @@ async fn demo(arguments: &Arguments, claims: Vec<Claim>, format: Format) -> anyh
     let say = Narrator { format };
     let size = usize::from(arguments.nodes);
     let keep = arguments.keep || arguments.dir.is_some();
-    let mut cluster = LocalCluster::start(size, arguments.dir.as_deref(), keep).await?;
+    let mut cluster = LocalCluster::start(size, arguments.dir.as_deref(), keep, true).await?;
     match story(&mut cluster, &claims, keep, &say).await {
         Ok(report) => Ok(report),
         Err(error) => Err(cluster.explain(error)),
@@ -110,15 +110,12 @@ async fn story(
     say: &Narrator,
 ) -> anyhow::Result<Report> {
     let size = cluster.nodes().len();
-    let client = Client::connect(
-        cluster.addresses(),
-        ClientOptions {
-            timeout: PATIENCE,
-            // Proposing the same claim twice does no harm: the demo may insist.
-            retry_unknown: true,
-            ..ClientOptions::default()
-        },
-    );
+    let client = cluster.client(ClientOptions {
+        timeout: PATIENCE,
+        // Proposing the same claim twice does no harm: the demo may insist.
+        retry_unknown: true,
+        ..ClientOptions::default()
+    });
     say.line(format!(
         "{size} nodes, files in {}",
         cluster.path().display()

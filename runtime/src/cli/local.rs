@@ -8,11 +8,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use chil::client::Client;
+use chil::Tls;
+use chil::client::{Client, ClientOptions, ClientTls};
+use chil::identity::{Identity, Kind, Role};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::cert::authority::{Authority, CA_CERT, Issued};
 use super::status::{NodeView, ask};
 
 /// Nodes of one cluster, each a child process with its own directory and log file.
@@ -23,6 +26,8 @@ use super::status::{NodeView, ask};
 pub(super) struct LocalCluster {
     dir: Directory,
     nodes: Vec<LocalNode>,
+    /// `None` where the cluster does without TLS.
+    tls: Option<ClientTls>,
 }
 
 /// One node.
@@ -33,6 +38,8 @@ pub(super) struct LocalNode {
     dir: PathBuf,
     log: PathBuf,
     child: Option<Child>,
+    /// Its certificate, and the authority's.
+    certs: Option<(Issued, PathBuf)>,
 }
 
 /// Where the cluster keeps its files.
@@ -53,24 +60,41 @@ impl Directory {
 
 impl LocalCluster {
     /// Starts `size` nodes that keep their files in `dir`, or in a temporary directory that is
-    /// removed at the end unless `keep` is set. Returns when all of them listen.
-    pub(super) async fn start(size: usize, dir: Option<&Path>, keep: bool) -> anyhow::Result<Self> {
+    /// removed at the end unless `keep` is set. With `tls`, each gets a certificate of an
+    /// authority that is made for them. Returns when all of them listen.
+    pub(super) async fn start(
+        size: usize,
+        dir: Option<&Path>,
+        keep: bool,
+        tls: bool,
+    ) -> anyhow::Result<Self> {
         let dir = directory(dir, keep)?;
+        let certs = dir.path().join("certs");
+        let authority = tls
+            .then(|| Authority::create(&certs, "this cluster", CERT_DAYS))
+            .transpose()?;
         let addresses = free_addresses(size)?;
-        let nodes = (1..=size)
-            .zip(addresses)
-            .map(|(number, address)| {
-                let name = format!("node-{number}");
-                LocalNode {
-                    dir: dir.path().join(&name),
-                    log: dir.path().join(format!("{name}.log")),
-                    child: None,
-                    name,
-                    address,
-                }
-            })
-            .collect();
-        let mut cluster = Self { dir, nodes };
+        let mut nodes = Vec::new();
+        for (number, address) in (1..=size).zip(addresses) {
+            let name = format!("node-{number}");
+            let issued = authority.as_ref().map(|authority| {
+                let identity = Identity::new(Identity::DOMAIN_DEFAULT, Kind::Node, &name)?;
+                authority.issue(&certs, &identity, CERT_DAYS, false)
+            });
+            nodes.push(LocalNode {
+                dir: dir.path().join(&name),
+                log: dir.path().join(format!("{name}.log")),
+                child: None,
+                certs: issued
+                    .transpose()?
+                    .map(|issued| (issued, certs.join(CA_CERT))),
+                name,
+                address,
+            });
+        }
+        let tls = authority.map(|authority| client_tls(&authority, &certs));
+        let tls = tls.transpose()?;
+        let mut cluster = Self { dir, nodes, tls };
         let peers = cluster.peer_list();
         for node in &mut cluster.nodes {
             node.spawn(&peers, size)?;
@@ -85,6 +109,12 @@ impl LocalCluster {
     /// Where the files lie.
     pub(super) fn path(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// A client of all of them that may do everything.
+    pub(super) fn client(&self, options: ClientOptions) -> Client {
+        let tls = self.tls.clone();
+        Client::connect(self.addresses(), ClientOptions { tls, ..options })
     }
 
     /// All nodes.
@@ -195,6 +225,16 @@ impl LocalNode {
             .args(["--bind-address", &self.address])
             .arg("--data-dir")
             .arg(&self.dir);
+        match &self.certs {
+            Some((issued, ca)) => {
+                command.arg("--tls-cert").arg(&issued.cert);
+                command.arg("--tls-key").arg(&issued.key);
+                command.arg("--tls-ca").arg(ca);
+            }
+            None => {
+                command.arg("--no-tls");
+            }
+        }
         if size == 1 {
             command.arg("--single-node");
         } else {
@@ -236,6 +276,15 @@ impl LocalNode {
             ),
         }
     }
+}
+
+/// What a client of the cluster shows, which may do everything.
+fn client_tls(authority: &Authority, certs: &Path) -> anyhow::Result<ClientTls> {
+    let kind = Kind::Client(Role::Admin);
+    let identity = Identity::new(Identity::DOMAIN_DEFAULT, kind, "operator")?;
+    let issued = authority.issue(certs, &identity, CERT_DAYS, false)?;
+    let tls = Tls::files(issued.cert, issued.key, certs.join(CA_CERT));
+    Ok(ClientTls::load(tls)?)
 }
 
 /// The directory to use, and who removes it.
@@ -288,3 +337,5 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 const READY_MAX: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(5);
 const TAIL_LINES: usize = 10;
+/// Such clusters live for minutes.
+const CERT_DAYS: u32 = 30;

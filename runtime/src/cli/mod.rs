@@ -3,6 +3,7 @@
 
 mod absence;
 mod bench;
+mod cert;
 mod claims;
 mod config;
 mod connect;
@@ -82,6 +83,7 @@ async fn run(arguments: Arguments) -> Result<Exit, failure::Failure> {
         Command::MoveLeader(arguments) => move_leader::run(arguments, format).await,
         Command::Snapshot(arguments) => snapshot::run(arguments, format).await,
         Command::Config(command) => config::run(command, format),
+        Command::Cert(arguments) => cert::run(&arguments, format),
         Command::Demo(arguments) => demo::run(arguments, format).await,
         Command::Bench(arguments) => bench::run(arguments, format).await,
     }
@@ -130,6 +132,8 @@ enum Command {
     /// Print what a node would be told here; say whether a file makes sense.
     #[command(subcommand)]
     Config(config::Config),
+    /// Make and inspect certificates.
+    Cert(cert::Arguments),
     /// Start a cluster here, kill its leader, and prove that nothing was lost.
     Demo(demo::Arguments),
     /// Measure a cluster of three nodes on this machine, with every write synced to disk.
@@ -150,9 +154,9 @@ Exit codes:
 Examples:
   chil demo
   chil node --config node.yaml
-  chil put --peers 127.0.0.1:7001,127.0.0.1:7002 greeting hello
-  chil get -p 127.0.0.1:7001 greeting
-  chil status -p 127.0.0.1:7001 -o json";
+  chil put --peers 127.0.0.1:7001,127.0.0.1:7002 --tls certs/ci greeting hello
+  chil get -p 127.0.0.1:7001 --tls certs/ci greeting
+  chil status -p 127.0.0.1:7001 --no-tls -o json";
 
 #[cfg(test)]
 mod tests {

@@ -46,7 +46,19 @@ pub(crate) struct Arguments {
     /// This node is a cluster of its own.
     #[arg(long)]
     single_node: bool,
-    /// Allow connections without TLS beyond loopback.
+    /// This node's certificate, in PEM.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// The key of the certificate.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// The authorities whose certificates are believed.
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<String>,
+    /// Do without TLS: only on loopback, unless --insecure allows more.
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key", "tls_ca"])]
+    no_tls: bool,
+    /// Allow --no-tls beyond loopback.
     #[arg(long)]
     insecure: bool,
     /// What to log to standard error: error, warn, info, debug, trace, or a filter such as
@@ -64,9 +76,14 @@ wins. When the node listens, it prints one line: 'ready NAME ADDRESS'.
 
 Examples:
   chil node --config node.yaml
+  chil node --node-id node-1 --data-dir ./data --peers 10.0.0.2:7000,10.0.0.3:7000 \\
+    --tls-cert certs/node-1.crt --tls-key certs/node-1.key --tls-ca certs/ca.crt
   CONSENSUS_NODE_ID=node-1 CONSENSUS_DATA_DIR=/var/lib/chil \\
-    CONSENSUS_PEERS=127.0.0.1:7002,127.0.0.1:7003 chil node --bind-address 127.0.0.1:7001
-  chil node --node-id solo --data-dir ./data --single-node";
+    CONSENSUS_PEERS=127.0.0.1:7002,127.0.0.1:7003 \\
+    chil node --bind-address 127.0.0.1:7001 --no-tls
+  chil node --node-id solo --data-dir ./data --single-node --no-tls
+
+Certificates: `chil cert --help`. SIGHUP has the node look at its certificate files at once.";
 
 /// What the file and the environment may say.
 fn every_setting() -> String {
@@ -95,6 +112,9 @@ impl Arguments {
             (Field::Peers, "--peers", &self.peers),
             (Field::Weight, "--weight", &self.weight),
             (Field::DataDir, "--data-dir", &self.data_dir),
+            (Field::TlsCert, "--tls-cert", &self.tls_cert),
+            (Field::TlsKey, "--tls-key", &self.tls_key),
+            (Field::TlsCa, "--tls-ca", &self.tls_ca),
             (
                 Field::HeartbeatInterval,
                 "--heartbeat-interval",
@@ -107,6 +127,9 @@ impl Arguments {
         }
         if self.single_node {
             layers = layers.flag(Field::SingleNode, "--single-node", true);
+        }
+        if self.no_tls {
+            layers = layers.flag(Field::TlsEnabled, "--no-tls", false);
         }
         if self.insecure {
             layers = layers.flag(Field::Insecure, "--insecure", true);
@@ -138,6 +161,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     // Before the node starts, so that a signal that comes early is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut stdin_closed = pin!(stdin_closed(arguments.exit_with_stdin));
 
     // A start reads the log, and the snapshot that it begins behind: that may take its time.
@@ -151,15 +175,19 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     };
     line(&format!("ready {} {}", settings.node_id, node.local_addr()))?;
 
-    let why = tokio::select! {
-        biased;
-        ended = node.join() => {
-            ended.map_err(anyhow::Error::new)?;
-            return Ok(Exit::Ok);
+    let why = loop {
+        tokio::select! {
+            biased;
+            ended = node.join() => {
+                ended.map_err(anyhow::Error::new)?;
+                return Ok(Exit::Ok);
+            }
+            _ = terminate.recv() => break "SIGTERM",
+            _ = interrupt.recv() => break "SIGINT",
+            () = &mut stdin_closed => break "standard input was closed",
+            // What comes of it is logged and counted by the node itself.
+            _ = hangup.recv() => drop(node.reload().await),
         }
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        () = &mut stdin_closed => "standard input was closed",
     };
     tracing::info!(why, "shutting down");
     node.shutdown(SHUTDOWN_MAX)
@@ -171,7 +199,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         let exit = match &error {
-            StartError::Setting { .. } => Exit::Usage,
+            StartError::Setting { .. } | StartError::Tls(_) => Exit::Usage,
             StartError::Bind { .. }
             | StartError::Storage(_)
             | StartError::Recover(_)

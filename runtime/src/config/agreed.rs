@@ -102,6 +102,7 @@ mod tests {
             .set(Field::NodeId, "a")
             .set(Field::DataDir, "/data")
             .set(Field::Peers, "b=h:2,c=h:3")
+            .set(Field::TlsEnabled, false)
     }
 
     #[test]

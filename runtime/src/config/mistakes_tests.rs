@@ -290,7 +290,7 @@ consensus:
     std::fs::write(&path, text).unwrap();
     let settings = Layers::new().file(&path).unwrap().finish().unwrap();
     assert_eq!(settings.peers.len(), 2);
-    assert!(settings.insecure);
+    assert!(settings.security.insecure);
     assert_eq!(settings.protocol.retries, Some(3));
 }
 

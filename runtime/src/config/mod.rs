@@ -9,7 +9,8 @@
 //! ```
 //!
 //! [`fields`] lists every setting, and [`Layers::effective`] says what is in force. The file, with
-//! every setting but `single_node`, which excludes peers:
+//! every setting but `single_node`, which excludes peers, and `tls_enabled` and `insecure`, which
+//! exclude certificates:
 //!
 //! ```yaml
 //! consensus:
@@ -22,7 +23,9 @@
 //!     - node-2=127.0.0.1:7002
 //!     - {address: "127.0.0.1:7003", name: node-3, weight: 1}
 //!   protocol: {type: multi_paxos, timeout: 200ms, retries: 4}
-//!   security: {insecure: false, tls_enabled: false}
+//!   security:
+//!     {cert_file: /etc/chil/node.crt, key_file: /etc/chil/node.key, ca_file: /etc/chil/ca.crt,
+//!      domain: local, reload_interval: 10s}
 //!   fault_tolerance: {failure_detector: phi_accrual, suspect_threshold: 8, heartbeat_interval: 100ms}
 //!   limits:
 //!     value_bytes_max: 1MiB
@@ -59,6 +62,7 @@ mod peer;
 #[cfg(all(test, feature = "config-file"))]
 mod reference_tests;
 mod secret;
+mod security;
 mod settings;
 mod value;
 mod variables;
@@ -74,6 +78,7 @@ pub use error::{Origin, Problem, SettingsError};
 pub use field::{Fallback, Field, Known, fields};
 pub use peer::{AddressError, Peer, PeerList, PeerListError, check_address};
 pub use secret::Secret;
+pub use security::{SecuritySettings, TlsSettings};
 pub use settings::Settings;
 pub use value::Raw;
 
@@ -91,6 +96,7 @@ pub const WEIGHT_MAX: u32 = 1_000_000;
 ///     .set(Field::NodeId, "node-1")
 ///     .set(Field::DataDir, "/var/lib/chil")
 ///     .set(Field::Peers, "node-2=127.0.0.1:7002, node-3=127.0.0.1:7003")
+///     .set(Field::TlsEnabled, false)
 ///     .finish()?;
 /// assert_eq!(settings.peers.len(), 2);
 /// # Ok::<(), chil::config::SettingsError>(())
@@ -173,6 +179,12 @@ impl Layers {
         {
             whole.put(Field::SingleNode, true.into(), Origin::Default);
         }
+        let without_tls = |(raw, _): &(Raw, Origin)| raw.bool() == Ok(false);
+        if !self.get(Field::TlsEnabled).is_some_and(without_tls) {
+            for field in [Field::TlsCert, Field::TlsKey, Field::TlsCa] {
+                whole.put(field, "/".into(), Origin::Default);
+            }
+        }
         let Err(mut error) = settings::check(&whole) else {
             return Ok(());
         };
@@ -249,6 +261,7 @@ mod tests {
             .env(env(&[
                 ("CONSENSUS_NODE_ID", "env"),
                 ("CONSENSUS_PEERS", "b:1"),
+                ("CONSENSUS_TLS_ENABLED", "false"),
             ]))
             .unwrap()
             .file(&path)
@@ -284,13 +297,8 @@ mod tests {
             .filter(|known| layers.get(known.field).is_none())
             .map(|known| known.key)
             .collect();
-        let refused = [
-            Field::SingleNode.key(),
-            Field::TlsCert.key(),
-            Field::TlsKey.key(),
-            Field::TlsCa.key(),
-        ];
-        assert_eq!(missing, refused);
+        let excluded = [Field::SingleNode, Field::Insecure, Field::TlsEnabled];
+        assert_eq!(missing, excluded.map(Field::key));
         assert_eq!(layers.finish().unwrap().peers.len(), 2);
     }
 }

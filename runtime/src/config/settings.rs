@@ -11,6 +11,7 @@ use super::error::{Origin, Problem, SettingsError};
 use super::field::Field;
 use super::peer::{Peer, PeerList, check_address};
 use super::secret::holds_key;
+use super::security::SecuritySettings;
 use super::{Layers, WEIGHT_MAX};
 use crate::limits::Limits;
 #[cfg(feature = "grpc")]
@@ -33,8 +34,8 @@ pub struct Settings {
     pub single_node: bool,
     /// Where its data lies.
     pub data_dir: PathBuf,
-    /// Whether connections without TLS may leave the machine.
-    pub insecure: bool,
+    /// What it shows to others, and whom it believes.
+    pub security: SecuritySettings,
     /// What it says about the protocol.
     pub protocol: ProtocolSettings,
     /// What all members are to be told the same.
@@ -132,10 +133,10 @@ impl Settings {
             .weight(self.weight)
             .data_dir(&self.data_dir)
             .single_node(self.single_node)
-            .insecure(self.insecure)
             .agreed(self.agreed)
             .limits(self.limits)
             .protocol(move |config| protocol.apply(config));
+        let builder = self.security.apply(builder);
         match &self.advertise_address {
             Some(address) => builder.advertise(address),
             None => builder,
@@ -173,7 +174,7 @@ pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
     let protocol = check.protocol();
     let agreed = check.agreed(protocol.heartbeat_interval);
     let limits = check.limits();
-    let insecure = check.optional(Field::Insecure, |raw| raw.bool());
+    let security = check.security();
 
     let own = advertise_address.as_ref().unwrap_or(&bind_address);
     let name = node_id.as_deref().unwrap_or_default();
@@ -189,7 +190,7 @@ pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
             weight,
             single_node: single_node.unwrap_or(false),
             data_dir: data_dir.into(),
-            insecure: insecure.unwrap_or(false),
+            security,
             protocol,
             agreed,
             limits,
@@ -202,7 +203,7 @@ pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
 
 /// The checks, and what they found.
 pub(super) struct Check<'a> {
-    layers: &'a Layers,
+    pub(super) layers: &'a Layers,
     problems: Vec<Problem>,
 }
 
@@ -243,7 +244,7 @@ impl Check<'_> {
         }
     }
 
-    fn required<T>(
+    pub(super) fn required<T>(
         &mut self,
         field: Field,
         read: impl FnOnce(&super::Raw) -> Result<T, String>,
@@ -257,16 +258,6 @@ impl Check<'_> {
 
     /// Settings that this version knows but cannot honour are refused rather than ignored.
     fn not_available(&mut self) {
-        const NO_TLS: &str = "TLS is not available in this version: remove this setting, and keep \
-                              the nodes on loopback or set consensus.security.insecure: true";
-        for field in [Field::TlsCert, Field::TlsKey, Field::TlsCa] {
-            if self.layers.get(field).is_some() {
-                self.refuse(field, NO_TLS);
-            }
-        }
-        if self.optional(Field::TlsEnabled, |raw| raw.bool()) == Some(true) {
-            self.refuse(Field::TlsEnabled, NO_TLS);
-        }
         for (field, only) in [
             (Field::ProtocolType, "multi_paxos"),
             (Field::FailureDetector, "phi_accrual"),
@@ -435,6 +426,7 @@ mod tests {
             .set(Field::NodeId, "a")
             .set(Field::DataDir, "/data")
             .set(Field::Peers, "b=h:2,c=h:3")
+            .set(Field::TlsEnabled, false)
     }
 
     fn refused(layers: Layers) -> String {
@@ -451,7 +443,7 @@ mod tests {
     fn what_nobody_set_has_its_default() {
         let settings = minimal().finish().unwrap();
         assert_eq!(settings.bind_address, "127.0.0.1:7000");
-        assert_eq!((settings.weight, settings.insecure), (1, false));
+        assert_eq!((settings.weight, settings.security.insecure), (1, false));
         assert_eq!(settings.protocol, ProtocolSettings::default());
         let untouched = Config::new(NodeId::from_name("a").unwrap(), 0, 0);
         assert_eq!(format!("{:?}", core(&settings)), format!("{untouched:?}"));
@@ -531,19 +523,6 @@ mod tests {
             message,
             "consensus.bind_address from --bind-address: 'nowhere' has no port: write host:port"
         );
-    }
-
-    #[test]
-    fn tls_is_refused_rather_than_ignored() {
-        for field in [Field::TlsCert, Field::TlsKey, Field::TlsCa] {
-            let message = refused(minimal().set(field, "/cert.pem"));
-            assert!(
-                message.contains("TLS is not available in this version"),
-                "{message}"
-            );
-        }
-        assert!(refused(minimal().set(Field::TlsEnabled, true)).contains("not available"));
-        assert!(minimal().set(Field::TlsEnabled, false).finish().is_ok());
     }
 
     #[test]

@@ -78,21 +78,28 @@ pub enum Who<'a> {
 }
 
 /// Why a connection is not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum GateReason {
     /// The node itself comes too late to its own deadlines.
+    #[error("the node itself comes too late to what it has to do")]
     Late,
     /// Too many handshakes are under way.
+    #[error("too many handshakes are under way")]
     Handshakes,
     /// Handshakes begin too fast.
+    #[error("handshakes begin too fast")]
     HandshakeRate,
     /// Too many connections from this address, or handshakes under way with it.
+    #[error("too many connections from this address, or handshakes with it")]
     Address,
     /// Too many connections of this client.
+    #[error("too many connections of this client")]
     Identity,
     /// Too many connections of clients.
+    #[error("too many connections of clients")]
     Clients,
     /// Too many connections of peers.
+    #[error("too many connections of peers")]
     Peers,
 }
 

@@ -4,12 +4,14 @@
 mod admission;
 mod net;
 mod node;
+mod tls;
 
 use prometheus_client::registry::Registry;
 
 pub(crate) use admission::AdmissionMetrics;
-pub(crate) use net::NetMetrics;
+pub(crate) use net::{NetMetrics, Opened};
 pub(crate) use node::NodeMetrics;
+pub(crate) use tls::TlsMetrics;
 
 /// Everything that a node counts. Names begin with `chil_`; every one has the label `node`.
 ///
@@ -23,6 +25,8 @@ pub(crate) struct Metrics {
     pub(crate) net: NetMetrics,
     /// Requests of clients.
     pub(crate) admission: AdmissionMetrics,
+    /// Certificates.
+    pub(crate) tls: TlsMetrics,
 }
 
 impl Metrics {
@@ -34,6 +38,7 @@ impl Metrics {
             node: NodeMetrics::register(&mut registry),
             net: NetMetrics::register(&mut registry),
             admission: AdmissionMetrics::register(&mut registry),
+            tls: TlsMetrics::register(&mut registry),
             registry,
         }
     }

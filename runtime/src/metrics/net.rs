@@ -20,6 +20,7 @@ pub(crate) struct NetMetrics {
     cut: Family<Reason, Counter>,
     frames_sent: Family<OfLane, Counter>,
     frames_dropped: Family<Dropped, Counter>,
+    denied: Family<Reason, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,6 +52,7 @@ impl NetMetrics {
             cut: Family::default(),
             frames_sent: Family::default(),
             frames_dropped: Family::default(),
+            denied: Family::default(),
         };
         registry.register(
             "connections",
@@ -76,6 +78,11 @@ impl NetMetrics {
             "frames_dropped",
             "Messages to peers that were not sent, by lane and reason",
             metrics.frames_dropped.clone(),
+        );
+        registry.register(
+            "requests_denied",
+            "Requests that whoever asked may not make, by the method",
+            metrics.denied.clone(),
         );
         metrics
     }
@@ -104,6 +111,11 @@ impl NetMetrics {
                     .store(counts.dropped(why), Ordering::Relaxed);
             }
         }
+    }
+
+    /// Somebody asked for what it may not do.
+    pub(crate) fn denied(&self, method: &'static str) {
+        self.denied.get_or_create(&Reason { reason: method }).inc();
     }
 
     /// A connection of peers, clients or anybody has opened; it counts until this is dropped.

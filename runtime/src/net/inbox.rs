@@ -1,15 +1,15 @@
 //! Inbound frames: decodes what connections carry and queues it by lane for the node's loop.
-//! Knows nothing about what a message means, nor who may send it: the core compares identities.
+//! Knows nothing about what a message means; of who sends it, only whether that was proven.
 
-use std::fmt;
 use std::sync::Arc;
 
-use chil_core::Lane;
+use chil_core::forming::FormingMessage;
+use chil_core::{Lane, NodeId};
 use chil_proto::{Frame, decode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::audit::{Audit, Verdict};
-use crate::metrics::Metrics;
+use super::watch::{Party, Watch};
+use crate::identity::shown;
 use crate::ports::{Network, ReceiveFrames};
 
 /// What has arrived, urgent lanes first. Dropping it ends every connection's reader.
@@ -116,33 +116,10 @@ impl To {
     }
 }
 
-/// Who is told when a connection cannot be used.
-#[derive(Clone, Debug)]
-pub(crate) struct Watch {
-    pub(crate) audit: Audit,
-    pub(crate) metrics: Arc<Metrics>,
-}
-
-impl Watch {
-    fn refused(&self, incoming: &impl ReceiveFrames, why: (&'static str, &dyn fmt::Display)) {
-        self.metrics.net.refused(why.0);
-        self.tell(Verdict::Refused, incoming, why);
-    }
-
-    fn cut(&self, incoming: &impl ReceiveFrames, why: (&'static str, &dyn fmt::Display)) {
-        self.metrics.net.cut(why.0);
-        self.tell(Verdict::Cut, incoming, why);
-    }
-
-    fn tell(
-        &self,
-        verdict: Verdict,
-        incoming: &impl ReceiveFrames,
-        why: (&'static str, &dyn fmt::Display),
-    ) {
-        let who = incoming.sender();
-        let who = who.as_ref().map(|name| name as &dyn fmt::Display);
-        self.audit.tell(verdict, &incoming.from(), who, why);
+fn party<'a>(from: &'a String, who: Option<&'a String>) -> Party<'a> {
+    Party {
+        from,
+        who: who.map(|who| who as &(dyn std::fmt::Display + Sync)),
     }
 }
 
@@ -157,7 +134,9 @@ async fn accept<N: Network>(network: N, lanes: Lanes, watch: Watch) {
         let Ok(incoming) = incoming else { return };
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
             let text = format!("there are {} links already", Inbox::CONNECTIONS_MAX);
-            watch.refused(&incoming, ("too-many-links", &text));
+            let from = incoming.from().to_owned();
+            let who = incoming.sender().map(str::to_owned);
+            watch.refused(party(&from, who.as_ref()), ("too-many-links", &text));
             continue;
         };
         let (lanes, watch) = (lanes.clone(), watch.clone());
@@ -170,6 +149,10 @@ async fn accept<N: Network>(network: N, lanes: Lanes, watch: Watch) {
 
 async fn read(mut incoming: impl ReceiveFrames, lanes: Lanes, watch: &Watch) {
     let _open = watch.metrics.net.opened("links");
+    let from = incoming.from().to_owned();
+    let sender = incoming.sender().map(str::to_owned);
+    let party = party(&from, sender.as_ref());
+    let node = sender.as_deref().and_then(NodeId::from_name);
     loop {
         let received = tokio::select! {
             biased;
@@ -189,17 +172,23 @@ async fn read(mut incoming: impl ReceiveFrames, lanes: Lanes, watch: &Watch) {
             Ok(frame) => frame,
             Err(error) => {
                 // Whoever sends this speaks another language: nothing good can follow.
-                watch.cut(&incoming, ("invalid-frame", &error));
+                watch.cut(party, ("invalid-frame", &error));
                 return;
             }
         };
+        if let Some(name) = &sender
+            && let Err(text) = check_sender(&frame, name, node)
+        {
+            watch.cut(party, ("other-sender", &text));
+            return;
+        }
         let lane = match &frame {
             Frame::Envelope(envelope) => envelope.body.lane(),
             Frame::Forming(_) => Lane::Bulk,
         };
         if lane == Lane::Heartbeat && len > Inbox::HEARTBEAT_BYTES_MAX {
             let text = format!("a heartbeat of {len} bytes");
-            watch.cut(&incoming, ("large-heartbeat", &text));
+            watch.cut(party, ("large-heartbeat", &text));
             return;
         }
         let to = match lane {
@@ -211,6 +200,30 @@ async fn read(mut incoming: impl ReceiveFrames, lanes: Lanes, watch: &Watch) {
             return;
         }
     }
+}
+
+/// Whether a frame is from the node called `name`, which has proven to be the one that sends it.
+/// Whoever speaks for another is broken, or lies.
+fn check_sender(frame: &Frame, name: &str, node: Option<NodeId>) -> Result<(), String> {
+    let said = match frame {
+        Frame::Envelope(envelope) if Some(envelope.from) == node => return Ok(()),
+        Frame::Envelope(envelope) => format!("the node {}", envelope.from),
+        Frame::Forming(message) => {
+            let said = match &**message {
+                FormingMessage::Hello(m) => &m.name,
+                FormingMessage::HelloReply(m) => &m.name,
+                FormingMessage::Confirm(m) => &m.name,
+                FormingMessage::Confirmed(m) => &m.name,
+            };
+            if said == name {
+                return Ok(());
+            }
+            format!("'{}'", shown(said))
+        }
+    };
+    Err(format!(
+        "a message of {said} comes from '{name}', which may send its own only"
+    ))
 }
 
 #[cfg(test)]

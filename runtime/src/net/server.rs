@@ -1,16 +1,12 @@
-//! The listening socket: accepts connections and serves all services on them.
-//! Knows nothing about what the services do.
+//! The servers behind the listening socket: one for peers, one for clients, each with limits of
+//! its own. Knows nothing about what the services do, nor who may call them.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::TcpListener;
-use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service};
@@ -19,78 +15,123 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::connection::Connection;
+use super::accept::{Accepted, Incoming};
 use super::transport::{
     BytesCodec, CONNECTION_WINDOW, FRAME_SIZE, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, LinkHandler,
     PATH, STREAM_WINDOW,
 };
-use crate::caller::Caller;
+use crate::api::Guarded;
 use crate::shutdown::Stopped;
 
-/// Streams that one connection may have open at a time.
-const STREAMS_MAX: u32 = 1_024;
-/// Streams that a connection may open and reset without their being read (CVE-2023-44487).
-const RESET_STREAMS_MAX: usize = 64;
-/// Pause after a failed accept: the usual cause is that no file handle is left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What the other ends of one side's connections may ask of HTTP/2.
+#[derive(Clone, Copy, Debug)]
+struct Http2 {
+    streams: u32,
+    stream_window: u32,
+    connection_window: u32,
+    frame: u32,
+    /// Streams that may be opened and reset without their being read (CVE-2023-44487).
+    resets: usize,
+    keepalive_interval: Duration,
+    keepalive_timeout: Duration,
+}
 
-/// Serves `routes` on `listener`: accepts until `accepting` says stop, then waits until the
-/// connections are through or `connected` says that they are to be cut.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    routes: Routes,
-    mut accepting: Stopped,
-    connected: Stopped,
+/// A peer has one stream a connection, with much on it.
+const PEERS: Http2 = Http2 {
+    streams: 4,
+    stream_window: STREAM_WINDOW,
+    connection_window: CONNECTION_WINDOW,
+    frame: FRAME_SIZE,
+    resets: 16,
+    keepalive_interval: KEEPALIVE_INTERVAL,
+    keepalive_timeout: KEEPALIVE_TIMEOUT,
+};
+
+/// Clients have many streams with little on each. What a thousand of them may have in flight
+/// must fit into memory, and pings for them must cost nothing that shows.
+const CLIENTS: Http2 = Http2 {
+    streams: 256,
+    stream_window: 1 << 20,
+    connection_window: 4 << 20,
+    frame: 64 << 10,
+    resets: 32,
+    keepalive_interval: Duration::from_secs(10),
+    keepalive_timeout: Duration::from_secs(20),
+};
+
+/// Where it is not known who is who, both have to find room.
+const ANYBODY: Http2 = Http2 {
+    streams: 1_024,
+    resets: 64,
+    ..PEERS
+};
+
+/// The largest list of headers that is read.
+const HEADERS_BYTES_MAX: u32 = 16 << 10;
+/// Frames that are wrong and make this side reset their stream, until the connection is closed.
+const LOCAL_RESETS_MAX: usize = 64;
+
+/// What is served to whom.
+pub(crate) enum Services {
+    /// Everything to everybody: nobody proves who it is.
+    All(Routes),
+    /// To peers the links only, to clients all but these.
+    Apart {
+        /// For peers.
+        peers: Routes,
+        /// For clients.
+        clients: Routes,
+    },
+}
+
+/// Serves what is accepted until `accepting` says stop, then until connections are through.
+pub(super) async fn serve(
+    accepted: Accepted,
+    services: Services,
+    guarded: Guarded,
+    accepting: Stopped,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = Accepting {
-        listener,
-        connected,
-        pause: None,
-    };
-    Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(FRAME_SIZE)
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, async move { accepting.at_all().await })
-        .await
-}
-
-/// Connections as they come.
-struct Accepting {
-    listener: TcpListener,
-    connected: Stopped,
-    pause: Option<Pin<Box<tokio::time::Sleep>>>,
-}
-
-impl Stream for Accepting {
-    type Item = io::Result<Connection>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(pause) = self.pause.as_mut() {
-            ready!(pause.as_mut().poll(cx));
-            self.pause = None;
+    let Accepted { peers, clients } = accepted;
+    match services {
+        Services::All(routes) => {
+            drop(peers);
+            one(clients, routes, ANYBODY, guarded, accepting).await
         }
-        match ready!(self.listener.poll_accept(cx)) {
-            Ok((stream, from)) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "an accepted connection keeps its delay");
-                }
-                let connection =
-                    Connection::new(stream, Caller::unknown(from), self.connected.clone());
-                Poll::Ready(Some(Ok(connection)))
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                self.pause = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
-                Poll::Ready(Some(Err(error)))
-            }
+        Services::Apart {
+            peers: links,
+            clients: calls,
+        } => {
+            let links = one(peers, links, PEERS, guarded.clone(), accepting.clone());
+            let calls = one(clients, calls, CLIENTS, guarded, accepting);
+            let (links, calls) = futures_util::future::join(links, calls).await;
+            links.and(calls)
         }
     }
+}
+
+async fn one(
+    incoming: Incoming,
+    routes: Routes,
+    http2: Http2,
+    guarded: Guarded,
+    mut accepting: Stopped,
+) -> Result<(), tonic::transport::Error> {
+    Server::builder()
+        .layer(guarded)
+        .initial_stream_window_size(http2.stream_window)
+        .initial_connection_window_size(http2.connection_window)
+        .max_frame_size(http2.frame)
+        .max_concurrent_streams(http2.streams)
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+        .http2_max_pending_accept_reset_streams(Some(http2.resets))
+        .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
+        .http2_keepalive_interval(Some(http2.keepalive_interval))
+        .http2_keepalive_timeout(Some(http2.keepalive_timeout))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async move {
+            accepting.at_all().await;
+        })
+        .await
 }
 
 /// The service that peers' links arrive at. Written by hand, since its messages are raw bytes.

@@ -13,8 +13,11 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder
 use tonic::transport::Endpoint;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::dial::{Connector, Dialler};
 use crate::caller::Caller;
+use crate::discovery::Resolve;
 use crate::ports::{NetError, Network, ReceiveFrames, SendFrames, Target};
+use crate::tls::Reason;
 
 /// Where peers send their frames.
 pub(super) const PATH: &str = "/chil.v1.Peer/Link";
@@ -23,7 +26,7 @@ const FRAMES_AHEAD: usize = 32;
 /// Opened connections that may wait to be read.
 const ACCEPTED_MAX: usize = 64;
 /// After so long without any connection a peer counts as unreachable, and is tried again.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often an idle connection is probed, and how long the answer may take.
 pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -34,8 +37,9 @@ pub(super) const CONNECTION_WINDOW: u32 = 16 << 20;
 pub(super) const FRAME_SIZE: u32 = 256 << 10;
 
 /// The network as tonic makes it. Clones share the accepting end.
-#[derive(Clone, Debug)]
-pub(crate) struct TonicNetwork {
+#[derive(Clone)]
+pub(crate) struct TonicNetwork<R> {
+    dialler: Dialler<R>,
     accepted: Arc<Mutex<mpsc::Receiver<TonicIncoming>>>,
     frame_bytes_max: usize,
 }
@@ -52,15 +56,21 @@ pub(crate) struct TonicOutgoing {
 #[derive(Debug)]
 pub(crate) struct TonicIncoming {
     address: String,
+    /// Which node it has proven to be.
+    sender: Option<String>,
     frames: Streaming<Bytes>,
     /// Ends the answering stream, and so the connection, when it is dropped.
     _open: mpsc::Sender<Result<Bytes, Status>>,
 }
 
 /// The network and the handler that feeds its accepting end; `frame_bytes_max` bounds a frame.
-pub(crate) fn network(frame_bytes_max: usize) -> (TonicNetwork, LinkHandler) {
+pub(crate) fn network<R>(
+    dialler: Dialler<R>,
+    frame_bytes_max: usize,
+) -> (TonicNetwork<R>, LinkHandler) {
     let (accept, accepted) = mpsc::channel(ACCEPTED_MAX);
     let network = TonicNetwork {
+        dialler,
         accepted: Arc::new(Mutex::new(accepted)),
         frame_bytes_max,
     };
@@ -71,7 +81,7 @@ pub(crate) fn network(frame_bytes_max: usize) -> (TonicNetwork, LinkHandler) {
     (network, handler)
 }
 
-impl Network for TonicNetwork {
+impl<R: Resolve> Network for TonicNetwork<R> {
     type Outgoing = TonicOutgoing;
     type Incoming = TonicIncoming;
 
@@ -83,7 +93,12 @@ impl Network for TonicNetwork {
         };
         let opening = async {
             let endpoint = endpoint(addr).map_err(|e| error(chain(&e)))?;
-            let channel = endpoint.connect().await.map_err(|e| error(chain(&e)))?;
+            let connector = Connector {
+                dialler: self.dialler.clone(),
+                target: target.clone(),
+            };
+            let connecting = endpoint.connect_with_connector(connector);
+            let channel = connecting.await.map_err(|e| error(chain(&e)))?;
             let mut grpc = tonic::client::Grpc::new(channel)
                 .max_decoding_message_size(self.frame_bytes_max)
                 .max_encoding_message_size(self.frame_bytes_max);
@@ -92,7 +107,8 @@ impl Network for TonicNetwork {
             let request = Request::new(ReceiverStream::new(queued));
             let path = PathAndQuery::from_static(PATH);
             let answer = grpc.streaming(request, path, BytesCodec).await;
-            let acks = answer.map_err(|status| error(status.to_string()))?;
+            // That this side's certificate is refused, the other says behind its handshake.
+            let acks = answer.map_err(|status| error(status_text(&status)))?;
             Ok(TonicOutgoing {
                 address: addr.to_owned(),
                 frames,
@@ -110,6 +126,16 @@ impl Network for TonicNetwork {
             reason: "is closed".to_owned(),
         })
     }
+
+    async fn moved(&self, address: &str) {
+        self.dialler.resolver.moved(address, None).await;
+    }
+}
+
+/// What a failed call says to people.
+pub(crate) fn status_text(status: &Status) -> String {
+    let source = std::error::Error::source(status);
+    source.map_or_else(|| status.message().to_owned(), chain)
 }
 
 /// How a connection to `address` is made.
@@ -126,7 +152,8 @@ pub(crate) fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Erro
     Ok(endpoint)
 }
 
-/// An error with its causes, since tonic's own text names none.
+/// An error with its causes, since tonic's own text names none. Where one of them is TLS saying
+/// why the other side refuses this one, that is all that matters.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -137,7 +164,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
-    text
+    Reason::of_alert(&text).map_or(text, |reason| reason.to_string())
 }
 
 impl SendFrames for TonicOutgoing {
@@ -154,7 +181,7 @@ impl SendFrames for TonicOutgoing {
                 // Acknowledgements carry nothing today; a later version may send some.
                 Ok(Some(_)) => {}
                 Ok(None) => break "closed by the peer".to_owned(),
-                Err(status) => break status.message().to_owned(),
+                Err(status) => break status_text(&status),
             }
         };
         NetError {
@@ -177,7 +204,7 @@ impl ReceiveFrames for TonicIncoming {
     }
 
     fn sender(&self) -> Option<&str> {
-        None
+        self.sender.as_deref()
     }
 }
 
@@ -195,9 +222,12 @@ impl LinkHandler {
     ) -> Result<Response<ReceiverStream<Result<Bytes, Status>>>, Status> {
         let caller = request.extensions().get::<Caller>();
         let address = caller.map_or_else(|| "a peer".to_owned(), |caller| caller.from.to_string());
+        let identity = caller.and_then(|caller| caller.identity.as_deref());
+        let sender = identity.map(|identity| identity.name().to_owned());
         let (open, acks) = mpsc::channel(1);
         let incoming = TonicIncoming {
             address,
+            sender,
             frames: request.into_inner(),
             _open: open,
         };

@@ -119,7 +119,10 @@ async fn whoever_leaves_gives_up_and_the_client_goes_on() {
 }
 
 async fn single(dir: &std::path::Path, name: &str) -> Node<KeyValue> {
-    let node = Node::builder(name).bind("127.0.0.1:0").single_node(true);
+    let node = Node::builder(name)
+        .bind("127.0.0.1:0")
+        .plaintext()
+        .single_node(true);
     let node = node.data_dir(dir.join(name));
     let node = node.state_machine(KeyValue::default()).start().await;
     let node = node.unwrap();

@@ -52,6 +52,7 @@ impl Cluster {
         let others = others.map(|j| self.addresses[j].as_str());
         let node = Node::builder(name(i))
             .bind(&self.addresses[i])
+            .plaintext()
             .peers(others)
             .data_dir(self.data_dir(i));
         (self.tune)(i, node).state_machine(machine)

@@ -11,6 +11,7 @@ mod refusals;
 mod sessions;
 mod shutdown;
 mod snapshots;
+mod tls;
 mod transfer;
 mod watch;
 mod watching;

@@ -13,6 +13,7 @@ use crate::cluster::{Cluster, free_addresses, name};
 fn alone(dir: &tempfile::TempDir) -> chil::NodeBuilder {
     Node::builder("alone")
         .bind("127.0.0.1:0")
+        .plaintext()
         .data_dir(dir.path())
         .single_node(true)
 }
@@ -50,7 +51,10 @@ async fn a_directory_serves_one_node_at_a_time_and_only_its_own() {
         .await
         .unwrap();
 
-    let other = Node::builder("other").bind("127.0.0.1:0").single_node(true);
+    let other = Node::builder("other")
+        .bind("127.0.0.1:0")
+        .plaintext()
+        .single_node(true);
     let reason = refused(other.data_dir(dir.path())).await;
     assert!(
         reason.contains("'alone'") && reason.contains("'other'"),
@@ -116,6 +120,7 @@ async fn what_names_a_cluster_is_refused_while_the_node_forms() {
     let ports = free_addresses(2);
     let node = Node::builder("n")
         .bind(&ports[0])
+        .plaintext()
         .peers([ports[1].as_str()]);
     let node = node.data_dir(dir.path()).state_machine(KeyValue::default());
     let node = node.start().await.unwrap();
@@ -182,6 +187,7 @@ async fn settings_that_contradict_themselves_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let no_peers = Node::builder("n")
         .bind("127.0.0.1:0")
+        .plaintext()
         .data_dir(dir.path().join("n"));
     let reason = refused(no_peers).await;
     assert!(
@@ -192,6 +198,7 @@ async fn settings_that_contradict_themselves_are_named() {
     let ports = free_addresses(2);
     let twice = alone(&dir)
         .bind(&ports[0])
+        .plaintext()
         .peers([format!("alone={}", ports[0]), ports[0].clone()]);
     let reason = refused(twice).await;
     assert!(reason.contains("twice"), "{reason}");
@@ -203,7 +210,13 @@ async fn settings_that_contradict_themselves_are_named() {
     let reason = refused(alone(&dir).peers(["no-port"])).await;
     assert!(reason.contains("no-port"), "{reason}");
 
-    let reason = refused(Node::builder("n").bind("127.0.0.1:0").single_node(true)).await;
+    let reason = refused(
+        Node::builder("n")
+            .bind("127.0.0.1:0")
+            .plaintext()
+            .single_node(true),
+    )
+    .await;
     assert!(reason.contains("data_dir"), "{reason}");
 
     let nothing_fits = alone(&dir).protocol(|config| config.in_flight_bytes_max = 1);

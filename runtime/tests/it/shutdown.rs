@@ -20,6 +20,7 @@ async fn a_silent_client_does_not_delay_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::builder("alone")
         .bind("127.0.0.1:0")
+        .plaintext()
         .data_dir(dir.path())
         .single_node(true)
         .state_machine(KeyValue::default())
@@ -161,6 +162,7 @@ async fn a_snapshot_that_is_being_written_does_not_delay_the_end() {
     let start = || {
         let node = Node::builder("alone")
             .bind("127.0.0.1:0")
+            .plaintext()
             .data_dir(dir.path())
             .single_node(true)
             .snapshots(SnapshotPolicy {
@@ -204,6 +206,7 @@ async fn a_panicking_state_machine_ends_the_node_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::builder("alone")
         .bind("127.0.0.1:0")
+        .plaintext()
         .data_dir(dir.path())
         .single_node(true)
         .state_machine(Fragile)

@@ -23,7 +23,7 @@ mod trust {
 
     /// What a node is told on its command line.
     pub(super) fn arguments() -> Vec<String> {
-        vec!["--insecure".to_owned()]
+        vec!["--no-tls".to_owned(), "--insecure".to_owned()]
     }
 
     /// The same for a client.

@@ -16,7 +16,7 @@ fn driver(exactly_once: bool) -> Driver {
         ..ClientOptions::default()
     };
     // Nobody listens there; the tests say what becomes of the stream before that is noticed.
-    let targets = Targets::new(vec!["127.0.0.1:1".to_owned()], None);
+    let targets = Targets::new(vec!["127.0.0.1:1".to_owned()], None, None);
     let (_, jobs) = mpsc::unbounded_channel();
     Driver::new(jobs, Arc::new(targets), options)
 }

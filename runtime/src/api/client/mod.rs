@@ -16,6 +16,7 @@ mod outcomes;
 mod plain;
 mod read;
 mod targets;
+mod tls;
 mod watch;
 
 use std::sync::Arc;
@@ -30,6 +31,8 @@ use tokio::time::{Instant, timeout_at};
 pub use chil_core::{ClientId, ClusterId};
 pub use chil_proto::v1::{Finding, MemberStatus, StatusResponse, Topic};
 
+use crate::net::transport::status_text;
+
 pub use crate::handle::{Answer, Committed, Consistency, Executed};
 use driver::{Driver, Job, Submit};
 pub use error::{ClientError, WatchError};
@@ -37,6 +40,7 @@ pub use kv::{Page, Scan, TxnOutcome};
 pub use operate::SnapshotDownload;
 pub use read::ReadOptions;
 use targets::Targets;
+pub use tls::ClientTls;
 pub use watch::{Decided, Decision, Watch};
 
 /// How a client behaves.
@@ -60,6 +64,8 @@ pub struct ClientOptions {
     /// The cluster to talk to; without it, the one that the first node belongs to that is asked
     /// anything. Nodes of any other cluster are never sent anything that they would act on.
     pub cluster: Option<ClusterId>,
+    /// What the client shows and whom it believes; without it, connections are not encrypted.
+    pub tls: Option<ClientTls>,
 }
 
 impl Default for ClientOptions {
@@ -71,6 +77,7 @@ impl Default for ClientOptions {
             attempt_timeout: Duration::from_secs(2),
             read_your_writes: false,
             cluster: None,
+            tls: None,
         }
     }
 }
@@ -112,7 +119,11 @@ impl Client {
         options.timeout = options.timeout.min(TIMEOUT_MAX);
         options.attempt_timeout = options.attempt_timeout.min(TIMEOUT_MAX);
         let addresses = addresses.into_iter().map(Into::into).collect();
-        let targets = Arc::new(Targets::new(addresses, options.cluster));
+        let targets = Arc::new(Targets::new(
+            addresses,
+            options.cluster,
+            options.tls.as_ref(),
+        ));
         let (jobs, queued) = mpsc::unbounded_channel();
         let driver = Driver::new(queued, Arc::clone(&targets), options.clone());
         tokio::spawn(driver.run());
@@ -208,12 +219,6 @@ impl Drop for Waiting<'_> {
             drop(self.jobs.send(Job::GiveUp(token)));
         }
     }
-}
-
-/// What a failed call says to people.
-fn status_text(status: &tonic::Status) -> String {
-    let source = std::error::Error::source(status);
-    source.map_or_else(|| status.message().to_owned(), crate::net::transport::chain)
 }
 
 #[cfg(test)]

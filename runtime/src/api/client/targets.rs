@@ -11,9 +11,11 @@ use chil_proto::v1::admin_client::AdminClient;
 use chil_proto::v1::consensus_client::ConsensusClient;
 use tonic::transport::Channel;
 
-use super::ClientError;
-use super::status_text;
+use super::{ClientError, ClientTls, status_text};
+use crate::discovery::StaticResolver;
+use crate::net::dial::{Connector, Dialler};
 use crate::net::transport::{chain, endpoint};
+use crate::ports::Target;
 
 /// Largest answer that a client takes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -23,6 +25,7 @@ const CHANNELS_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct Targets {
     addresses: Vec<String>,
+    dialler: Dialler<StaticResolver>,
     pinned: OnceLock<Pinned>,
     state: Mutex<State>,
 }
@@ -56,7 +59,11 @@ pub(super) enum Refusal {
 }
 
 impl Targets {
-    pub(super) fn new(mut addresses: Vec<String>, cluster: Option<ClusterId>) -> Self {
+    pub(super) fn new(
+        mut addresses: Vec<String>,
+        cluster: Option<ClusterId>,
+        tls: Option<&ClientTls>,
+    ) -> Self {
         if addresses.is_empty() {
             // Nobody is there: what is asked fails as it does when nobody answers.
             addresses.push(String::new());
@@ -71,6 +78,10 @@ impl Targets {
         Self {
             addresses,
             pinned,
+            dialler: Dialler {
+                resolver: StaticResolver::default(),
+                proof: tls.map(|tls| tls.0.clone()),
+            },
             state: Mutex::default(),
         }
     }
@@ -201,7 +212,13 @@ impl Targets {
             return Ok(channel.clone());
         }
         let endpoint = endpoint(address).map_err(|error| chain(&error))?;
-        let channel = endpoint.connect_lazy();
+        // Hints name addresses only: any node of the domain may answer there.
+        let target = Target {
+            address: address.to_owned(),
+            name: None,
+        };
+        let dialler = self.dialler.clone();
+        let channel = endpoint.connect_with_connector_lazy(Connector { dialler, target });
         if state.channels.len() >= CHANNELS_MAX {
             state.channels.pop_first();
         }
@@ -220,7 +237,11 @@ mod tests {
     use super::*;
 
     fn targets(addresses: &[&str]) -> Targets {
-        Targets::new(addresses.iter().map(|a| (*a).to_owned()).collect(), None)
+        Targets::new(
+            addresses.iter().map(|a| (*a).to_owned()).collect(),
+            None,
+            None,
+        )
     }
 
     #[test]

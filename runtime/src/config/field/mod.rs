@@ -40,6 +40,10 @@ pub enum Field {
     TlsKey,
     /// Whose certificates are trusted.
     TlsCa,
+    /// Of which domain.
+    TlsDomain,
+    /// How often the files are looked at.
+    TlsReloadInterval,
     /// How silence is judged.
     FailureDetector,
     /// From which phi on a silent peer counts as down.

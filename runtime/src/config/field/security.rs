@@ -14,24 +14,38 @@ pub(super) const FIELDS: &[Known] = &[
         Field::TlsEnabled,
         "consensus.security.tls_enabled",
         "CONSENSUS_TLS_ENABLED",
-        "must be false: TLS is not available in this version",
+        "false to do without TLS, on loopback only unless insecure allows more; true by default",
     ),
     known(
         Field::TlsCert,
         "consensus.security.cert_file",
         "CONSENSUS_TLS_CERT",
-        "not available in this version",
+        "this node's certificate, with those between it and its authority: a path, or the PEM \
+         itself; none by default",
     ),
     known(
         Field::TlsKey,
         "consensus.security.key_file",
         "CONSENSUS_TLS_KEY",
-        "not available in this version",
+        "the certificate's key: a path, or, in a variable, the PEM itself; none by default",
     ),
     known(
         Field::TlsCa,
         "consensus.security.ca_file",
         "CONSENSUS_TLS_CA",
-        "not available in this version",
+        "the authorities that are believed, one certificate after the other: a path, or the PEM \
+         itself; none by default",
+    ),
+    known(
+        Field::TlsDomain,
+        "consensus.security.domain",
+        "CONSENSUS_TLS_DOMAIN",
+        "domain of trust: identities of other domains are refused; local by default",
+    ),
+    known(
+        Field::TlsReloadInterval,
+        "consensus.security.reload_interval",
+        "CONSENSUS_TLS_RELOAD_INTERVAL",
+        "how often the files are looked at; 10s by default",
     ),
 ];

@@ -1,0 +1,134 @@
+//! An authority for development: makes itself, and certificates for nodes and clients.
+//! Knows nothing about the command line.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use chil::identity::{Identity, Kind};
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, date_time_ymd,
+};
+
+/// Clocks of others may be behind by this much.
+const BACKDATED: Duration = Duration::from_secs(300);
+const DAY: Duration = Duration::from_secs(86_400);
+/// Readable by everybody, and by its owner alone.
+const PUBLIC: u32 = 0o644;
+const PRIVATE: u32 = 0o600;
+
+/// An authority, with its key.
+pub(in crate::cli) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate and its key, in files.
+#[derive(Debug)]
+pub(in crate::cli) struct Issued {
+    pub(in crate::cli) cert: PathBuf,
+    pub(in crate::cli) key: PathBuf,
+}
+
+impl Authority {
+    /// Makes one in `dir`, which is created if it has to be. Overwrites nothing.
+    pub(in crate::cli) fn create(dir: &Path, name: &str, days: u32) -> anyhow::Result<Self> {
+        fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        let mut params = params(name, days)?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate()?;
+        let cert = params.self_signed(&key)?;
+        write(&dir.join(CA_KEY), &key.serialize_pem(), PRIVATE, false)?;
+        write(&dir.join(CA_CERT), &cert.pem(), PUBLIC, false)?;
+        Ok(Self {
+            issuer: Issuer::new(params, key),
+        })
+    }
+
+    /// The one in `dir`.
+    pub(in crate::cli) fn open(dir: &Path) -> anyhow::Result<Self> {
+        let read = |name: &str| {
+            let path = dir.join(name);
+            fs::read_to_string(&path)
+                .with_context(|| format!("{}: `chil cert init` makes an authority", path.display()))
+        };
+        let key = KeyPair::from_pem(&read(CA_KEY)?);
+        let key = key.with_context(|| dir.join(CA_KEY).display().to_string())?;
+        let issuer = Issuer::from_ca_cert_pem(&read(CA_CERT)?, key);
+        let issuer = issuer.with_context(|| dir.join(CA_CERT).display().to_string())?;
+        Ok(Self { issuer })
+    }
+
+    /// Issues a certificate into `dir`. Overwrites one only to `replace` it.
+    pub(in crate::cli) fn issue(
+        &self,
+        dir: &Path,
+        identity: &Identity,
+        days: u32,
+        replace: bool,
+    ) -> anyhow::Result<Issued> {
+        let mut params = params(identity.name(), days)?;
+        let uri = Ia5String::try_from(identity.uri()).context("an identity is ASCII")?;
+        params.subject_alt_names = vec![SanType::URI(uri)];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = match identity.kind() {
+            // A node calls others, and is called.
+            Kind::Node => vec![
+                ExtendedKeyUsagePurpose::ServerAuth,
+                ExtendedKeyUsagePurpose::ClientAuth,
+            ],
+            Kind::Client(_) => vec![ExtendedKeyUsagePurpose::ClientAuth],
+        };
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let cert = params.signed_by(&key, &self.issuer)?;
+        let uri = identity.uri();
+        // As it is in the URI, which has no characters that are special in paths.
+        let file = uri.rsplit('/').next().unwrap_or(&uri);
+        let issued = Issued {
+            cert: dir.join(format!("{file}.crt")),
+            key: dir.join(format!("{file}.key")),
+        };
+        write(&issued.key, &key.serialize_pem(), PRIVATE, replace)?;
+        write(&issued.cert, &cert.pem(), PUBLIC, replace)?;
+        Ok(issued)
+    }
+}
+
+/// What an authority's files are called.
+pub(in crate::cli) const CA_CERT: &str = "ca.crt";
+const CA_KEY: &str = "ca.key";
+
+fn params(name: &str, days: u32) -> anyhow::Result<CertificateParams> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = date_time_ymd(1970, 1, 1) + since.context("the clock is before 1970")?;
+    params.not_before = now - BACKDATED;
+    params.not_after = now + DAY * days;
+    Ok(params)
+}
+
+/// Writes a file whole or not at all.
+fn write(path: &Path, text: &str, mode: u32, replace: bool) -> anyhow::Result<()> {
+    let shown = || path.display().to_string();
+    if !replace && path.exists() {
+        bail!("{} is there already: nothing was changed", shown());
+    }
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(mode);
+    let written = options.open(&partial).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    let renamed = written.and_then(|()| fs::rename(&partial, path));
+    renamed.with_context(shown)
+}

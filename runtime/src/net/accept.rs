@@ -1,0 +1,262 @@
+//! The listening socket: lets connections in, has them prove who they are, and hands them to the
+//! server that is for them. Knows nothing about what is served.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::{TlsAcceptor, TlsStream};
+
+use super::connection::{Connection, Socket};
+use super::doors::{Doors, Held};
+use super::server::{Services, serve};
+use super::watch::Watch;
+use crate::api::Guarded;
+use crate::caller::Caller;
+use crate::discovery::Resolve;
+use crate::identity::{Identity, Kind, Role};
+use crate::limits::{GateReason, Who};
+use crate::shutdown::Stopped;
+use crate::tls::live::{Entry, Guard, Live, Shown};
+use crate::tls::trust::Trusted;
+use crate::tls::{Reason, leaf};
+
+/// Pause after a failed accept: the usual cause is that no file handle is left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that may wait for their server.
+const ACCEPTED_MAX: usize = 64;
+/// Within what time a handshake has to be through, and something has to be asked behind it.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// What somebody who was refused may still send, and for how long: a socket that is closed with
+/// unread bytes takes the alert back that says why.
+const DRAIN_BYTES_MAX: usize = 64 << 10;
+const DRAIN_TIME_MAX: Duration = Duration::from_millis(100);
+
+/// Connections for one server.
+pub(super) type Incoming = mpsc::Receiver<io::Result<Connection>>;
+type Hand = mpsc::Sender<io::Result<Connection>>;
+
+/// How a connection proves who is at its other end.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof {
+    pub(crate) trusted: Arc<Trusted>,
+    pub(crate) live: Live,
+    /// Whether whoever dials looks for new files, since nobody else does.
+    pub(crate) looks: bool,
+}
+
+/// What an acceptor needs.
+#[derive(Clone)]
+pub(crate) struct Acceptor<R> {
+    /// Without it, nobody proves anything, and everybody may do everything.
+    pub(crate) proof: Option<Proof>,
+    pub(crate) doors: Doors,
+    pub(crate) resolver: R,
+    pub(crate) watch: Watch,
+    /// Says when all connections are to be cut.
+    pub(crate) connected: Stopped,
+}
+
+/// Where connections go: to the server for peers, or to that for clients; without TLS all are for
+/// one.
+#[derive(Clone)]
+struct Hands {
+    peers: Hand,
+    clients: Hand,
+}
+
+/// The connections for the two servers.
+pub(super) struct Accepted {
+    pub(super) peers: Incoming,
+    pub(super) clients: Incoming,
+}
+
+impl<R: Resolve> Acceptor<R> {
+    /// Accepts on `listener` and serves `services` until `accepting` says stop.
+    pub(crate) async fn serve(
+        self,
+        listener: TcpListener,
+        services: Services,
+        accepting: Stopped,
+    ) -> Result<(), tonic::transport::Error> {
+        let guarded = Guarded(self.watch.clone());
+        let accepted = self.start(listener, accepting.clone());
+        serve(accepted, services, guarded, accepting).await
+    }
+
+    fn start(self, listener: TcpListener, accepting: Stopped) -> Accepted {
+        let (peers, peers_out) = mpsc::channel(ACCEPTED_MAX);
+        let (clients, clients_out) = mpsc::channel(ACCEPTED_MAX);
+        tokio::spawn(self.run(listener, accepting, Hands { peers, clients }));
+        Accepted {
+            peers: peers_out,
+            clients: clients_out,
+        }
+    }
+
+    async fn run(self, listener: TcpListener, mut accepting: Stopped, hands: Hands) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = accepting.at_all() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, from)) => self.accepted(stream, Caller::unknown(from), &hands),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn accepted(&self, stream: TcpStream, caller: Caller, hands: &Hands) {
+        let ip = caller.from.ip();
+        let held = match self.doors.arrive(ip, self.resolver.leads_to(ip)) {
+            Ok(held) => held,
+            Err(reason) => return self.turned_away(&caller, reason),
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "an accepted connection keeps its delay");
+        }
+        let Some(proof) = self.proof.clone() else {
+            return self.enter(Socket::Plain(stream), caller, held, None, hands);
+        };
+        let (this, hands) = (self.clone(), hands.clone());
+        tokio::spawn(async move {
+            let mut connected = this.connected.clone();
+            tokio::select! {
+                biased;
+                () = connected.at_once() => {}
+                () = this.shake(proof, stream, caller, held, hands) => {}
+            }
+        });
+    }
+
+    /// Has the other end prove who it is.
+    async fn shake(
+        &self,
+        proof: Proof,
+        stream: TcpStream,
+        mut caller: Caller,
+        held: Held,
+        hands: Hands,
+    ) {
+        let trust = proof.trusted.now();
+        let limit = HANDSHAKE_TIMEOUT;
+        let accept = TlsAcceptor::from(Arc::clone(&trust.server)).accept(stream);
+        let shaken = tokio::time::timeout(limit, accept.into_fallible()).await;
+        let stream = match shaken {
+            Ok(Ok(stream)) => stream,
+            Ok(Err((error, stream))) => {
+                self.refused(&caller, &Reason::of_io(&error));
+                return drain(stream).await;
+            }
+            Err(_) => return self.refused(&caller, &Reason::TooSlow(limit)),
+        };
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let chain: Vec<CertificateDer<'static>> = chain.to_vec();
+        let identity = match chain
+            .first()
+            .map_or(Err(Reason::NoCertificate), leaf::identity)
+        {
+            Ok(identity) => Arc::new(identity),
+            Err(reason) => return self.refused(&caller, &reason),
+        };
+        caller.identity = Some(Arc::clone(&identity));
+        let (guard, not_believed) = proof.live.open(Entry {
+            who: identity,
+            from: caller.from,
+            shown: Shown::ByCaller,
+            chain,
+            generation: trust.generation,
+        });
+        // Trust may have changed since the handshake began, and nobody has judged this one since.
+        if proof.trusted.now().generation != trust.generation {
+            proof
+                .live
+                .review(&proof.trusted.now(), proof.trusted.time());
+        }
+        let stream = Socket::Tls(Box::new(TlsStream::Server(stream)));
+        self.enter(stream, caller, held, Some((guard, not_believed)), &hands);
+    }
+
+    /// Hands a connection to the server that is for it.
+    fn enter(
+        &self,
+        socket: Socket,
+        caller: Caller,
+        mut held: Held,
+        live: Option<(Guard, Stopped)>,
+        hands: &Hands,
+    ) {
+        let key = caller.key();
+        let (side, who) = match caller.identity.as_deref().map(Identity::kind) {
+            None => ("anybody", Who::Anybody),
+            Some(Kind::Node) => ("peers", Who::Peer(&key)),
+            Some(Kind::Client(Role::Admin)) => ("clients", Who::Operator),
+            Some(Kind::Client(_)) => ("clients", Who::Client(&key)),
+        };
+        let evicted = match held.identified(who) {
+            Ok(evicted) => evicted,
+            Err(reason) => return self.turned_away(&caller, reason),
+        };
+        let mut told = vec![self.connected.clone(), evicted];
+        let opened = self.watch.metrics.net.opened(side);
+        let guard = live.map(|(guard, not_believed)| {
+            told.push(not_believed);
+            guard
+        });
+        let keep = (guard, Some((held, opened)));
+        let (watch, silent, limit) = (self.watch.clone(), caller.clone(), FIRST_REQUEST_TIMEOUT);
+        let out = move || {
+            let text = format!("nothing was asked within {limit:?}");
+            watch.cut(silent.party(), ("silent", &text));
+        };
+        let connection = Connection::new(socket, caller.clone(), told, keep);
+        let connection = connection.with_patience(limit, Box::new(out));
+        let hand = if side == "peers" {
+            &hands.peers
+        } else {
+            &hands.clients
+        };
+        if hand.try_send(Ok(connection)).is_err() {
+            let text = format!("{ACCEPTED_MAX} connections wait for their server");
+            self.watch.refused(caller.party(), ("accept-queue", &text));
+        }
+    }
+
+    fn refused(&self, caller: &Caller, reason: &Reason) {
+        self.watch.refused(caller.party(), (reason.code(), reason));
+    }
+
+    fn turned_away(&self, caller: &Caller, reason: GateReason) {
+        self.watch.refused(caller.party(), (reason.code(), &reason));
+    }
+}
+
+/// Lets an alert get through before the socket closes.
+async fn drain(mut stream: TcpStream) {
+    let draining = async {
+        // Whatever fails here, the socket is closed next.
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut left = DRAIN_BYTES_MAX;
+        let mut buffer = [0; 4_096];
+        while left > 0 {
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => left = left.saturating_sub(read),
+            }
+        }
+    };
+    // Time over: enough was done for somebody who is refused.
+    drop(tokio::time::timeout(DRAIN_TIME_MAX, draining).await);
+}

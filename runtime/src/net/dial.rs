@@ -1,0 +1,166 @@
+//! Opens connections to others: finds where they are, proves who calls, and checks who answers.
+//! Knows nothing about what is said then.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, TlsStream};
+use tonic::codegen::Service;
+
+use super::accept::Proof;
+use super::connection::{Connection, Socket};
+use crate::caller::Caller;
+use crate::discovery::{Resolve, ResolveError, Tried};
+use crate::identity::Identity;
+use crate::ports::Target;
+use crate::tls::live::{Entry, Shown};
+use crate::tls::{Reason, leaf};
+
+/// What every server is called in handshakes: nobody believes names there.
+const SERVER_NAME: &str = "chil";
+/// How long one of several addresses may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long a handshake may take: less than the whole attempt, so that this is what is said.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Why nobody was reached.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    /// Nobody knows where that is.
+    #[error(transparent)]
+    Nowhere(#[from] ResolveError),
+    /// Nobody answers.
+    #[error("{at}: {source}")]
+    Socket {
+        at: SocketAddr,
+        source: std::io::Error,
+    },
+    /// One of both does not believe the other.
+    #[error("{at}: {reason}")]
+    Refused { at: SocketAddr, reason: Reason },
+}
+
+/// Opens connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialler<R> {
+    pub(crate) resolver: R,
+    /// Without it, connections are not encrypted.
+    pub(crate) proof: Option<Proof>,
+}
+
+impl<R: Resolve> Dialler<R> {
+    /// A connection to `target`.
+    pub(crate) async fn dial(&self, target: &Target) -> Result<Connection, DialError> {
+        let addresses = self.resolver.resolve(&target.address).await?;
+        let mut failed = None;
+        for at in addresses {
+            match self.dial_at(at, target).await {
+                Ok(connection) => {
+                    self.resolver.tried(&target.address, at, Tried::Connected);
+                    return Ok(connection);
+                }
+                Err(error) => {
+                    self.resolver.tried(&target.address, at, Tried::Failed);
+                    failed = Some(error);
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| {
+            DialError::Nowhere(ResolveError::Nowhere {
+                host: target.address.clone(),
+                hint: "it was not found".to_owned(),
+            })
+        }))
+    }
+
+    async fn dial_at(&self, at: SocketAddr, target: &Target) -> Result<Connection, DialError> {
+        let socket = |source| DialError::Socket { at, source };
+        let connecting = tokio::time::timeout(ATTEMPT_TIMEOUT, TcpStream::connect(at)).await;
+        let stream = connecting
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+            .map_err(socket)?;
+        stream.set_nodelay(true).map_err(socket)?;
+        let mut caller = Caller::unknown(at);
+        let Some(proof) = &self.proof else {
+            return Ok(Connection::new(
+                Socket::Plain(stream),
+                caller,
+                Vec::new(),
+                (None, None),
+            ));
+        };
+        let refused = |reason| DialError::Refused { at, reason };
+        if proof.looks {
+            proof.trusted.look();
+        }
+        let trust = proof.trusted.now();
+        let name = ServerName::try_from(SERVER_NAME).expect("it is a name of DNS");
+        let connect = TlsConnector::from(Arc::clone(&trust.client)).connect(name, stream);
+        let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, connect)
+            .await
+            .map_err(|_| refused(Reason::TooSlow(HANDSHAKE_TIMEOUT)))?
+            .map_err(|error| refused(Reason::of_io(&error)))?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let chain: Vec<CertificateDer<'static>> = chain.to_vec();
+        let found = chain
+            .first()
+            .map_or(Err(Reason::NoCertificate), leaf::identity);
+        let found = Arc::new(found.map_err(refused)?);
+        check_name(&found, target).map_err(refused)?;
+        caller.identity = Some(Arc::clone(&found));
+        let (guard, not_believed) = proof.live.open(Entry {
+            who: found,
+            from: at,
+            shown: Shown::ByCalled,
+            chain,
+            generation: trust.generation,
+        });
+        let keep = (Some(guard), None);
+        let socket = Socket::Tls(Box::new(TlsStream::Client(stream)));
+        Ok(Connection::new(socket, caller, vec![not_believed], keep))
+    }
+}
+
+fn check_name(found: &Identity, target: &Target) -> Result<(), Reason> {
+    match &target.name {
+        Some(wanted) if wanted != found.name() => Err(Reason::OtherName {
+            found: found.name().to_owned(),
+            wanted: wanted.clone(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Opens the connections of a channel of tonic, again and again.
+#[derive(Clone, Debug)]
+pub(crate) struct Connector<R> {
+    pub(crate) dialler: Dialler<R>,
+    pub(crate) target: Target,
+}
+
+impl<R: Resolve> Service<http::Uri> for Connector<R> {
+    type Response = TokioIo<Connection>;
+    type Error = DialError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, DialError>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// The URI is tonic's: where to go is what the target says.
+    fn call(&mut self, _uri: http::Uri) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move {
+            let connection = this.dialler.dial(&this.target).await?;
+            Ok(TokioIo::new(connection))
+        })
+    }
+}

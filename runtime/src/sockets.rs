@@ -1,0 +1,77 @@
+//! The two ends of a node's connections: how it listens, and how it calls others.
+//! Knows nothing about what is said on them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::discovery::StaticResolver;
+use crate::limits::Limits;
+use crate::net::accept::{Acceptor, Proof};
+use crate::net::dial::Dialler;
+use crate::net::doors::Doors;
+use crate::net::watch::Watch;
+use crate::shutdown::Stopped;
+use crate::tls::live::Live;
+use crate::tls::reload::{Ask, Reloader};
+use crate::tls::trust::Trusted;
+
+/// Where a node listens, and whom it lets in.
+pub(crate) struct Sockets {
+    pub(crate) listener: TcpListener,
+    pub(crate) local_addr: SocketAddr,
+    pub(crate) limits: Limits,
+    /// `None`: connections are not encrypted, and nobody proves anything.
+    pub(crate) trusted: Option<Trusted>,
+}
+
+/// How a node meets others: who calls it, and whom it calls.
+pub(crate) struct Ends {
+    pub(crate) listener: TcpListener,
+    pub(crate) acceptor: Acceptor<StaticResolver>,
+    pub(crate) dialler: Dialler<StaticResolver>,
+    pub(crate) reload: Option<mpsc::Sender<Ask>>,
+}
+
+impl Sockets {
+    /// Starts to look after certificates, if there are any. All connections are cut when
+    /// `connected` says so.
+    pub(crate) fn ends(
+        self,
+        node: &str,
+        watch: &Watch,
+        connected: Stopped,
+        stopped: &Stopped,
+    ) -> Ends {
+        let proof = self.trusted.map(|trusted| Proof {
+            trusted: Arc::new(trusted),
+            live: Live::default(),
+            looks: false,
+        });
+        let reload = proof.as_ref().map(|proof| {
+            let (ask, asked) = mpsc::channel(1);
+            let reloader = Reloader::new(node, proof, watch.clone(), asked, stopped.clone());
+            tokio::spawn(reloader.run());
+            ask
+        });
+        let dialler = Dialler {
+            resolver: StaticResolver::default(),
+            proof: proof.clone(),
+        };
+        let acceptor = Acceptor {
+            proof,
+            doors: Doors::new(self.limits.connections),
+            resolver: dialler.resolver.clone(),
+            watch: watch.clone(),
+            connected,
+        };
+        Ends {
+            listener: self.listener,
+            acceptor,
+            dialler,
+            reload,
+        }
+    }
+}

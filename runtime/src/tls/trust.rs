@@ -1,0 +1,296 @@
+//! What one side shows and whom it believes, ready for handshakes, and that it may be replaced.
+//! Knows nothing about connections.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::time_provider::TimeProvider;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, Error, InconsistentKeys, RootCertStore, ServerConfig};
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use super::files::{Contents, Pems};
+use super::judge::{Judge, Shown};
+use super::leaf;
+use super::reason::Reason;
+use super::{Tls, TlsError};
+use crate::identity::{Identity, Kind, check_domain};
+
+/// HTTP/2, the only protocol that is spoken here.
+const ALPN: &[u8] = b"h2";
+
+/// The one provider of cryptography. It is always named: the process may have another default.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Who needs the certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The node of this name.
+    Node(String),
+    /// A client: its name is what the certificate says.
+    Client,
+}
+
+/// Certificate, key and authorities, found good and made ready.
+pub(crate) struct Trust {
+    /// For connections that others open.
+    pub(crate) server: Arc<ServerConfig>,
+    /// For connections to others.
+    pub(crate) client: Arc<ClientConfig>,
+    /// Until when the own certificate, and what it rests on, holds.
+    pub(crate) expires: u64,
+    /// Until when the first of the authorities holds.
+    pub(crate) authority_expires: u64,
+    /// Which one it is, counted from the first.
+    pub(crate) generation: u64,
+    judge: Arc<Judge>,
+    contents: Contents,
+}
+
+impl Trust {
+    /// Who shows this chain, if it may still be believed at `now`.
+    pub(crate) fn judge(
+        &self,
+        shown: Shown,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Identity, Reason> {
+        let (leaf, others) = chain.split_first().ok_or(Reason::NoCertificate)?;
+        self.judge.judge(shown, leaf, others, now)
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trust")
+            .field("generation", &self.generation)
+            .field("judge", &self.judge)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one side trusts now; handshakes that begin load the current one.
+#[derive(Debug)]
+pub(crate) struct Trusted {
+    now: ArcSwap<Trust>,
+    tls: Tls,
+    owner: Owner,
+    clock: Arc<dyn TimeProvider>,
+    /// When [`Self::look`] has looked last.
+    looked: Mutex<Instant>,
+}
+
+impl Trusted {
+    /// Reads and checks everything.
+    pub(crate) fn load(
+        tls: Tls,
+        owner: Owner,
+        clock: Arc<dyn TimeProvider>,
+    ) -> Result<Self, TlsError> {
+        let contents = tls.sources.read()?;
+        let trust = trust(&tls, &owner, contents, &clock, 1)?;
+        Ok(Self {
+            now: ArcSwap::from_pointee(trust),
+            tls,
+            owner,
+            clock,
+            looked: Mutex::new(Instant::now()),
+        })
+    }
+
+    /// Takes what the files contain now, if it is time to look, and if it is any good.
+    pub(crate) fn look(&self) {
+        {
+            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+            if looked.elapsed() < self.tls.reload_interval {
+                return;
+            }
+            *looked = Instant::now();
+        }
+        let outcome = self.changed().and_then(|contents| match contents {
+            Some(contents) => self.replace(contents).map(drop),
+            None => Ok(()),
+        });
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "keeps the certificate that it has");
+        }
+    }
+
+    /// What holds now.
+    pub(crate) fn now(&self) -> Arc<Trust> {
+        self.now.load_full()
+    }
+
+    /// What the files contain now, if that is anything new.
+    pub(crate) fn changed(&self) -> Result<Option<Contents>, TlsError> {
+        let contents = self.tls.sources.read()?;
+        Ok((contents != self.now.load().contents).then_some(contents))
+    }
+
+    /// Takes these contents from now on. What cannot be used changes nothing.
+    pub(crate) fn replace(&self, contents: Contents) -> Result<Arc<Trust>, TlsError> {
+        let generation = self.now.load().generation + 1;
+        let trust = trust(&self.tls, &self.owner, contents, &self.clock, generation)?;
+        let trust = Arc::new(trust);
+        self.now.store(Arc::clone(&trust));
+        Ok(trust)
+    }
+
+    /// What the clock says.
+    pub(crate) fn time(&self) -> UnixTime {
+        // Before 1970 nothing is valid, and everybody is told so.
+        let epoch = UnixTime::since_unix_epoch(std::time::Duration::ZERO);
+        self.clock.current_time().unwrap_or(epoch)
+    }
+
+    pub(crate) const fn tls(&self) -> &Tls {
+        &self.tls
+    }
+}
+
+/// The machine's clock.
+#[derive(Debug)]
+pub(crate) struct WallClock;
+
+impl TimeProvider for WallClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.ok().map(UnixTime::since_unix_epoch)
+    }
+}
+
+fn trust(
+    tls: &Tls,
+    owner: &Owner,
+    contents: Contents,
+    clock: &Arc<dyn TimeProvider>,
+    generation: u64,
+) -> Result<Trust, TlsError> {
+    let from = &tls.sources;
+    let content = |file: &dyn fmt::Display, what: String| TlsError::Content {
+        file: file.to_string(),
+        what,
+    };
+    check_domain(&tls.domain)
+        .map_err(|error| content(&"the domain of trust", error.to_string()))?;
+    let Pems {
+        chain,
+        key,
+        authorities,
+    } = contents.pems(from)?;
+    let provider = provider();
+    let certified = CertifiedKey::from_der(chain.clone(), key, &provider);
+    let certified = certified.map_err(|error| match error {
+        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Key {
+            key: from.key.to_string(),
+            cert: from.cert.to_string(),
+        },
+        error => content(&from.key, format!("the key cannot be used: {error}")),
+    })?;
+    let mut roots = RootCertStore::empty();
+    for (nth, authority) in authorities.iter().enumerate() {
+        let added = roots.add(authority.clone());
+        added.map_err(|error| {
+            let nth = nth + 1;
+            content(
+                &from.ca,
+                format!("the certificate number {nth} in it is no authority: {error}"),
+            )
+        })?;
+    }
+    let judge = Judge::new(Arc::new(roots), Arc::clone(&provider), &tls.domain);
+    let judge = judge.map_err(|error| content(&from.ca, error.to_string()))?;
+    let now = clock.current_time();
+    let now = now.ok_or_else(|| content(&from.cert, "this machine has no clock".to_owned()))?;
+    check_own(tls, owner, &judge, &chain, now)?;
+    let latest = |certificates: &[CertificateDer<'_>]| {
+        let ends = certificates.iter().filter_map(|it| leaf::validity(it).ok());
+        ends.map(|it| it.to).min().unwrap_or(0)
+    };
+    let (expires, authority_expires) = (latest(&chain), latest(&authorities));
+    let judge = Arc::new(judge);
+    let (server, client) = configs(&judge, certified, &provider, clock)
+        .map_err(|error| content(&from.cert, error.to_string()))?;
+    Ok(Trust {
+        server: Arc::new(server),
+        client: Arc::new(client),
+        expires,
+        authority_expires,
+        generation,
+        judge,
+        contents,
+    })
+}
+
+/// Whether others, who have the same authorities, would take the own certificate.
+fn check_own(
+    tls: &Tls,
+    owner: &Owner,
+    judge: &Judge,
+    chain: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<(), TlsError> {
+    let file = || tls.sources.cert.to_string();
+    let refused = |reason| TlsError::Refused {
+        file: file(),
+        reason,
+    };
+    let (own, others) = chain
+        .split_first()
+        .ok_or_else(|| refused(Reason::NoCertificate))?;
+    let found = judge
+        .judge(Shown::ByCaller, own, others, now)
+        .map_err(refused)?;
+    let wanted = match (owner, found.kind()) {
+        (Owner::Node(name), Kind::Node) if found.name() == name => {
+            judge
+                .judge(Shown::ByCalled, own, others, now)
+                .map_err(refused)?;
+            return Ok(());
+        }
+        (Owner::Client, Kind::Client(_)) => return Ok(()),
+        (Owner::Node(name), _) => format!("this is the node '{name}'"),
+        (Owner::Client, _) => "this is a client".to_owned(),
+    };
+    Err(TlsError::Other {
+        file: file(),
+        found,
+        wanted,
+    })
+}
+
+fn configs(
+    judge: &Arc<Judge>,
+    certified: CertifiedKey,
+    provider: &Arc<CryptoProvider>,
+    clock: &Arc<dyn TimeProvider>,
+) -> Result<(ServerConfig, ClientConfig), Error> {
+    let shown = Arc::new(SingleCertAndKey::from(certified));
+    let server = ServerConfig::builder_with_details(Arc::clone(provider), Arc::clone(clock));
+    let mut server = server
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(Arc::clone(judge) as _)
+        .with_cert_resolver(Arc::clone(&shown) as _);
+    server.alpn_protocols = vec![ALPN.to_vec()];
+    // A session that is resumed is not judged again: whoever was let in once would stay in.
+    server.send_tls13_tickets = 0;
+    server.session_storage = Arc::new(NoServerSessionStorage {});
+    let client = ClientConfig::builder_with_details(Arc::clone(provider), Arc::clone(clock));
+    let mut client = client
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(judge) as _)
+        .with_client_cert_resolver(shown as _);
+    client.alpn_protocols = vec![ALPN.to_vec()];
+    client.resumption = Resumption::disabled();
+    client.enable_sni = false;
+    Ok((server, client))
+}
