@@ -9,7 +9,7 @@ use std::time::Duration;
 use chil_core::{Config, Lease, NodeId, SessionLimits, SnapshotPolicy, StateMachine};
 
 use crate::clock::random_u64;
-use crate::config::{AddressError, Agreed, Peer, PeerList};
+use crate::config::{AddressError, Agreed, Discovery, Peer, PeerList};
 use crate::error::StartError;
 use crate::limits::Limits;
 use crate::tls::Tls;
@@ -53,6 +53,7 @@ pub struct NodeBuilder {
     pub(crate) insecure: bool,
     tls: Option<Tls>,
     plaintext: bool,
+    pub(crate) discovery: Discovery,
     pub(crate) lease: Option<Lease>,
     pub(crate) snapshots: SnapshotPolicy,
     pub(crate) sessions: SessionLimits,
@@ -83,6 +84,7 @@ impl NodeBuilder {
             insecure: false,
             tls: None,
             plaintext: false,
+            discovery: Discovery::default(),
             lease: None,
             snapshots: SnapshotPolicy::default(),
             sessions: SessionLimits::default(),
@@ -142,6 +144,13 @@ impl NodeBuilder {
     /// on loopback, unless [`Self::insecure`] allows more.
     pub fn plaintext(mut self) -> Self {
         self.plaintext = true;
+        self
+    }
+
+    /// How it finds out where its peers are. Default: addresses are what they are, and names are
+    /// looked up for each new connection.
+    pub fn discovery(mut self, discovery: Discovery) -> Self {
+        self.discovery = discovery;
         self
     }
 

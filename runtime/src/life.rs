@@ -21,7 +21,7 @@ use crate::builder::{NodeReady, setting};
 use crate::clock::{SystemClock, random_u64};
 use crate::config::Peer;
 use crate::delivery::Bounds;
-use crate::discovery::StaticResolver;
+use crate::discovery::Resolver;
 use crate::error::{NodeError, StartError};
 use crate::form;
 use crate::handle::{Node, Shared};
@@ -63,6 +63,8 @@ impl<S: StateMachine> NodeReady<S> {
         let address = node.address(local_addr).await?;
         let others = node.others(&address)?;
         let trusted = node.trusted(local_addr.ip(), &others)?;
+        let resolver = Resolver::new(&node.discovery);
+        let resolver = resolver.map_err(|error| setting("discovery", error.to_string()))?;
         let dir = data_dir.display().to_string();
         let opened = open(data_dir, node.name.clone()).await?;
         let about = About {
@@ -103,6 +105,7 @@ impl<S: StateMachine> NodeReady<S> {
             local_addr,
             limits: node.limits,
             trusted,
+            resolver,
         };
         Ok(run(config, about, home, &others, sockets))
     }
@@ -239,11 +242,11 @@ fn introduction<S>(home: &Home<S>, about: &About, others: &[Peer]) -> Option<Int
 
 /// Links that know whom they lead to, as far as the lists say.
 fn links(
-    network: TonicNetwork<StaticResolver>,
+    network: TonicNetwork<Resolver>,
     retry_max: Span,
     bounds: Bounds,
     others: &[Peer],
-) -> Links<TonicNetwork<StaticResolver>, SystemClock> {
+) -> Links<TonicNetwork<Resolver>, SystemClock> {
     let links = Links::new(network, SystemClock, retry_max, random_u64());
     let mut links = links.with_bounds(bounds);
     for peer in others {
@@ -258,7 +261,7 @@ fn links(
 struct Life {
     about: About,
     config: Config,
-    links: Links<TonicNetwork<StaticResolver>, SystemClock>,
+    links: Links<TonicNetwork<Resolver>, SystemClock>,
     inbox: Inbox,
     requests: mpsc::Receiver<Request>,
     stopped: Stopped,

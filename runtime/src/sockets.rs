@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::discovery::StaticResolver;
+use crate::discovery::Resolver;
 use crate::limits::Limits;
 use crate::net::accept::{Acceptor, Proof};
 use crate::net::dial::Dialler;
@@ -25,13 +25,14 @@ pub(crate) struct Sockets {
     pub(crate) limits: Limits,
     /// `None`: connections are not encrypted, and nobody proves anything.
     pub(crate) trusted: Option<Trusted>,
+    pub(crate) resolver: Resolver,
 }
 
 /// How a node meets others: who calls it, and whom it calls.
 pub(crate) struct Ends {
     pub(crate) listener: TcpListener,
-    pub(crate) acceptor: Acceptor<StaticResolver>,
-    pub(crate) dialler: Dialler<StaticResolver>,
+    pub(crate) acceptor: Acceptor<Resolver>,
+    pub(crate) dialler: Dialler<Resolver>,
     pub(crate) reload: Option<mpsc::Sender<Ask>>,
 }
 
@@ -45,6 +46,7 @@ impl Sockets {
         connected: Stopped,
         stopped: &Stopped,
     ) -> Ends {
+        self.resolver.count(&watch.metrics.discovery);
         let proof = self.trusted.map(|trusted| Proof {
             trusted: Arc::new(trusted),
             live: Live::default(),
@@ -57,7 +59,7 @@ impl Sockets {
             ask
         });
         let dialler = Dialler {
-            resolver: StaticResolver::default(),
+            resolver: self.resolver,
             proof: proof.clone(),
         };
         let acceptor = Acceptor {

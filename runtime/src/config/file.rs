@@ -142,7 +142,7 @@ impl Reader<'_> {
             let peer = match &item.value {
                 Tree::Raw(raw) => raw
                     .text()
-                    .and_then(|text| text.parse::<Peer>().map_err(|error| error.to_string())),
+                    .and_then(|text| Peer::listed(&text).map_err(|error| error.to_string())),
                 Tree::Map(entries) => self.peer(&key, entries),
                 Tree::Null | Tree::List(_) => Err(PEER_FORMS.to_owned()),
             };
@@ -183,9 +183,7 @@ impl Reader<'_> {
             }
         }
         let address = address.ok_or_else(|| format!("has no address: {PEER_FORMS}"))?;
-        let mut peer: Peer = address
-            .parse()
-            .map_err(|error: super::AddressError| error.to_string())?;
+        let mut peer = Peer::listed(&address).map_err(|error| error.to_string())?;
         if peer.name.is_some() && name.is_some() && peer.name != name {
             return Err("has two names: write the name once".to_owned());
         }
@@ -370,9 +368,11 @@ mod tests {
     #[test]
     fn a_bad_peer_is_named_with_its_line() {
         let text =
-            "consensus:\n  peers:\n    - b:1\n    - c\n    - {adress: 'h:1'}\n    - {name: x}\n";
+            "consensus:\n  peers:\n    - b:1\n    - c:0\n    - {adress: 'h:1'}\n    - {name: x}\n";
         let message = refused(text);
-        assert!(message.contains("consensus.peers[1] in node.yaml line 4: 'c' has no port"));
+        assert!(
+            message.contains("consensus.peers[1] in node.yaml line 4: 'c:0' has no usable port")
+        );
         assert!(message.contains("consensus.peers[2].adress"), "{message}");
         assert!(message.contains("did you mean 'address'?"), "{message}");
         assert!(message.contains("consensus.peers[3] in node.yaml line 6: has no address"));

@@ -119,6 +119,27 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// From a list of settings: as it is written elsewhere, or without a port, where discovery may
+    /// know it. Nothing is looked up.
+    pub(super) fn listed(text: &str) -> Result<Self, AddressError> {
+        let peer = Self::from(text);
+        match peer.check() {
+            Err(AddressError::NoPort(address)) if !address.contains(':') => {
+                let stand_in = format!("{address}:1");
+                check_address(&stand_in).map(|_| peer)
+            }
+            Err(error) => Err(error),
+            Ok(()) => Ok(peer),
+        }
+    }
+
+    /// Whether its address says at which port.
+    pub(super) fn has_port(&self) -> bool {
+        self.address.contains(':')
+    }
+}
+
 impl From<&str> for Peer {
     /// From `host:port` or `name=host:port`. [`Peer::check`] says whether that makes sense.
     fn from(text: &str) -> Self {

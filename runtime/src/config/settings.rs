@@ -7,9 +7,10 @@ use std::time::Duration;
 use chil_core::{Config, ConfigError, NodeId, Span};
 
 use super::agreed::Agreed;
+use super::discovery::Discovery;
 use super::error::{Origin, Problem, SettingsError};
 use super::field::Field;
-use super::peer::{Peer, PeerList, check_address};
+use super::peer::{AddressError, Peer, PeerList, check_address};
 use super::secret::holds_key;
 use super::security::SecuritySettings;
 use super::{Layers, WEIGHT_MAX};
@@ -42,6 +43,8 @@ pub struct Settings {
     pub agreed: Agreed,
     /// How much it lets in, and lets wait.
     pub limits: Limits,
+    /// Where the addresses that peers' addresses stand for come from.
+    pub discovery: Discovery,
 }
 
 /// What the settings change of the protocol's configuration; `None` keeps what is there.
@@ -135,6 +138,7 @@ impl Settings {
             .single_node(self.single_node)
             .agreed(self.agreed)
             .limits(self.limits)
+            .discovery(self.discovery.clone())
             .protocol(move |config| protocol.apply(config));
         let builder = self.security.apply(builder);
         match &self.advertise_address {
@@ -175,9 +179,11 @@ pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
     let agreed = check.agreed(protocol.heartbeat_interval);
     let limits = check.limits();
     let security = check.security();
+    let discovery = check.discovery();
 
     let own = advertise_address.as_ref().unwrap_or(&bind_address);
     let name = node_id.as_deref().unwrap_or_default();
+    let listed = listed.map(|listed| check.ports(listed, &discovery, &bind_address));
     let (peers, weight) = check.peers(listed.unwrap_or_default(), name, own, weight);
     check.size(&peers, single_node.unwrap_or(false));
     check.relations(name, &protocol, &limits);
@@ -194,6 +200,7 @@ pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
             protocol,
             agreed,
             limits,
+            discovery,
         }),
         _ => Err(SettingsError {
             problems: check.problems,
@@ -221,6 +228,10 @@ impl Check<'_> {
             origin,
             what: what.into(),
         });
+    }
+
+    pub(super) fn has(&self, field: Field) -> bool {
+        self.layers.get(field).is_some()
     }
 
     pub(super) fn optional<T>(
@@ -293,6 +304,27 @@ impl Check<'_> {
             sessions_per_second_max: self
                 .optional(Field::SessionsPerSecondMax, |raw| raw.integer(1, u32::MAX)),
         }
+    }
+
+    /// Every peer with a port. Where discovery says it, one may be written by its name alone: in
+    /// what members know of each other, it gets the port that this node listens on.
+    fn ports(&mut self, listed: Vec<Peer>, discovery: &Discovery, bind: &str) -> Vec<Peer> {
+        let port = bind.rsplit_once(':').map_or("", |(_, port)| port);
+        let mut whole = Vec::with_capacity(listed.len());
+        for mut peer in listed {
+            if !peer.has_port() {
+                if !discovery.knows_ports() || port == "0" {
+                    let what = AddressError::NoPort(peer.address).to_string();
+                    self.refuse(Field::Peers, what);
+                    continue;
+                }
+                let named = peer.name.unwrap_or_else(|| peer.address.clone());
+                peer.name = Some(named);
+                peer.address = format!("{}:{port}", peer.address);
+            }
+            whole.push(peer);
+        }
+        whole
     }
 
     /// The other nodes and this one's weight, which the list may say, too.

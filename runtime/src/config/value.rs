@@ -205,7 +205,7 @@ impl Raw {
             Self::Text(text) => text
                 .split(',')
                 .filter(|item| !item.trim().is_empty())
-                .map(|item| item.parse::<Peer>().map_err(|error| error.to_string()))
+                .map(|item| Peer::listed(item).map_err(|error| error.to_string()))
                 .collect(),
             Self::Integer(_) | Self::Float(_) | Self::Bool(_) | Self::Secret(_) => {
                 Err(format!("{} is no list of addresses", self.shown()))
@@ -295,6 +295,11 @@ mod tests {
     fn peers_as_text_are_separated_by_commas() {
         let peers = Raw::from("a:1, b = h:2,").peers().unwrap();
         assert_eq!(peers, [Peer::at("a:1"), Peer::at("h:2").named("b")]);
-        assert!(Raw::from("a").peers().unwrap_err().contains("no port"));
+        assert!(
+            Raw::from("a:0")
+                .peers()
+                .unwrap_err()
+                .contains("no usable port")
+        );
     }
 }

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::places::Places;
 use super::{Directory, Lookup, Resolve, ResolveError, Tried};
+use crate::metrics::DiscoveryMetrics;
 use crate::ports::Clock;
 
 /// When names are looked up.
@@ -77,6 +78,11 @@ impl<L: Lookup, C: Clock> Names<L, C> {
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// Counts there what is found out.
+    pub(crate) fn count(&self, metrics: &DiscoveryMetrics) {
+        self.shared.places.count(metrics);
     }
 
     /// Has `address` looked up by the task that it has, or gets now. On a tokio runtime only.
@@ -180,6 +186,7 @@ impl<L: Lookup, C: Clock> Refresher<L, C> {
                 let some = (!found.is_empty()).then_some(found);
                 some.ok_or_else(|| nowhere(&self.host))
             });
+            self.places.refreshed(answer.is_ok());
             if let Err(error) = &answer {
                 tracing::debug!(address = %self.address, %error, "keeps what was known");
             }

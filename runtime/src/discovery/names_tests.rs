@@ -9,6 +9,7 @@ use chil_core::{Span, Time};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Lookup, Names, Pace, Resolve, ResolveError, Tried};
+use crate::metrics::Metrics;
 use crate::ports::Clock;
 
 #[derive(Clone, Copy, Debug)]
@@ -236,4 +237,45 @@ async fn a_name_that_leads_nowhere_says_why_and_is_asked_again() {
     assert_eq!(names.resolve(NAME).await, Ok(vec![at(3)]));
     let no_port = names.resolve("node-2").await.unwrap_err().to_string();
     assert!(no_port.contains("write host:port"), "{no_port}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_found_out_is_counted() {
+    let fake = Fake::default();
+    fake.answers(&[1, 2]);
+    let names = names(&fake, Some(10));
+    let metrics = Metrics::new("node-1");
+    names.count(&metrics.discovery);
+    assert!(!metrics.text().contains("discovery_age_seconds{"));
+    names.resolve(NAME).await.unwrap();
+    fake.fails();
+    sleep(13 * SECOND).await;
+    let text = metrics.text();
+    let value = |name: &str, label: &str| {
+        let mut lines = text
+            .lines()
+            .filter(|line| line.starts_with(name) && line.contains(label));
+        let value = lines.next().and_then(|line| line.rsplit(' ').next());
+        value
+            .unwrap_or_else(|| panic!("no {name} in\n{text}"))
+            .parse::<f64>()
+            .unwrap()
+    };
+    assert_eq!(
+        value("chil_discovery_refreshes_total{", "outcome=\"ok\""),
+        1.0
+    );
+    assert_eq!(
+        value("chil_discovery_refreshes_total{", "outcome=\"failed\""),
+        1.0
+    );
+    assert_eq!(value("chil_discovery_addresses{", "node-1"), 2.0);
+    assert_eq!(value("chil_discovery_age_seconds{", "node-1"), 13.0);
+    drop(names);
+    sleep(SECOND).await;
+    assert!(
+        metrics
+            .text()
+            .contains("chil_discovery_addresses{node=\"node-1\"} 0")
+    );
 }

@@ -2,11 +2,12 @@
 //! Knows nothing about how anything is found out.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 
 use super::{Directory, ResolveError, Tried};
+use crate::metrics::{DiscoveryMetrics, Knowledge};
 use crate::ports::Clock;
 
 /// A directory with a clock and somebody to wake.
@@ -16,6 +17,7 @@ pub(super) struct Places<C> {
     directory: Mutex<Directory>,
     /// Told whenever an attempt to find something out has ended.
     told: watch::Sender<()>,
+    metrics: OnceLock<DiscoveryMetrics>,
 }
 
 impl<C: Clock> Places<C> {
@@ -24,6 +26,7 @@ impl<C: Clock> Places<C> {
             clock,
             directory: Mutex::new(Directory::new(patience)),
             told: watch::Sender::new(()),
+            metrics: OnceLock::new(),
         }
     }
 
@@ -36,6 +39,35 @@ impl<C: Clock> Places<C> {
 
     pub(super) const fn clock(&self) -> &C {
         &self.clock
+    }
+
+    /// Counts there what is found out here. Only the first call has an effect.
+    pub(super) fn count(self: &Arc<Self>, metrics: &DiscoveryMetrics) {
+        if self.metrics.set(metrics.clone()).is_ok() {
+            let places = Arc::downgrade(self);
+            metrics.knows(move || {
+                places
+                    .upgrade()
+                    .map(|this| this.knowledge())
+                    .unwrap_or_default()
+            });
+        }
+    }
+
+    fn knowledge(&self) -> Knowledge {
+        let now = self.clock.now();
+        let directory = self.lock();
+        Knowledge {
+            addresses: directory.spots(),
+            age: directory.age(now),
+        }
+    }
+
+    /// An attempt to find something out has ended, well or not.
+    pub(super) fn refreshed(&self, well: bool) {
+        if let Some(metrics) = self.metrics.get() {
+            metrics.refreshed(well);
+        }
     }
 
     /// Takes an answer in and wakes whoever waits for it.

@@ -13,6 +13,7 @@ use super::srv::SrvLookup;
 use super::{Names, Pace, Resolve, ResolveError, SystemLookup, Tried};
 use crate::clock::{SystemClock, random_u64};
 use crate::config::Discovery;
+use crate::metrics::DiscoveryMetrics;
 
 /// What this build was not made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +85,17 @@ impl Resolver {
             Discovery::Kubernetes { .. } => return Err(NotBuiltIn("kubernetes")),
         };
         Ok(Self(source))
+    }
+
+    /// Counts there what is found out.
+    pub(crate) fn count(&self, metrics: &DiscoveryMetrics) {
+        match &self.0 {
+            Source::Names(names) => names.count(metrics),
+            #[cfg(feature = "dns-srv")]
+            Source::Srv(names) => names.count(metrics),
+            #[cfg(feature = "kubernetes")]
+            Source::Kubernetes(pods) => pods.count(metrics),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! Knows nothing about who reads it.
 
 mod admission;
+mod discovery;
 mod net;
 mod node;
 mod tls;
@@ -9,6 +10,7 @@ mod tls;
 use prometheus_client::registry::Registry;
 
 pub(crate) use admission::AdmissionMetrics;
+pub(crate) use discovery::{DiscoveryMetrics, Knowledge};
 pub(crate) use net::{NetMetrics, Opened};
 pub(crate) use node::NodeMetrics;
 pub(crate) use tls::TlsMetrics;
@@ -25,6 +27,8 @@ pub(crate) struct Metrics {
     pub(crate) net: NetMetrics,
     /// Requests of clients.
     pub(crate) admission: AdmissionMetrics,
+    /// Finding out where peers are.
+    pub(crate) discovery: DiscoveryMetrics,
     /// Certificates.
     pub(crate) tls: TlsMetrics,
 }
@@ -38,6 +42,7 @@ impl Metrics {
             node: NodeMetrics::register(&mut registry),
             net: NetMetrics::register(&mut registry),
             admission: AdmissionMetrics::register(&mut registry),
+            discovery: DiscoveryMetrics::register(&mut registry),
             tls: TlsMetrics::register(&mut registry),
             registry,
         }

@@ -69,6 +69,15 @@ impl Connection {
         }
     }
 
+    /// Ends it, too, as soon as `end` resolves.
+    pub(super) fn ends_with(mut self, end: impl Future<Output = ()> + Send + 'static) -> Self {
+        let told = std::mem::replace(&mut self.cut, Box::pin(std::future::pending()));
+        self.cut = Box::pin(async move {
+            futures_util::future::select(told, Box::pin(end)).await;
+        });
+        self
+    }
+
     /// Ends it when nothing has been asked on it after `limit`, and calls `out` then.
     pub(super) fn with_patience(mut self, limit: Duration, out: Box<dyn FnOnce() + Send>) -> Self {
         self.patience = Some(Patience {

@@ -65,7 +65,9 @@ impl<R: Resolve> Dialler<R> {
             match self.dial_at(at, target).await {
                 Ok(connection) => {
                     self.resolver.tried(&target.address, at, Tried::Connected);
-                    return Ok(connection);
+                    let (resolver, address) = (self.resolver.clone(), target.address.clone());
+                    let moved = async move { resolver.moved(&address, Some(at)).await };
+                    return Ok(connection.ends_with(moved));
                 }
                 Err(error) => {
                     self.resolver.tried(&target.address, at, Tried::Failed);

@@ -7,5 +7,9 @@ mod names;
 mod api_server;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+#[cfg(feature = "kubernetes")]
+mod manifest;
+#[cfg(feature = "kubernetes")]
+mod nodes;
 #[cfg(feature = "dns-srv")]
 mod srv;

@@ -1,6 +1,7 @@
 //! The table of settings: every key of the file, its environment variable, and what it is for.
 //! Knows nothing about values: `value.rs` reads them. Each section's table is a file of its own.
 
+mod discovery;
 mod limits;
 mod node;
 mod security;
@@ -108,6 +109,28 @@ pub enum Field {
     ClientsTracked,
     /// Sessions that may be opened in a second.
     SessionsPerSecondMax,
+    /// Who says where a peer's address leads.
+    DiscoveryType,
+    /// How often names are looked up again.
+    DiscoveryRefresh,
+    /// How long a look-up may take.
+    DiscoveryTimeout,
+    /// The service whose SRV records name the peers.
+    SrvService,
+    /// Who is asked for them.
+    SrvServers,
+    /// The Kubernetes service whose pods are the peers.
+    KubernetesService,
+    /// Its namespace.
+    KubernetesNamespace,
+    /// Which of its ports is the nodes'.
+    KubernetesPortName,
+    /// Where the Kubernetes API is.
+    KubernetesApi,
+    /// The token for it.
+    KubernetesTokenFile,
+    /// The CA of its certificate.
+    KubernetesCaFile,
 }
 
 /// How a setting is called.
@@ -197,7 +220,12 @@ const fn known(field: Field, key: &'static str, env: &'static str, help: &'stati
 
 /// Every setting there is, section by section.
 pub fn fields() -> impl Iterator<Item = &'static Known> {
-    let sections = [node::FIELDS, security::FIELDS, limits::FIELDS];
+    let sections = [
+        node::FIELDS,
+        security::FIELDS,
+        limits::FIELDS,
+        discovery::FIELDS,
+    ];
     sections.into_iter().flatten()
 }
 
@@ -240,8 +268,8 @@ mod tests {
         let all = fields().count();
         let each: BTreeSet<Field> = fields().map(|known| known.field).collect();
         assert_eq!(each.len(), all);
-        // `SessionsPerSecondMax` is the last variant: its number counts the others.
-        assert_eq!(Field::SessionsPerSecondMax as usize + 1, all);
+        // `KubernetesCaFile` is the last variant: its number counts the others.
+        assert_eq!(Field::KubernetesCaFile as usize + 1, all);
         let keys: BTreeSet<&str> = fields().map(|known| known.key).collect();
         let envs: BTreeSet<&str> = fields().map(|known| known.env).collect();
         assert_eq!((keys.len(), envs.len()), (all, all));

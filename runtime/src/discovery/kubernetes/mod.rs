@@ -23,6 +23,7 @@ use super::names::host_and_port;
 use super::places::Places;
 use super::{Resolve, ResolveError, Tried, first_label};
 use crate::clock::{SystemClock, random_u64};
+use crate::metrics::DiscoveryMetrics;
 use crate::ports::Clock;
 
 /// Keeps a watch on a service, and answers from what it says. Clones share it; dropping the last
@@ -79,6 +80,11 @@ impl KubernetesResolver {
             shared,
             _task: Arc::new(task),
         }
+    }
+
+    /// Counts there what is found out.
+    pub(crate) fn count(&self, metrics: &DiscoveryMetrics) {
+        self.shared.places.count(metrics);
     }
 }
 
@@ -203,8 +209,10 @@ impl Watcher {
         let fresh = goes_on && answer != Answer::Opened || matches!(answer, Answer::Page { .. });
         let changed = self.watch.handle(SystemClock.now(), answer);
         if let Some(trouble) = trouble {
+            self.shared.places.refreshed(false);
             self.tell(trouble);
         } else if fresh {
+            self.shared.places.refreshed(true);
             self.told = None;
             self.pass_on(changed);
         }
