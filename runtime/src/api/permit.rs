@@ -52,13 +52,19 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if let Some(caller) = request.extensions().get::<Caller>() {
-            caller.asks();
-            if let Err(status) = self.check(caller, request.uri().path()) {
-                return Box::pin(async move { Ok(status.into_http()) });
+        let allowed = match request.extensions().get::<Caller>() {
+            Some(caller) => {
+                caller.asks();
+                self.check(caller, request.uri().path())
             }
+            None => Err(Status::internal(
+                "nobody knows who asks: that is a mistake of the node",
+            )),
+        };
+        match allowed {
+            Ok(()) => Box::pin(self.inner.call(request)),
+            Err(status) => Box::pin(async move { Ok(status.into_http()) }),
         }
-        Box::pin(self.inner.call(request))
     }
 }
 

@@ -52,7 +52,8 @@ impl TlsOptions {
     pub(crate) fn load(&self) -> Result<Option<ClientTls>, Failure> {
         let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         let off = variable(Field::TlsEnabled.known().env).is_some_and(|text| text == "false");
-        let given = self.tls.is_some() || self.tls_cert.is_some();
+        let flags = [&self.tls, &self.tls_cert, &self.tls_key, &self.tls_ca];
+        let given = flags.into_iter().any(Option::is_some);
         if self.no_tls || (off && !given) {
             return Ok(None);
         }

@@ -338,4 +338,4 @@ const READY_MAX: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(5);
 const TAIL_LINES: usize = 10;
 /// Such clusters live for minutes.
-const CERT_DAYS: u32 = 30;
+const CERT_DAYS: u32 = 60;

@@ -28,7 +28,7 @@ use crate::tls::{Reason, leaf};
 /// Pause after a failed accept: the usual cause is that no file handle is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections that may wait for their server.
-const ACCEPTED_MAX: usize = 64;
+const ACCEPTED_MAX: usize = 2_048;
 /// Within what time a handshake has to be through, and something has to be asked behind it.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -170,6 +170,7 @@ impl<R: Resolve> Acceptor<R> {
             Err(reason) => return self.refused(&caller, &reason),
         };
         caller.identity = Some(Arc::clone(&identity));
+        let shown = chain.clone();
         let (guard, not_believed) = proof.live.open(Entry {
             who: identity,
             from: caller.from,
@@ -177,11 +178,12 @@ impl<R: Resolve> Acceptor<R> {
             chain,
             generation: trust.generation,
         });
-        // Trust may have changed since the handshake began, and nobody has judged this one since.
-        if proof.trusted.now().generation != trust.generation {
-            proof
-                .live
-                .review(&proof.trusted.now(), proof.trusted.time());
+        // Trust may have changed since the handshake began: whoever reviewed the others then did not
+        // see this one.
+        let now = proof.trusted.now();
+        let judged = now.judge(Shown::ByCaller, &shown, proof.trusted.time());
+        if let Err(reason) = judged {
+            return self.refused(&caller, &reason);
         }
         let stream = Socket::Tls(Box::new(TlsStream::Server(stream)));
         self.enter(stream, caller, held, Some((guard, not_believed)), &hands);
@@ -226,7 +228,8 @@ impl<R: Resolve> Acceptor<R> {
         } else {
             &hands.clients
         };
-        if hand.try_send(Ok(connection)).is_err() {
+        // A server that is gone has nothing to say: the node ends.
+        if let Err(mpsc::error::TrySendError::Full(_)) = hand.try_send(Ok(connection)) {
             let text = format!("{ACCEPTED_MAX} connections wait for their server");
             self.watch.refused(caller.party(), ("accept-queue", &text));
         }

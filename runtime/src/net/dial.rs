@@ -118,6 +118,7 @@ impl<R: Resolve> Dialler<R> {
         let found = Arc::new(found.map_err(refused)?);
         check_name(&found, target).map_err(refused)?;
         caller.identity = Some(Arc::clone(&found));
+        let shown = chain.clone();
         let (guard, not_believed) = proof.live.open(Entry {
             who: found,
             from: at,
@@ -125,6 +126,9 @@ impl<R: Resolve> Dialler<R> {
             chain,
             generation: trust.generation,
         });
+        let now = proof.trusted.now();
+        now.judge(Shown::ByCalled, &shown, proof.trusted.time())
+            .map_err(refused)?;
         let keep = (Some(guard), None);
         let socket = Socket::Tls(Box::new(TlsStream::Client(stream)));
         Ok(Connection::new(socket, caller, vec![not_believed], keep))

@@ -68,7 +68,7 @@ impl Reloader {
 
     pub(crate) async fn run(mut self) {
         let interval = self.trusted.tls().reload_interval;
-        self.tell_times(&self.trusted.now());
+        self.review();
         loop {
             let ask = tokio::select! {
                 biased;

@@ -20,9 +20,9 @@ const ACKS_BETWEEN: u64 = 60;
 const COUNTER: &str = "counter";
 
 #[derive(Debug, Default)]
-struct Shared {
+pub(crate) struct Shared {
     acknowledged: AtomicU64,
-    stop: AtomicBool,
+    pub(crate) stop: AtomicBool,
 }
 
 impl Shared {
@@ -30,7 +30,7 @@ impl Shared {
         !self.stop.load(Ordering::Relaxed)
     }
 
-    async fn wait_for(&self, more: u64) {
+    pub(crate) async fn wait_for(&self, more: u64) {
         let target = self.acknowledged.load(Ordering::Relaxed) + more;
         let deadline = Instant::now() + PATIENCE;
         while self.acknowledged.load(Ordering::Relaxed) < target {
@@ -53,7 +53,11 @@ fn client(cluster: &Cluster) -> Client {
 
 /// Claims one new key after the other. A claim that was executed twice would find its own first
 /// execution, and be told that the key was there.
-async fn claim(client: Client, writer: usize, shared: Arc<Shared>) -> Result<u64, ClientError> {
+pub(crate) async fn claim(
+    client: Client,
+    writer: usize,
+    shared: Arc<Shared>,
+) -> Result<u64, ClientError> {
     let mut claims = 0;
     while shared.goes_on() {
         let key = format!("w{writer}-{claims}");
@@ -71,7 +75,7 @@ async fn claim(client: Client, writer: usize, shared: Arc<Shared>) -> Result<u64
 
 /// Adds 1 as often as it can. An increment that took effect but was told to have failed would be
 /// made again; one that was told but lost would be missing.
-async fn increment(client: Client, shared: Arc<Shared>) -> Result<u64, ClientError> {
+pub(crate) async fn increment(client: Client, shared: Arc<Shared>) -> Result<u64, ClientError> {
     let mut increments = 0;
     while shared.goes_on() {
         let found = client.get(COUNTER).await?;
@@ -123,7 +127,7 @@ async fn watch_to_the_end(client: Client) -> Vec<Slot> {
 }
 
 /// What is there is what was told, no more and no less.
-async fn check(judge: &Client, claims: &[u64], increments: u64) {
+pub(crate) async fn check(judge: &Client, claims: &[u64], increments: u64) {
     let counter = judge.get(COUNTER).await.unwrap().expect("it was written");
     assert_eq!(
         counter.value,

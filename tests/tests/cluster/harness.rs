@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chil::client::{Client, ClientOptions, StatusResponse};
+use chil_tests::certs::Certs;
 pub(crate) use chil_tests::process::{chil, signal, wait};
 
 /// How long anything may take before a test gives up on it. Generous: it only bounds failures.
@@ -114,7 +115,19 @@ impl Node {
             .args(["--bind-address", &self.address, "--data-dir"])
             .arg(&self.dir)
             .args(&self.arguments);
+        if self
+            .arguments
+            .iter()
+            .any(|argument| argument == "--tls-cert")
+        {
+            command.env_remove("CONSENSUS_TLS_ENABLED");
+        }
         command
+    }
+
+    /// The process that it is.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Starts the process without waiting for it.
@@ -220,6 +233,24 @@ impl Cluster {
     /// Starts `size` nodes and waits until all of them listen.
     pub(crate) fn start(size: usize, arguments: &[&str]) -> Self {
         let root = tempfile::tempdir().unwrap();
+        Self::start_in(root, size, arguments, |_| Vec::new())
+    }
+
+    /// The same with TLS.
+    pub(crate) fn start_secured(size: usize, arguments: &[&str]) -> (Self, Certs) {
+        let root = tempfile::tempdir().unwrap();
+        let names = (1..=size).map(|number| format!("node-{number}"));
+        let certs = Certs::new(root.path(), names);
+        let cluster = Self::start_in(root, size, arguments, |name| certs.arguments(name));
+        (cluster, certs)
+    }
+
+    fn start_in(
+        root: tempfile::TempDir,
+        size: usize,
+        arguments: &[&str],
+        own: impl Fn(&str) -> Vec<String>,
+    ) -> Self {
         let mut nodes: Vec<Node> = (1..=size)
             .map(|number| {
                 let name = format!("node-{number}");
@@ -233,6 +264,7 @@ impl Cluster {
         for node in &mut nodes {
             node.arguments
                 .extend(["--peers".to_owned(), peers.join(",")]);
+            node.arguments.extend(own(&node.name));
         }
         let lines: Vec<_> = nodes.iter_mut().map(Node::spawn).collect();
         for (node, lines) in nodes.iter_mut().zip(&lines) {

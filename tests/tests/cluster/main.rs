@@ -8,3 +8,4 @@ mod kill;
 mod lifecycle;
 mod mistakes;
 mod operators;
+mod rotation;

@@ -58,18 +58,21 @@ fn a_peer_list_that_names_the_node_twice_is_refused() {
 }
 
 #[test]
-fn tls_is_refused_instead_of_silently_left_out() {
-    let outcome = config(
-        "consensus:\n  node_id: a\n  data_dir: /nowhere\n  single_node: true\n  \
-         security: {tls_enabled: true}\n",
-    );
+fn a_node_without_a_certificate_says_how_to_get_one() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("node.yaml");
+    let text = "consensus:\n  node_id: a\n  data_dir: /nowhere\n  single_node: true\n";
+    fs::write(&file, text).unwrap();
+    let mut command = chil(&["node", "--config", &file.display().to_string()]);
+    command.env_remove("CONSENSUS_TLS_ENABLED");
+    let outcome = run(command);
     assert_eq!(outcome.code, 2, "{outcome:?}");
-    assert!(
-        outcome
-            .stderr
-            .contains("TLS is not available in this version"),
-        "{outcome:?}"
-    );
+    for part in [
+        "consensus.security.cert_file: is missing",
+        "chil cert issue",
+    ] {
+        assert!(outcome.stderr.contains(part), "{outcome:?}");
+    }
 }
 
 #[test]

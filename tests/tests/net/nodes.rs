@@ -7,7 +7,9 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chil::client::{Client, ClientOptions, StatusResponse};
+use chil::Tls;
+use chil::client::{Client, ClientOptions, ClientTls, StatusResponse};
+use chil_tests::certs::Certs;
 use chil_tests::process::{binary, forget_settings, signal};
 use tokio::runtime::Handle;
 
@@ -17,18 +19,13 @@ use crate::tell;
 /// How long anything may take before a test gives up on it. Generous: it only bounds failures.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How nodes and clients know each other: what to change for other ways.
-mod trust {
-    use chil::client::ClientOptions;
-
-    /// What a node is told on its command line.
-    pub(super) fn arguments() -> Vec<String> {
-        vec!["--no-tls".to_owned(), "--insecure".to_owned()]
-    }
-
-    /// The same for a client.
-    pub(super) const fn client(options: ClientOptions) -> ClientOptions {
-        options
+/// A client that nodes believe.
+fn believed(certs: &Certs, options: ClientOptions) -> ClientOptions {
+    let [cert, key, ca] = certs.client();
+    let tls = ClientTls::load(Tls::files(cert, key, ca)).unwrap();
+    ClientOptions {
+        tls: Some(tls),
+        ..options
     }
 }
 
@@ -40,6 +37,7 @@ pub(crate) struct Nodes {
     paused: Vec<bool>,
     runtime: Handle,
     root: tempfile::TempDir,
+    certs: Certs,
     /// Asks nodes how they are.
     judge: Client,
 }
@@ -50,13 +48,17 @@ impl Nodes {
         let lab = Lab::new(size);
         let addresses: Vec<String> = (1..=size).map(|node| address(&lab, node)).collect();
         let _inside = runtime.enter();
+        let root = tempfile::tempdir().unwrap();
+        let certs = Certs::new(root.path(), (1..=size).map(|node| format!("node-{node}")));
+        let options = believed(&certs, ClientOptions::default());
         let mut nodes = Self {
             lab,
             children: (0..size).map(|_| None).collect(),
             paused: vec![false; size],
             runtime: runtime.clone(),
-            root: tempfile::tempdir().unwrap(),
-            judge: Client::connect(addresses, trust::client(ClientOptions::default())),
+            root,
+            certs,
+            judge: Client::connect(addresses, options),
         };
         // Whoever builds meanwhile must not change what nodes are started from.
         std::fs::copy(binary(), nodes.program()).unwrap();
@@ -73,7 +75,7 @@ impl Nodes {
     pub(crate) fn client(&self, options: ClientOptions) -> Client {
         let _inside = self.runtime.enter();
         let addresses = (1..=self.size()).map(|node| address(&self.lab, node));
-        Client::connect(addresses, trust::client(options))
+        Client::connect(addresses, believed(&self.certs, options))
     }
 
     /// Where logs and what belongs to them lie.
@@ -116,7 +118,7 @@ impl Nodes {
             .args(["--peers", &peers.join(",")])
             .arg("--data-dir")
             .arg(self.file(&name(node)))
-            .args(trust::arguments())
+            .args(self.certs.arguments(&name(node)))
             .env("CONSENSUS_READ_LEASE", "400ms")
             // Small enough that nodes which were away come back by a snapshot, too.
             .env("CONSENSUS_SNAPSHOT_SLOTS", "4096")

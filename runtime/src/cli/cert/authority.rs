@@ -38,13 +38,14 @@ impl Authority {
     /// Makes one in `dir`, which is created if it has to be. Overwrites nothing.
     pub(in crate::cli) fn create(dir: &Path, name: &str, days: u32) -> anyhow::Result<Self> {
         fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        absent(&[&dir.join(CA_CERT), &dir.join(CA_KEY)])?;
         let mut params = params(name, days)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
         let cert = params.self_signed(&key)?;
-        write(&dir.join(CA_KEY), &key.serialize_pem(), PRIVATE, false)?;
-        write(&dir.join(CA_CERT), &cert.pem(), PUBLIC, false)?;
+        write(&dir.join(CA_KEY), &key.serialize_pem(), PRIVATE)?;
+        write(&dir.join(CA_CERT), &cert.pem(), PUBLIC)?;
         Ok(Self {
             issuer: Issuer::new(params, key),
         })
@@ -94,8 +95,14 @@ impl Authority {
             cert: dir.join(format!("{file}.crt")),
             key: dir.join(format!("{file}.key")),
         };
-        write(&issued.key, &key.serialize_pem(), PRIVATE, replace)?;
-        write(&issued.cert, &cert.pem(), PUBLIC, replace)?;
+        if issued.cert.file_name() == Some(CA_CERT.as_ref()) {
+            bail!("'{file}' is what an authority's files are called: choose another name");
+        }
+        if !replace {
+            absent(&[&issued.cert, &issued.key])?;
+        }
+        write(&issued.key, &key.serialize_pem(), PRIVATE)?;
+        write(&issued.cert, &cert.pem(), PUBLIC)?;
         Ok(issued)
     }
 }
@@ -114,17 +121,26 @@ fn params(name: &str, days: u32) -> anyhow::Result<CertificateParams> {
     Ok(params)
 }
 
-/// Writes a file whole or not at all.
-fn write(path: &Path, text: &str, mode: u32, replace: bool) -> anyhow::Result<()> {
-    let shown = || path.display().to_string();
-    if !replace && path.exists() {
-        bail!("{} is there already: nothing was changed", shown());
+/// Refuses to overwrite any of these, before the first is written.
+fn absent(paths: &[&Path]) -> anyhow::Result<()> {
+    match paths.iter().find(|path| path.exists()) {
+        Some(path) => bail!("{} is there already: nothing was changed", path.display()),
+        None => Ok(()),
     }
+}
+
+/// Writes a file whole or not at all.
+fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+    let shown = || path.display().to_string();
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
+    // What an earlier attempt left may be readable by others.
+    if partial.exists() {
+        fs::remove_file(&partial).with_context(shown)?;
+    }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(mode);
+    options.write(true).create_new(true).mode(mode);
     let written = options.open(&partial).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()

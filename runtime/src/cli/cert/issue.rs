@@ -25,7 +25,8 @@ pub(super) struct Init {
     #[arg(long, value_name = "NAME", default_value = "chil development")]
     name: String,
     /// For how long it holds.
-    #[arg(long, value_name = "DAYS", default_value_t = 3_650)]
+    #[arg(long, value_name = "DAYS", default_value_t = 3_650,
+          value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
 }
 
@@ -74,7 +75,8 @@ struct How {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// For how long they hold.
-    #[arg(long, value_name = "DAYS", default_value_t = 90)]
+    #[arg(long, value_name = "DAYS", default_value_t = 90,
+          value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
     /// The domain of trust.
     #[arg(long, value_name = "DOMAIN", default_value = Identity::DOMAIN_DEFAULT)]
