@@ -111,7 +111,7 @@ impl LocalCluster {
         self.dir.path()
     }
 
-    /// A client of all of them that may do everything.
+    /// A client of all of them that may read and write.
     pub(super) fn client(&self, options: ClientOptions) -> Client {
         let tls = self.tls.clone();
         Client::connect(self.addresses(), ClientOptions { tls, ..options })
@@ -278,10 +278,10 @@ impl LocalNode {
     }
 }
 
-/// What a client of the cluster shows, which may do everything.
+/// What a client of the cluster shows, which may read and write.
 fn client_tls(authority: &Authority, certs: &Path) -> anyhow::Result<ClientTls> {
-    let kind = Kind::Client(Role::Admin);
-    let identity = Identity::new(Identity::DOMAIN_DEFAULT, kind, "operator")?;
+    let kind = Kind::Client(Role::Write);
+    let identity = Identity::new(Identity::DOMAIN_DEFAULT, kind, "load")?;
     let issued = authority.issue(certs, &identity, CERT_DAYS, false)?;
     let tls = Tls::files(issued.cert, issued.key, certs.join(CA_CERT));
     Ok(ClientTls::load(tls)?)
