@@ -94,16 +94,8 @@ impl Check<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Layers;
+    use super::super::{Layers, minimal};
     use super::*;
-
-    fn minimal() -> Layers {
-        Layers::new()
-            .set(Field::NodeId, "a")
-            .set(Field::DataDir, "/data")
-            .set(Field::Peers, "b=h:2,c=h:3")
-            .set(Field::TlsEnabled, false)
-    }
 
     #[test]
     fn what_members_share_is_the_cores_own_default() {

@@ -182,21 +182,13 @@ impl Check<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Layers, Settings};
+    use super::super::{Settings, minimal};
     use super::*;
-
-    fn layers() -> Layers {
-        Layers::new()
-            .set(Field::NodeId, "a")
-            .set(Field::DataDir, "/data")
-            .set(Field::Peers, "b=h:2,c=h:3")
-            .set(Field::TlsEnabled, false)
-    }
 
     fn settings(set: &[(Field, &str)]) -> Result<Settings, String> {
         let set = set
             .iter()
-            .fold(layers(), |layers, (field, text)| layers.set(*field, *text));
+            .fold(minimal(), |layers, (field, text)| layers.set(*field, *text));
         set.finish().map_err(|error| error.to_string())
     }
 

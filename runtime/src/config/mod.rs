@@ -87,6 +87,8 @@ pub use error::{Origin, Problem, SettingsError};
 pub use field::{Fallback, Field, Known, fields};
 pub use peer::{AddressError, Peer, PeerList, PeerListError, check_address};
 pub use secret::Secret;
+#[cfg(feature = "grpc")]
+pub(crate) use secret::is_pem;
 pub use security::{SecuritySettings, TlsSettings};
 pub use settings::Settings;
 pub use value::Raw;
@@ -227,6 +229,16 @@ impl Layers {
     pub fn get(&self, field: Field) -> Option<&(Raw, Origin)> {
         self.values.get(&field)
     }
+}
+
+/// Enough to start a node without TLS.
+#[cfg(test)]
+pub(crate) fn minimal() -> Layers {
+    Layers::new()
+        .set(Field::NodeId, "a")
+        .set(Field::DataDir, "/data")
+        .set(Field::Peers, "b=h:2,c=h:3")
+        .set(Field::TlsEnabled, false)
 }
 
 #[cfg(test)]

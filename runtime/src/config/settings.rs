@@ -450,16 +450,8 @@ const PHI_MAX: u32 = 16;
 
 #[cfg(test)]
 mod tests {
-    use super::super::Raw;
+    use super::super::{Raw, minimal};
     use super::*;
-
-    fn minimal() -> Layers {
-        Layers::new()
-            .set(Field::NodeId, "a")
-            .set(Field::DataDir, "/data")
-            .set(Field::Peers, "b=h:2,c=h:3")
-            .set(Field::TlsEnabled, false)
-    }
 
     fn refused(layers: Layers) -> String {
         layers.finish().unwrap_err().to_string()

@@ -22,7 +22,7 @@ use crate::identity::{Identity, Kind, Role};
 use crate::limits::{GateReason, Who};
 use crate::shutdown::Stopped;
 use crate::tls::live::{Entry, Guard, Live, Shown};
-use crate::tls::trust::Trusted;
+use crate::tls::trust::{Trust, Trusted};
 use crate::tls::{Reason, leaf};
 
 /// Pause after a failed accept: the usual cause is that no file handle is left.
@@ -48,6 +48,35 @@ pub(crate) struct Proof {
     pub(crate) live: Live,
     /// Whether whoever dials looks for new files, since nobody else does.
     pub(crate) looks: bool,
+}
+
+impl Proof {
+    /// The other end of a handshake that began with `trust` has shown this chain, and it was
+    /// believed: `caller` is known from now on. The connection ends when what is returned says so.
+    pub(super) fn known(
+        &self,
+        trust: &Trust,
+        shown: Shown,
+        chain: Option<&[CertificateDer<'static>]>,
+        caller: &mut Caller,
+    ) -> Result<(Guard, Stopped), Reason> {
+        let chain = chain.unwrap_or_default();
+        let identity = Arc::new(leaf::identity(chain.first().ok_or(Reason::NoCertificate)?)?);
+        caller.identity = Some(Arc::clone(&identity));
+        let open = self.live.open(Entry {
+            who: identity,
+            from: caller.from,
+            shown,
+            chain: chain.to_vec(),
+            generation: trust.generation,
+        });
+        // Where trust has changed since the handshake began, nobody has judged this one since.
+        let now = self.trusted.now();
+        if now.generation != trust.generation {
+            now.judge(shown, chain, self.trusted.time())?;
+        }
+        Ok(open)
+    }
 }
 
 /// What an acceptor needs.
@@ -160,33 +189,13 @@ impl<R: Resolve> Acceptor<R> {
             }
             Err(_) => return self.refused(&caller, &Reason::TooSlow(limit)),
         };
-        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let chain: Vec<CertificateDer<'static>> = chain.to_vec();
-        let identity = match chain
-            .first()
-            .map_or(Err(Reason::NoCertificate), leaf::identity)
-        {
-            Ok(identity) => Arc::new(identity),
+        let chain = stream.get_ref().1.peer_certificates();
+        let live = match proof.known(&trust, Shown::ByCaller, chain, &mut caller) {
+            Ok(live) => live,
             Err(reason) => return self.refused(&caller, &reason),
         };
-        caller.identity = Some(Arc::clone(&identity));
-        let shown = chain.clone();
-        let (guard, not_believed) = proof.live.open(Entry {
-            who: identity,
-            from: caller.from,
-            shown: Shown::ByCaller,
-            chain,
-            generation: trust.generation,
-        });
-        // Trust may have changed since the handshake began: whoever reviewed the others then did not
-        // see this one.
-        let now = proof.trusted.now();
-        let judged = now.judge(Shown::ByCaller, &shown, proof.trusted.time());
-        if let Err(reason) = judged {
-            return self.refused(&caller, &reason);
-        }
         let stream = Socket::Tls(Box::new(TlsStream::Server(stream)));
-        self.enter(stream, caller, held, Some((guard, not_believed)), &hands);
+        self.enter(stream, caller, held, Some(live), &hands);
     }
 
     /// Hands a connection to the server that is for it.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 use tonic::codegen::Service;
@@ -20,8 +20,8 @@ use crate::caller::Caller;
 use crate::discovery::{Resolve, ResolveError, Tried};
 use crate::identity::Identity;
 use crate::ports::Target;
-use crate::tls::live::{Entry, Shown};
-use crate::tls::{Reason, leaf};
+use crate::tls::Reason;
+use crate::tls::live::Shown;
 
 /// What every server is called in handshakes: nobody believes names there.
 const SERVER_NAME: &str = "chil";
@@ -110,35 +110,22 @@ impl<R: Resolve> Dialler<R> {
             .await
             .map_err(|_| refused(Reason::TooSlow(HANDSHAKE_TIMEOUT)))?
             .map_err(|error| refused(Reason::of_io(&error)))?;
-        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let chain: Vec<CertificateDer<'static>> = chain.to_vec();
-        let found = chain
-            .first()
-            .map_or(Err(Reason::NoCertificate), leaf::identity);
-        let found = Arc::new(found.map_err(refused)?);
-        check_name(&found, target).map_err(refused)?;
-        caller.identity = Some(Arc::clone(&found));
-        let shown = chain.clone();
-        let (guard, not_believed) = proof.live.open(Entry {
-            who: found,
-            from: at,
-            shown: Shown::ByCalled,
-            chain,
-            generation: trust.generation,
-        });
-        let now = proof.trusted.now();
-        now.judge(Shown::ByCalled, &shown, proof.trusted.time())
+        let chain = stream.get_ref().1.peer_certificates();
+        let (guard, not_believed) = proof
+            .known(&trust, Shown::ByCalled, chain, &mut caller)
             .map_err(refused)?;
+        check_name(&caller, target).map_err(refused)?;
         let keep = (Some(guard), None);
         let socket = Socket::Tls(Box::new(TlsStream::Client(stream)));
         Ok(Connection::new(socket, caller, vec![not_believed], keep))
     }
 }
 
-fn check_name(found: &Identity, target: &Target) -> Result<(), Reason> {
+fn check_name(caller: &Caller, target: &Target) -> Result<(), Reason> {
+    let found = caller.identity.as_deref().map_or("nobody", Identity::name);
     match &target.name {
-        Some(wanted) if wanted != found.name() => Err(Reason::OtherName {
-            found: found.name().to_owned(),
+        Some(wanted) if wanted != found => Err(Reason::OtherName {
+            found: found.to_owned(),
             wanted: wanted.clone(),
         }),
         Some(_) | None => Ok(()),

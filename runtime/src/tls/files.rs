@@ -8,6 +8,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::TlsError;
+use crate::config::is_pem;
 
 /// Larger files are no certificates.
 const BYTES_MAX: u64 = 1 << 20;
@@ -24,7 +25,7 @@ pub(crate) enum Source {
 impl Source {
     /// PEM where the text begins as one, a path otherwise.
     pub(crate) fn of(text: &str) -> Self {
-        if text.trim_start().starts_with("-----BEGIN") {
+        if is_pem(text) {
             Self::Inline(text.to_owned())
         } else {
             Self::File(PathBuf::from(text))

@@ -2,20 +2,16 @@
 //! Knows nothing about who asks.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls_pki_types::UnixTime;
 
 use super::files::{Source, certificates};
 use super::judge::{Judge, Shown};
 use super::leaf::{self, Validity};
 use super::reason::Reason;
-use super::trust::{WallClock, provider};
+use super::trust::{WallClock, provider, time_of};
 use super::{TlsError, date, span};
 use crate::identity::Identity;
-
-use rustls::time_provider::TimeProvider as _;
 
 /// What one certificate says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +50,7 @@ impl Inspected {
 }
 
 fn now() -> UnixTime {
-    let epoch = UnixTime::since_unix_epoch(std::time::Duration::ZERO);
-    WallClock.current_time().unwrap_or(epoch)
+    time_of(&WallClock)
 }
 
 /// Every certificate of a file, in its order.
@@ -93,25 +88,11 @@ pub fn verify(file: &Path, ca: &Path, domain: &str) -> Result<Identity, TlsError
     let (own, roots) = (Source::File(file.to_owned()), Source::File(ca.to_owned()));
     let chain = certificates(&own.read()?, &own)?;
     let authorities = certificates(&roots.read()?, &roots)?;
-    let content = |what: String| TlsError::Content {
-        file: ca.display().to_string(),
-        what,
-    };
-    let mut store = RootCertStore::empty();
-    for authority in authorities {
-        store
-            .add(authority)
-            .map_err(|error| content(error.to_string()))?;
-    }
-    let judge = Judge::new(Arc::new(store), provider(), domain);
-    let judge = judge.map_err(|error| content(error.to_string()))?;
+    let judge = Judge::new(&authorities, &roots, provider(), domain)?;
     let refused = |reason| TlsError::Refused {
         file: file.display().to_string(),
         reason,
     };
-    let (leaf, others) = chain
-        .split_first()
-        .ok_or_else(|| refused(Reason::NoCertificate))?;
-    let who = judge.judge(Shown::ByCaller, leaf, others, now());
+    let who = judge.judge(Shown::ByCaller, &chain, now());
     who.map_err(refused)
 }

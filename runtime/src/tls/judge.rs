@@ -8,13 +8,15 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, RootCertStore,
     SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use super::TlsError;
+use super::files::Source;
 use super::leaf;
 use super::reason::Reason;
 use crate::identity::{Identity, Kind};
@@ -40,15 +42,34 @@ pub(super) struct Judge {
 }
 
 impl Judge {
+    /// One that believes these authorities, which stand in `from`.
     pub(super) fn new(
-        roots: Arc<RootCertStore>,
+        authorities: &[CertificateDer<'static>],
+        from: &Source,
         provider: Arc<CryptoProvider>,
         domain: &str,
-    ) -> Result<Self, VerifierBuilderError> {
+    ) -> Result<Self, TlsError> {
+        let content = |what: String| TlsError::Content {
+            file: from.to_string(),
+            what,
+        };
+        let mut roots = RootCertStore::empty();
+        for (nth, authority) in authorities.iter().enumerate() {
+            let added = roots.add(authority.clone());
+            added.map_err(|error| {
+                let nth = nth + 1;
+                content(format!(
+                    "the certificate number {nth} in it is no authority: {error}"
+                ))
+            })?;
+        }
+        let roots = Arc::new(roots);
         let callers =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
         Ok(Self {
-            callers: callers.build()?,
+            callers: callers
+                .build()
+                .map_err(|error| content(error.to_string()))?,
             roots,
             provider,
             domain: domain.to_owned(),
@@ -59,10 +80,10 @@ impl Judge {
     pub(super) fn judge(
         &self,
         shown: Shown,
-        leaf: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
+        chain: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<Identity, Reason> {
+        let (leaf, others) = chain.split_first().ok_or(Reason::NoCertificate)?;
         let chain = self.chain(shown, leaf, others, now);
         chain.map_err(|error| Reason::of_tls(&error))?;
         self.identity(shown, leaf)

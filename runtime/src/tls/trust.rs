@@ -12,7 +12,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, Error, InconsistentKeys, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, Error, InconsistentKeys, ServerConfig};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::files::{Contents, Pems};
@@ -26,7 +26,7 @@ use crate::identity::{Identity, Kind, check_domain};
 const ALPN: &[u8] = b"h2";
 
 /// The one provider of cryptography. It is always named: the process may have another default.
-pub(super) fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
@@ -63,8 +63,7 @@ impl Trust {
         chain: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<Identity, Reason> {
-        let (leaf, others) = chain.split_first().ok_or(Reason::NoCertificate)?;
-        self.judge.judge(shown, leaf, others, now)
+        self.judge.judge(shown, chain, now)
     }
 }
 
@@ -146,14 +145,19 @@ impl Trusted {
 
     /// What the clock says.
     pub(crate) fn time(&self) -> UnixTime {
-        // Before 1970 nothing is valid, and everybody is told so.
-        let epoch = UnixTime::since_unix_epoch(std::time::Duration::ZERO);
-        self.clock.current_time().unwrap_or(epoch)
+        time_of(&*self.clock)
     }
 
     pub(crate) const fn tls(&self) -> &Tls {
         &self.tls
     }
+}
+
+/// What a clock says.
+pub(super) fn time_of(clock: &dyn TimeProvider) -> UnixTime {
+    // Before 1970 nothing is valid, and everybody is told so.
+    let epoch = UnixTime::since_unix_epoch(std::time::Duration::ZERO);
+    clock.current_time().unwrap_or(epoch)
 }
 
 /// The machine's clock.
@@ -195,19 +199,7 @@ fn trust(
         },
         error => content(&from.key, format!("the key cannot be used: {error}")),
     })?;
-    let mut roots = RootCertStore::empty();
-    for (nth, authority) in authorities.iter().enumerate() {
-        let added = roots.add(authority.clone());
-        added.map_err(|error| {
-            let nth = nth + 1;
-            content(
-                &from.ca,
-                format!("the certificate number {nth} in it is no authority: {error}"),
-            )
-        })?;
-    }
-    let judge = Judge::new(Arc::new(roots), Arc::clone(&provider), &tls.domain);
-    let judge = judge.map_err(|error| content(&from.ca, error.to_string()))?;
+    let judge = Judge::new(&authorities, &from.ca, Arc::clone(&provider), &tls.domain)?;
     let now = clock.current_time();
     let now = now.ok_or_else(|| content(&from.cert, "this machine has no clock".to_owned()))?;
     check_own(tls, owner, &judge, &chain, now)?;
@@ -243,17 +235,10 @@ fn check_own(
         file: file(),
         reason,
     };
-    let (own, others) = chain
-        .split_first()
-        .ok_or_else(|| refused(Reason::NoCertificate))?;
-    let found = judge
-        .judge(Shown::ByCaller, own, others, now)
-        .map_err(refused)?;
+    let found = judge.judge(Shown::ByCaller, chain, now).map_err(refused)?;
     let wanted = match (owner, found.kind()) {
         (Owner::Node(name), Kind::Node) if found.name() == name => {
-            judge
-                .judge(Shown::ByCalled, own, others, now)
-                .map_err(refused)?;
+            judge.judge(Shown::ByCalled, chain, now).map_err(refused)?;
             return Ok(());
         }
         (Owner::Client, Kind::Client(_)) => return Ok(()),

@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use super::api::{Io, Words};
 use crate::net::transport::chain;
+use crate::tls::trust::provider;
 
 /// Speaks TLS with `host` over `stream`. The CA's file is read each time: it may be replaced.
 pub(super) async fn connect(
@@ -22,8 +23,7 @@ pub(super) async fn connect(
     let file = ca_file.to_owned();
     let reading = tokio::task::spawn_blocking(move || roots(&file));
     let roots = reading.await.map_err(|error| error.to_string())??;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| chain(&error))?
         .with_root_certificates(roots)

@@ -2,6 +2,7 @@
 //! Knows nothing about who calls it.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use rcgen::ExtendedKeyUsagePurpose;
@@ -10,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tracing_subscriber::fmt::MakeWriter;
 
-use chil::{KeyValue, Node};
+use chil::{KeyValue, Node, Tls};
 
 use super::pki::{Authority, Shown, Wish};
 use super::stranger::acceptor;
@@ -40,6 +41,18 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 impl Lines {
+    /// All lines from now on, until the second result is dropped.
+    fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+        let lines = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+            .with_writer(lines.clone())
+            .with_ansi(false)
+            .finish();
+        let listening = tracing::subscriber::set_default(subscriber);
+        (lines, listening)
+    }
+
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
@@ -100,15 +113,20 @@ fn answer(listener: TcpListener, answers: Answers) {
     });
 }
 
+/// A node that calls its one peer.
+async fn caller(tls: Tls, peer: String, data: &Path) -> Node<KeyValue> {
+    let caller = Node::builder("caller")
+        .bind("127.0.0.1:0")
+        .tls(tls)
+        .peers([peer])
+        .data_dir(data)
+        .state_machine(KeyValue::default());
+    caller.start().await.unwrap()
+}
+
 #[tokio::test]
 async fn who_answers_has_to_be_the_node_that_was_called() {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
-        .with_writer(lines.clone())
-        .with_ansi(false)
-        .finish();
-    let _listening = tracing::subscriber::set_default(subscriber);
+    let (lines, _listening) = Lines::listen();
     let (ca, other) = (Authority::new("ours"), Authority::new("other"));
     let node = |name: &str| Wish::of(&[&format!("chil://local/node/{name}")]);
     let with = |shown: Shown| Answers::With(Box::new(shown));
@@ -148,13 +166,7 @@ async fn who_answers_has_to_be_the_node_that_was_called() {
         let peer = format!("peer={}", listener.local_addr().unwrap());
         answer(listener, answers);
         let tls = ca.node("caller").tls(&dir.path().join("tls"), &[&ca]);
-        let caller = Node::builder("caller")
-            .bind("127.0.0.1:0")
-            .tls(tls)
-            .peers([peer])
-            .data_dir(dir.path().join("data"))
-            .state_machine(KeyValue::default());
-        let caller = caller.start().await.unwrap();
+        let caller = caller(tls, peer, &dir.path().join("data")).await;
         lines.say(text).await;
         drop(caller);
     }
@@ -162,13 +174,7 @@ async fn who_answers_has_to_be_the_node_that_was_called() {
 
 #[tokio::test]
 async fn a_node_that_is_refused_learns_why() {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
-        .with_writer(lines.clone())
-        .with_ansi(false)
-        .finish();
-    let _listening = tracing::subscriber::set_default(subscriber);
+    let (lines, _listening) = Lines::listen();
     let (ca, other) = (Authority::new("ours"), Authority::new("other"));
     let dir = tempfile::tempdir().unwrap();
     let called = super::alone(dir.path(), &ca).await;
@@ -176,13 +182,8 @@ async fn a_node_that_is_refused_learns_why() {
     let tls = other
         .node("caller")
         .tls(&dir.path().join("caller"), &[&other, &ca]);
-    let caller = Node::builder("caller")
-        .bind("127.0.0.1:0")
-        .tls(tls)
-        .peers([format!("alone={}", super::address(&called))])
-        .data_dir(dir.path().join("data-of-caller"))
-        .state_machine(KeyValue::default());
-    let _caller = caller.start().await.unwrap();
+    let peer = format!("alone={}", super::address(&called));
+    let _caller = caller(tls, peer, &dir.path().join("data-of-caller")).await;
     lines
         .say("the other side refuses this side's certificate")
         .await;
