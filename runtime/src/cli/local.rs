@@ -79,7 +79,7 @@ impl LocalCluster {
             let name = format!("node-{number}");
             let issued = authority.as_ref().map(|authority| {
                 let identity = Identity::new(Identity::DOMAIN_DEFAULT, Kind::Node, &name)?;
-                authority.issue(&certs, &identity, CERT_DAYS, false)
+                authority.issue(&certs, &identity, CERT_DAYS)
             });
             nodes.push(LocalNode {
                 dir: dir.path().join(&name),
@@ -282,7 +282,7 @@ impl LocalNode {
 fn client_tls(authority: &Authority, certs: &Path) -> anyhow::Result<ClientTls> {
     let kind = Kind::Client(Role::Write);
     let identity = Identity::new(Identity::DOMAIN_DEFAULT, kind, "load")?;
-    let issued = authority.issue(certs, &identity, CERT_DAYS, false)?;
+    let issued = authority.issue(certs, &identity, CERT_DAYS)?;
     let tls = Tls::files(issued.cert, issued.key, certs.join(CA_CERT));
     Ok(ClientTls::load(tls)?)
 }

@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod failure;
 mod get;
+mod handles;
 mod local;
 mod move_leader;
 mod node;

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::failure::{Exit, Failure};
+use super::handles;
 use super::output::line;
 
 /// Run one node until SIGTERM or Ctrl-C.
@@ -164,6 +165,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut stdin_closed = pin!(stdin_closed(arguments.exit_with_stdin));
 
+    handles::make_room(&settings.limits.connections)?;
     // A start reads the log, and the snapshot that it begins behind: that may take its time.
     let ready = settings.builder().state_machine(KeyValue::default());
     let node = tokio::select! {
@@ -185,8 +187,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
             _ = terminate.recv() => break "SIGTERM",
             _ = interrupt.recv() => break "SIGINT",
             () = &mut stdin_closed => break "standard input was closed",
-            // What comes of it is logged and counted by the node itself.
-            _ = hangup.recv() => drop(node.reload().await),
+            // What comes of it is logged and counted by the node itself; files on a disk that hangs
+            // do not keep this process from being told to end.
+            _ = hangup.recv() => drop(tokio::spawn({
+                let node = node.clone();
+                async move { node.reload().await }
+            })),
         }
     };
     tracing::info!(why, "shutting down");

@@ -129,7 +129,8 @@ impl Check<'_> {
             (Field::ConnectionsPerAddress, connections.per_address),
             (Field::ConnectionsPerIdentity, connections.per_identity),
         ] {
-            if most > connections.clients && self.is_set(field, Field::ConnectionsClients) {
+            // Who lowers the one need not know the other.
+            if most > connections.clients && self.is_set(field, field) {
                 let what = format!(
                     "is {most}, but all clients together get {}",
                     connections.clients

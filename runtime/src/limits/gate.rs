@@ -2,9 +2,10 @@
 //! Knows no sockets and no certificates: it is told who comes, who that proves to be, who left.
 //!
 //! Peers and clients have places of their own, before their handshake as behind it: a flood of
-//! strangers keeps no peer out. Among strangers, one address may have at most as many handshakes
+//! strangers keeps no peer out. On each side, one address may have at most as many handshakes
 //! under way as places are left (Choudhury, Hahne, "Dynamic queue length thresholds", 1998): one
-//! alone gets half of them, and whoever comes from another address finds room.
+//! alone gets half of them, and whoever comes from another address finds room. So somebody who
+//! shares the address of a peer does not keep the other peers out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,8 +14,9 @@ use std::sync::Arc;
 use chil_core::{Span, Time};
 
 use super::brake::Brake;
-use super::bucket::{Bucket, Rate};
-use super::table::{Place, Row, Table};
+use super::bucket::Rate;
+use super::side::{Side, Source};
+use super::table::Place;
 
 /// Places that only those get who look after the cluster, beside those of all clients.
 const OPERATORS_MAX: usize = 16;
@@ -61,6 +63,17 @@ impl Default for ConnectionLimits {
             addresses_tracked: 16_384,
             late_max: Span::ZERO,
         }
+    }
+}
+
+impl ConnectionLimits {
+    /// How many connections there are at most, those with their handshake under way among them.
+    #[must_use]
+    pub const fn most(&self) -> usize {
+        let inside = self.clients.saturating_add(self.peers);
+        inside
+            .saturating_add(OPERATORS_MAX)
+            .saturating_add(self.handshakes)
     }
 }
 
@@ -139,8 +152,9 @@ pub struct TicketId(u64);
 #[must_use = "a place is taken until it is given back to Gate::left"]
 pub struct Ticket {
     id: TicketId,
-    /// `None` for addresses of peers.
-    source: Option<Place<Source>>,
+    /// Whether peers are known to be at its address.
+    known_peer: bool,
+    source: Place<Source>,
     state: State,
 }
 
@@ -174,43 +188,14 @@ pub struct Counts {
     pub clients: usize,
 }
 
-/// An address, or a network that one customer has for itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Source(u128);
-
-impl Source {
-    fn of(from: IpAddr) -> Self {
-        match from.to_canonical() {
-            IpAddr::V4(v4) => Self(u128::from(v4.to_bits())),
-            // No address of version 4 is that high: the upper half of one is never zero here.
-            IpAddr::V6(v6) => Self((v6.to_bits() >> 64).max(1) << 64),
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct Address {
-    open: usize,
-    handshakes: usize,
-    rate: Bucket,
-}
-
-impl Row for Address {
-    fn is_idle(&self, now: Time) -> bool {
-        self.open == 0 && self.rate.is_full(now)
-    }
-}
-
 /// The connections of one node.
 #[derive(Debug)]
 pub struct Gate {
     limits: ConnectionLimits,
     next: u64,
-    addresses: Table<Source, Address>,
-    rate: Bucket,
-    rate_of_peers: Bucket,
-    handshakes: usize,
-    handshakes_of_strangers: usize,
+    strangers: Side,
+    /// From addresses of peers.
+    known: Side,
     peers: BTreeMap<Arc<str>, BTreeSet<TicketId>>,
     peers_open: usize,
     clients: BTreeMap<Arc<str>, usize>,
@@ -225,11 +210,8 @@ impl Gate {
     pub fn new(limits: ConnectionLimits) -> Self {
         Self {
             next: 0,
-            addresses: Table::new(limits.addresses_tracked),
-            rate: Bucket::default(),
-            rate_of_peers: Bucket::default(),
-            handshakes: 0,
-            handshakes_of_strangers: 0,
+            strangers: Side::new(limits.addresses_tracked),
+            known: Side::new(limits.addresses_tracked),
             peers: BTreeMap::new(),
             peers_open: 0,
             clients: BTreeMap::new(),
@@ -250,72 +232,41 @@ impl Gate {
         from: IpAddr,
         known_peer: bool,
     ) -> Result<Ticket, GateReason> {
-        let source = if known_peer {
-            self.arrive_as_peer(now)?;
-            None
+        let (limits, source) = (self.limits, Source::of(from));
+        if !known_peer && self.brake.left(now) > Span::ZERO {
+            return Err(GateReason::Late);
+        }
+        let free = limits.handshakes.saturating_sub(self.handshakes());
+        if free == 0 {
+            return Err(GateReason::Handshakes);
+        }
+        let (side, room) = if known_peer {
+            // All that strangers leave, and they get half at most.
+            let places = limits.handshakes - self.strangers.handshakes();
+            (&mut self.known, (places, usize::MAX))
         } else {
-            Some(self.arrive_as_stranger(now, Source::of(from))?)
+            let places = limits.handshakes / 2;
+            (&mut self.strangers, (places, limits.per_address))
         };
-        self.handshakes += 1;
+        let source = side.arrive(now, source, room, limits.handshake_rate)?;
         self.next += 1;
         Ok(Ticket {
             id: TicketId(self.next),
+            known_peer,
             source,
             state: State::Handshake,
         })
     }
 
-    fn arrive_as_peer(&mut self, now: Time) -> Result<(), GateReason> {
-        let rate = self.limits.handshake_rate;
-        if self.handshakes >= self.limits.handshakes {
-            return Err(GateReason::Handshakes);
-        }
-        if self.rate_of_peers.conforms(rate, now, 1).is_err() {
-            return Err(GateReason::HandshakeRate);
-        }
-        self.rate_of_peers.spend(rate, now, 1);
-        Ok(())
+    const fn handshakes(&self) -> usize {
+        self.strangers.handshakes() + self.known.handshakes()
     }
 
-    fn arrive_as_stranger(
-        &mut self,
-        now: Time,
-        source: Source,
-    ) -> Result<Place<Source>, GateReason> {
-        let (all, one) = (self.limits.handshake_rate, self.rate_of_one());
-        if self.brake.left(now) > Span::ZERO {
-            return Err(GateReason::Late);
-        }
-        let places = self.limits.handshakes / 2;
-        if self.handshakes_of_strangers >= places || self.handshakes >= self.limits.handshakes {
-            return Err(GateReason::Handshakes);
-        }
-        let free = places - self.handshakes_of_strangers;
-        let place = self.addresses.place(now, &source, || source);
-        let address = self.addresses.row(&place);
-        if address.open >= self.limits.per_address || address.handshakes >= free {
-            return Err(GateReason::Address);
-        }
-        let is_slow_enough =
-            self.rate.conforms(all, now, 1).is_ok() && address.rate.conforms(one, now, 1).is_ok();
-        if !is_slow_enough {
-            return Err(GateReason::HandshakeRate);
-        }
-        address.rate.spend(one, now, 1);
-        address.open += 1;
-        address.handshakes += 1;
-        self.rate.spend(all, now, 1);
-        self.handshakes_of_strangers += 1;
-        Ok(place)
-    }
-
-    /// A flood from one address leaves half of the rate to all others.
-    fn rate_of_one(&self) -> Rate {
-        let all = self.limits.handshake_rate;
-        let half = |n: u64| if n == 0 { 0 } else { (n / 2).max(1) };
-        Rate {
-            per_second: half(all.per_second),
-            burst: all.burst,
+    const fn side(&mut self, known_peer: bool) -> &mut Side {
+        if known_peer {
+            &mut self.known
+        } else {
+            &mut self.strangers
         }
     }
 
@@ -333,7 +284,7 @@ impl Gate {
         who: Who<'_>,
     ) -> Result<Option<TicketId>, GateReason> {
         assert!(matches!(ticket.state, State::Handshake), "identified twice");
-        let is_known = ticket.source.is_none();
+        let is_known = ticket.known_peer;
         let (state, evicted) = match who {
             Who::Peer(name) => {
                 let (name, evicted) = self.enter_peer(ticket.id, name)?;
@@ -425,17 +376,11 @@ impl Gate {
                 }
             }
         }
-        if let Some(place) = &ticket.source {
-            self.addresses.row(place).open -= 1;
-        }
+        self.side(ticket.known_peer).left(&ticket.source);
     }
 
     fn end_handshake(&mut self, ticket: &Ticket) {
-        self.handshakes -= 1;
-        if let Some(place) = &ticket.source {
-            self.handshakes_of_strangers -= 1;
-            self.addresses.row(place).handshakes -= 1;
-        }
+        self.side(ticket.known_peer).end_handshake(&ticket.source);
     }
 
     /// The node met a deadline of its own so late.
@@ -447,7 +392,7 @@ impl Gate {
     #[must_use]
     pub const fn counts(&self) -> Counts {
         Counts {
-            handshakes: self.handshakes,
+            handshakes: self.handshakes(),
             peers: self.peers_open,
             clients: self.clients_open + self.operators_open,
         }
@@ -456,27 +401,14 @@ impl Gate {
     /// Panics if the numbers do not add up.
     pub fn check(&self) {
         let limits = &self.limits;
-        let rows = || self.addresses.rows();
-        let of_strangers: usize = rows().map(|row| row.handshakes).sum();
-        assert_eq!(of_strangers, self.handshakes_of_strangers, "handshakes");
+        self.strangers
+            .check(limits.per_address, limits.addresses_tracked);
+        self.known.check(usize::MAX, limits.addresses_tracked);
         assert!(
-            rows().all(|row| row.handshakes <= row.open),
-            "handshakes of an address"
-        );
-        assert!(
-            rows().all(|row| row.open <= limits.per_address),
-            "connections of an address"
-        );
-        assert!(
-            self.addresses.len() <= limits.addresses_tracked,
-            "addresses"
-        );
-        assert!(
-            of_strangers <= limits.handshakes / 2,
+            self.strangers.handshakes() <= limits.handshakes / 2,
             "handshakes of strangers"
         );
-        assert!(of_strangers <= self.handshakes, "handshakes in all");
-        assert!(self.handshakes <= limits.handshakes, "handshakes in all");
+        assert!(self.handshakes() <= limits.handshakes, "handshakes in all");
         assert!(self.clients_open <= limits.clients, "clients");
         assert!(self.operators_open <= OPERATORS_MAX, "operators");
         assert!(

@@ -19,6 +19,7 @@ mod bucket;
 mod gate;
 #[cfg(test)]
 mod gate_tests;
+mod side;
 mod table;
 
 pub use admission::{Admission, AdmissionLimits, Asker, Busy, BusyReason, Charge, UnderWay};

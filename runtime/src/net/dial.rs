@@ -101,7 +101,7 @@ impl<R: Resolve> Dialler<R> {
         };
         let refused = |reason| DialError::Refused { at, reason };
         if proof.looks {
-            proof.trusted.look();
+            proof.trusted.look().await;
         }
         let trust = proof.trusted.now();
         let name = ServerName::try_from(SERVER_NAME).expect("it is a name of DNS");

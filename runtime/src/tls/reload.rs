@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::files::Contents;
 use super::live::Live;
@@ -31,6 +32,14 @@ const RENEW_PAUSE: Duration = Duration::from_millis(100);
 /// From so long before the end on, it is said that a certificate expires, each time once.
 const WARN_BEFORE: [u64; 4] = [30 * 86_400, 7 * 86_400, 86_400, 0];
 
+/// What cannot be used. Files that are replaced one by one do not fit together for a moment, and
+/// one that is replaced may be missing for a moment.
+#[derive(PartialEq, Eq)]
+enum Bad {
+    Contents(Contents),
+    Unreadable,
+}
+
 /// The task that keeps a node's trust up to date.
 pub(crate) struct Reloader {
     node: String,
@@ -39,9 +48,8 @@ pub(crate) struct Reloader {
     watch: Watch,
     asked: mpsc::Receiver<Ask>,
     stopped: Stopped,
-    /// What could not be used when it was seen: files that are replaced one by one do not fit
-    /// together for a moment.
-    bad: Option<Contents>,
+    /// What could not be used when it was seen.
+    bad: Option<Bad>,
     /// How many of [`WARN_BEFORE`] were said.
     warned: usize,
 }
@@ -68,45 +76,53 @@ impl Reloader {
 
     pub(crate) async fn run(mut self) {
         let interval = self.trusted.tls().reload_interval;
-        self.review();
+        self.review().await;
+        let mut look_at = Instant::now() + interval;
+        // When the next connection that shows what does not hold any more is opened anew.
+        let mut renew_at = None;
         loop {
             let ask = tokio::select! {
                 biased;
                 () = self.stopped.at_once() => return,
                 Some(ask) = self.asked.recv() => Some(ask),
-                () = tokio::time::sleep(interval) => None,
+                () = tokio::time::sleep_until(look_at) => None,
+                () = tokio::time::sleep_until(renew_at.unwrap_or(look_at)), if renew_at.is_some() => {
+                    let more = self.live.renew_one(self.trusted.now().generation);
+                    renew_at = more.then(|| Instant::now() + RENEW_PAUSE);
+                    continue;
+                }
             };
             let at_once = ask.is_some();
-            let outcome = self.look(at_once);
-            self.review();
+            let outcome = self.look(at_once).await;
+            self.review().await;
             if let Some(ask) = ask {
                 // Whoever asked may have gone.
                 drop(ask.send(outcome));
             }
-            self.renew().await;
+            let now = Instant::now();
+            look_at = now + interval;
+            renew_at = renew_at.or(Some(now));
         }
     }
 
     /// Looks at the files. What is bad is complained about `at_once`, or when it is seen again.
-    fn look(&mut self, at_once: bool) -> Result<Reloaded, TlsError> {
-        let changed = self.trusted.changed();
-        let outcome = match changed {
+    async fn look(&mut self, at_once: bool) -> Result<Reloaded, TlsError> {
+        let (bad, outcome) = match self.trusted.changed().await {
             Ok(None) => {
                 self.bad = None;
                 self.watch.metrics.tls.bad(false);
                 return Ok(Reloaded::Unchanged);
             }
             Ok(Some(contents)) => {
-                let known = self.bad.as_ref() == Some(&contents);
                 let outcome = self.trusted.replace(contents.clone());
-                if outcome.is_err() && !known && !at_once {
-                    self.bad = Some(contents);
-                    return Ok(Reloaded::Unchanged);
-                }
-                outcome
+                (Bad::Contents(contents), outcome)
             }
-            Err(error) => Err(error),
+            Err(error) => (Bad::Unreadable, Err(error)),
         };
+        if outcome.is_err() && !at_once && self.bad.as_ref() != Some(&bad) {
+            self.bad = Some(bad);
+            return Ok(Reloaded::Unchanged);
+        }
         match outcome {
             Ok(trust) => {
                 self.bad = None;
@@ -136,28 +152,16 @@ impl Reloader {
     }
 
     /// Judges what is open anew: authorities may have gone, and time has passed.
-    fn review(&mut self) {
+    async fn review(&mut self) {
         let trust = self.trusted.now();
         self.tell_times(&trust);
         self.warn(&trust);
-        for cut in self.live.review(&trust, self.trusted.time()) {
+        for cut in self.live.review(&trust, self.trusted.time()).await {
             let party = Party {
                 from: &cut.from,
                 who: Some(&*cut.who),
             };
             self.watch.cut(party, (cut.reason.code(), &cut.reason));
-        }
-    }
-
-    /// Has the connections that this node has opened opened again, one by one, so that none hangs
-    /// on what it does not show any more.
-    async fn renew(&mut self) {
-        while self.live.renew_one(self.trusted.now().generation) {
-            tokio::select! {
-                biased;
-                () = self.stopped.at_once() => return,
-                () = tokio::time::sleep(RENEW_PAUSE) => {}
-            }
         }
     }
 
@@ -193,3 +197,7 @@ impl Reloader {
         self.warned = due.max(self.warned);
     }
 }
+
+#[cfg(test)]
+#[path = "reload_tests.rs"]
+mod tests;

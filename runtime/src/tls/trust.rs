@@ -106,7 +106,7 @@ impl Trusted {
     }
 
     /// Takes what the files contain now, if it is time to look, and if it is any good.
-    pub(crate) fn look(&self) {
+    pub(crate) async fn look(self: &Arc<Self>) {
         {
             let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
             if looked.elapsed() < self.tls.reload_interval {
@@ -114,7 +114,7 @@ impl Trusted {
             }
             *looked = Instant::now();
         }
-        let outcome = self.changed().and_then(|contents| match contents {
+        let outcome = self.changed().await.and_then(|contents| match contents {
             Some(contents) => self.replace(contents).map(drop),
             None => Ok(()),
         });
@@ -129,8 +129,15 @@ impl Trusted {
     }
 
     /// What the files contain now, if that is anything new.
-    pub(crate) fn changed(&self) -> Result<Option<Contents>, TlsError> {
-        let contents = self.tls.sources.read()?;
+    pub(crate) async fn changed(self: &Arc<Self>) -> Result<Option<Contents>, TlsError> {
+        let this = Arc::clone(self);
+        // Files may lie on a disk that hangs.
+        let reading = tokio::task::spawn_blocking(move || this.tls.sources.read());
+        let Ok(contents) = reading.await else {
+            // The process ends: nothing is read any more.
+            return Ok(None);
+        };
+        let contents = contents?;
         Ok((contents != self.now.load().contents).then_some(contents))
     }
 

@@ -2,8 +2,12 @@
 //! Knows nothing about how the files look inside, beyond that some hold what was written.
 
 use std::fs;
+use std::io::BufRead;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use chil_tests::process::forget_settings;
 
 use crate::harness::{Cluster, Node, Outcome, chil, free_address, run};
 
@@ -84,6 +88,94 @@ fn plaintext_beyond_loopback_must_be_asked_for() {
     assert!(outcome.stderr.contains("insecure: true"), "{outcome:?}");
     node.arguments.push("--insecure".to_owned());
     node.start();
+}
+
+/// Runs `chil node` by a shell that lowers its own limit of open files first.
+fn with_few_files(limit: &str, node: &Node) -> Command {
+    let mut shell = Command::new("sh");
+    forget_settings(&mut shell);
+    shell.env("CONSENSUS_TLS_ENABLED", "false");
+    shell.args(["-c", &format!("ulimit {limit} && exec \"$@\""), "sh"]);
+    let node = node.command();
+    shell.arg(node.get_program()).args(node.get_args());
+    shell
+}
+
+#[test]
+fn a_flood_of_connections_leaves_files_to_the_log_or_the_node_does_not_start() {
+    let root = tempfile::tempdir().unwrap();
+    let node = Node::new("a", &root.path().join("data"), &["--single-node"]);
+    let outcome = run(with_few_files("-n 512", &node));
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    for part in ["lets 1808 connections in", "it may have 512", "LimitNOFILE"] {
+        assert!(outcome.stderr.contains(part), "{part}: {outcome:?}");
+    }
+    // With fewer connections it does, and raises what it may raise by itself.
+    let mut command = with_few_files("-Sn 64", &node);
+    command.env("CONSENSUS_CONNECTIONS_CLIENTS", "8");
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut ready = String::new();
+    let stdout = child.stdout.take().unwrap();
+    std::io::BufReader::new(stdout)
+        .read_line(&mut ready)
+        .unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(ready.starts_with("ready a "), "{ready}");
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let soft = files.and_then(|line| line.split_whitespace().nth(3));
+    assert_eq!(soft, Some("1048"), "{limits}");
+}
+
+/// Runs `chil cert` with these words behind it.
+fn cert(dir: &Path, arguments: &[&str]) -> Outcome {
+    let mut command = chil(&["cert"]);
+    command.args(arguments).current_dir(dir);
+    run(command)
+}
+
+#[test]
+fn a_certificate_replaces_an_earlier_one_of_the_same_identity_only() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path();
+    assert_eq!(cert(dir, &["init"]).code, 0);
+    assert_eq!(cert(dir, &["issue", "node", "a", "b"]).code, 0);
+    let read = |name: &str| fs::read(dir.join("certs").join(name)).unwrap();
+    let before = (read("a.crt"), read("b.key"));
+    for (arguments, part) in [
+        (&["issue", "node", "c", "b"][..], "b.crt is there already"),
+        (
+            &["issue", "client", "a", "--role", "write", "--replace"],
+            "a.crt is the certificate of chil://local/node/a,",
+        ),
+        (
+            &["issue", "node", "a", "--domain", "other", "--replace"],
+            "not of",
+        ),
+    ] {
+        let outcome = cert(dir, arguments);
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        assert!(outcome.stderr.contains(part), "{outcome:?}");
+        assert!(
+            outcome.stderr.contains("nothing was changed"),
+            "{outcome:?}"
+        );
+    }
+    assert!(!dir.join("certs/c.crt").exists(), "all or nothing");
+    assert_eq!((read("a.crt"), read("b.key")), before);
+    let outcome = cert(dir, &["issue", "node", "a", "d", "--replace"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert_ne!(read("a.crt"), before.0);
+    fs::remove_file(dir.join("certs/b.crt")).unwrap();
+    let outcome = cert(dir, &["issue", "node", "b", "--replace"]);
+    assert!(
+        outcome.stderr.contains("b.key is there already"),
+        "{outcome:?}"
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use chil::identity::{Identity, Kind};
+use chil::tls::inspect;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -65,13 +66,12 @@ impl Authority {
         Ok(Self { issuer })
     }
 
-    /// Issues a certificate into `dir`. Overwrites one only to `replace` it.
+    /// Issues a certificate into `dir`, over what [`Issued::may_be_written`] allows.
     pub(in crate::cli) fn issue(
         &self,
         dir: &Path,
         identity: &Identity,
         days: u32,
-        replace: bool,
     ) -> anyhow::Result<Issued> {
         let mut params = params(identity.name(), days)?;
         let uri = Ia5String::try_from(identity.uri()).context("an identity is ASCII")?;
@@ -88,22 +88,57 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
+        let issued = Issued::of(dir, identity)?;
+        write(&issued.key, &key.serialize_pem(), PRIVATE)?;
+        write(&issued.cert, &cert.pem(), PUBLIC)?;
+        Ok(issued)
+    }
+}
+
+impl Issued {
+    /// Where the certificate of `identity` lies in `dir`.
+    fn of(dir: &Path, identity: &Identity) -> anyhow::Result<Self> {
         let uri = identity.uri();
         // As it is in the URI, which has no characters that are special in paths.
         let file = uri.rsplit('/').next().unwrap_or(&uri);
-        let issued = Issued {
+        let issued = Self {
             cert: dir.join(format!("{file}.crt")),
             key: dir.join(format!("{file}.key")),
         };
         if issued.cert.file_name() == Some(CA_CERT.as_ref()) {
             bail!("'{file}' is what an authority's files are called: choose another name");
         }
-        if !replace {
-            absent(&[&issued.cert, &issued.key])?;
-        }
-        write(&issued.key, &key.serialize_pem(), PRIVATE)?;
-        write(&issued.cert, &cert.pem(), PUBLIC)?;
         Ok(issued)
+    }
+
+    /// Refuses to overwrite what is in `dir`, but for an earlier certificate of the same identity
+    /// if that is to be replaced.
+    pub(in crate::cli) fn may_be_written(
+        dir: &Path,
+        identity: &Identity,
+        replace: bool,
+    ) -> anyhow::Result<()> {
+        let Self { cert, key } = Self::of(dir, identity)?;
+        if !replace {
+            return absent(&[&cert, &key]);
+        }
+        if !cert.exists() {
+            // A key without its certificate may be somebody else's.
+            return absent(&[&key]);
+        }
+        let found = inspect(&cert)?.into_iter().next();
+        match found.map(|found| found.identity) {
+            Some(Ok(found)) if found == *identity => Ok(()),
+            Some(Ok(found)) => bail!(
+                "{} is the certificate of {found}, not of {identity}: nothing was changed; --out \
+                 names another directory",
+                cert.display()
+            ),
+            Some(Err(_)) | None => bail!(
+                "{} is not the certificate of {identity}: nothing was changed",
+                cert.display()
+            ),
+        }
     }
 }
 

@@ -81,7 +81,7 @@ struct How {
     /// The domain of trust.
     #[arg(long, value_name = "DOMAIN", default_value = Identity::DOMAIN_DEFAULT)]
     domain: String,
-    /// Replace what is there: a running node takes it over by itself.
+    /// Replace earlier ones of the same identities: a running node takes them over by itself.
     #[arg(long)]
     replace: bool,
 }
@@ -126,9 +126,12 @@ pub(super) fn issue(arguments: &Issue, format: Format) -> Result<Exit, Failure> 
     let authority = Authority::open(&how.dir)?;
     let out = how.out.as_ref().unwrap_or(&how.dir);
     std::fs::create_dir_all(out)?;
+    for identity in &identities {
+        Issued::may_be_written(out, identity, how.replace)?;
+    }
     let mut made = Vec::new();
     for identity in &identities {
-        let Issued { cert, key } = authority.issue(out, identity, how.days, how.replace)?;
+        let Issued { cert, key } = authority.issue(out, identity, how.days)?;
         made.push(Made {
             identity: Some(identity.uri()),
             cert: cert.display().to_string(),
