@@ -2,6 +2,7 @@
 //! Knows nothing about how a plan is drawn or executed; it is what replay and people work on.
 
 mod admission;
+mod bounds;
 mod check;
 mod fault;
 mod file;

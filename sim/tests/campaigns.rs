@@ -196,6 +196,110 @@ fn a_file_of_other_seeds_is_refused() {
 }
 
 #[test]
+fn what_is_no_campaigns_file_is_left_as_it_is() {
+    let place = Place::new();
+    let out = place.name("out.jsonl");
+    let run = || chil_sim(&["run", "--short", "--seeds", "4", "--out", &out]);
+    // The beginnings of other files, with and without a line break.
+    for content in [&b"my only copy"[..], b"{\"campaigns\":1}\ntorn", b"\xff"] {
+        std::fs::write(&out, content).unwrap();
+        let refused = run();
+        assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+        assert_eq!(std::fs::read(&out).unwrap(), content);
+    }
+    // What a campaign wrote of its header before it died is no reason to refuse; nor is a torn
+    // line that ends in the middle of a letter.
+    std::fs::write(&out, "{\"camp").unwrap();
+    assert_eq!(run().status.code(), Some(0), "{}", stderr(&run()));
+    let whole = std::fs::read(&out).unwrap();
+    std::fs::write(&out, [&whole[..], b"{\"batch\":\"\xc3"].concat()).unwrap();
+    let merged = chil_sim(&["merge", &out, "--complete"]);
+    assert_eq!(merged.status.code(), Some(0), "{}", stderr(&merged));
+    assert_eq!(run().status.code(), Some(0));
+    assert_eq!(std::fs::read(&out).unwrap(), whole);
+
+    let endless = chil_sim(&["run", "--short", "--seeds", "4", "--out", "/dev/full"]);
+    assert_eq!(endless.status.code(), Some(1));
+    assert!(
+        stderr(&endless).contains("no regular file"),
+        "{}",
+        stderr(&endless)
+    );
+}
+
+#[test]
+fn a_line_that_is_missing_is_found() {
+    let place = Place::new();
+    let shard = |index: u64| {
+        let out = place.name(&format!("{index}.jsonl"));
+        let shard = format!("{index}/2");
+        let args = [
+            "run", "--short", "--seeds", "8", "--shard", &shard, "--out", &out,
+        ];
+        assert_eq!(chil_sim(&args).status.code(), Some(0));
+        out
+    };
+    let files = [shard(0), shard(1)];
+    let batch = |file: &str| lines(Path::new(file)).pop().unwrap();
+    // As if an earlier batch had been lost: this one ends at 4, but holds the results of fewer.
+    let few = batch(&files[0]).replacen("\"seeds\":4", "\"seeds\":3", 1);
+    let head = lines(Path::new(&files[0])).remove(0);
+    std::fs::write(&files[0], format!("{head}\n{few}\n")).unwrap();
+    let output = chil_sim(&["merge", &files[0], &files[1]]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = stderr(&output);
+    assert!(
+        words.contains("results of 3 seeds, but 4 are done"),
+        "{words}"
+    );
+}
+
+#[test]
+fn the_file_of_a_campaign_that_runs_is_not_written_over() {
+    let place = Place::new();
+    let (out, other) = (place.name("out.jsonl"), place.name("other.jsonl"));
+    for file in [&out, &other] {
+        let args = ["run", "--short", "--seeds", "4", "--out", file];
+        assert_eq!(chil_sim(&args).status.code(), Some(0));
+    }
+    let running = std::fs::File::open(&out).unwrap();
+    running.lock().unwrap();
+    let merge = || chil_sim(&["merge", &other, "--out", &out]);
+    let refused = merge();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("another process"),
+        "{}",
+        stderr(&refused)
+    );
+    drop(running);
+    assert_eq!(merge().status.code(), Some(0));
+    assert_eq!(
+        chil_sim(&["merge", &out, "--complete"]).status.code(),
+        Some(0)
+    );
+}
+
+#[test]
+fn nothing_is_no_campaign() {
+    for args in [
+        &["run", "--jobs", "0"][..],
+        &["run", "--check-every", "0"],
+        &["run", "--shard", "8/8"],
+        &["scenarios", "--jobs", "0"],
+        &["replay", "7", "--until", "10", "--html", "run.html"],
+    ] {
+        let output = chil_sim(args);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{args:?} {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
 fn the_number_of_a_shard_comes_from_the_scheduler() {
     let run = |index: Option<&str>| {
         let mut command = Command::new(SIM);
@@ -211,7 +315,7 @@ fn the_number_of_a_shard_comes_from_the_scheduler() {
     assert_eq!(summary(&run(Some("0")))["stats"]["seeds"], 2);
     assert_eq!(summary(&run(Some("7")))["stats"]["seeds"], 1);
     let unset = run(None);
-    assert_eq!(unset.status.code(), Some(1));
+    assert_eq!(unset.status.code(), Some(2));
     assert!(
         stderr(&unset).contains("JOB_COMPLETION_INDEX"),
         "{}",

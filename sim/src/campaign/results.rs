@@ -155,34 +155,49 @@ impl Results {
             // There are file systems that know no locks: they are no reason to run nothing.
             Ok(()) | Err(TryLockError::Error(_)) => {}
         }
-        let mut text = String::new();
-        file.read_to_string(&mut text)
+        let metadata = file.metadata();
+        ensure!(
+            metadata.is_ok_and(|it| it.is_file()),
+            "{shown} is no regular file: results are read again to go on from them"
+        );
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)
             .with_context(|| format!("cannot read {shown}"))?;
-        let (parts, whole) = parsed(&text).with_context(|| shown.to_string())?;
-        file.set_len(whole as u64)
-            .and_then(|()| file.seek(SeekFrom::End(0)))
-            .with_context(|| format!("cannot write to {shown}"))?;
-        let mut results = Self {
-            file: Some(file),
-            part: Part::new(header.clone()),
-        };
+        let (parts, whole) = parsed(&bytes).with_context(|| shown.to_string())?;
+        let mut part = Part::new(header.clone());
         let mut parts = parts.into_iter();
-        match parts.next() {
-            None => results.write(&Line::Campaign(header))?,
-            Some(part) => {
+        let is_new = match parts.next() {
+            None => {
+                ensure!(
+                    is_torn_header(&bytes),
+                    "{shown} holds something else than results: name another file with --out"
+                );
+                true
+            }
+            Some(first) => {
                 ensure!(
                     parts.next().is_none(),
                     "{shown} holds several shards: a campaign goes on in the file of one, so name \
                      another with --out"
                 );
-                if let Err(why) = part.header.fits(&header) {
+                if let Err(why) = first.header.fits(&header) {
                     bail!(
                         "{shown} {why}: name another file with --out, or remove this one to \
                          begin anew"
                     );
                 }
-                results.part = part;
+                part = first;
+                false
             }
+        };
+        // Only now it is known whose file this is: what a line was torn off of is cut.
+        file.set_len(whole as u64)
+            .and_then(|()| file.seek(SeekFrom::End(0)))
+            .with_context(|| format!("cannot write to {shown}"))?;
+        let file = Some(file);
+        let mut results = Self { file, part };
+        if is_new {
+            results.write(&Line::Campaign(header))?;
         }
         Ok(results)
     }
@@ -214,8 +229,8 @@ impl Results {
 /// If it cannot be read, or is none.
 pub fn read(path: &Path) -> anyhow::Result<Vec<Part>> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-    let (parts, _) = parsed(&text).with_context(|| shown.to_string())?;
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
+    let (parts, _) = parsed(&bytes).with_context(|| shown.to_string())?;
     ensure!(
         !parts.is_empty(),
         "{shown} holds no results: was its campaign ever begun?"
@@ -239,14 +254,25 @@ pub(crate) fn lines(part: &Part) -> anyhow::Result<String> {
     Ok(format!("{header}\n{batch}\n"))
 }
 
-/// The parts of a text, and how many bytes of it are whole lines.
-fn parsed(text: &str) -> anyhow::Result<(Vec<Part>, usize)> {
-    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+/// Whether a campaign may have died while it wrote this, as the first of its file.
+fn is_torn_header(bytes: &[u8]) -> bool {
+    const BEGIN: &[u8] = b"{\"campaign\":";
+    bytes.starts_with(BEGIN) || BEGIN.starts_with(bytes)
+}
+
+/// The parts of a file, and how many bytes of it are whole lines.
+fn parsed(bytes: &[u8]) -> anyhow::Result<(Vec<Part>, usize)> {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n');
+    let (lines, _torn) = bytes.split_at(end.map_or(0, |end| end + 1));
     let mut parts: Vec<Part> = Vec::new();
-    for (number, line) in text[..whole].lines().enumerate() {
+    for (number, line) in lines.split_inclusive(|byte| *byte == b'\n').enumerate() {
         let number = number + 1;
-        let line: Line = serde_json::from_str(line).with_context(|| {
-            format!("line {number} is no result: remove the file, or that line and all behind it")
+        let line: Line = serde_json::from_slice(line).with_context(|| {
+            format!(
+                "line {number} is no result. If files were put together with `cat`, one of them \
+                 ended in a torn line: `merge` them instead, which leaves that out. Else remove \
+                 that line and all behind it, and what was lost is run again"
+            )
         })?;
         match (line, parts.last_mut()) {
             (Line::Campaign(header), _) => {
@@ -263,6 +289,13 @@ fn parsed(text: &str) -> anyhow::Result<(Vec<Part>, usize)> {
                     batch.done,
                     part.done
                 );
+                let (seeds, missed) = (batch.stats.seeds, batch.done - part.done);
+                ensure!(
+                    seeds == missed,
+                    "line {number} has the results of {seeds} seeds, but {missed} are done with \
+                     it: lines before it are missing; remove it and all behind it, and what was \
+                     lost is run again"
+                );
                 part.add(&batch);
             }
             (Line::Batch(_), None) => {
@@ -270,5 +303,5 @@ fn parsed(text: &str) -> anyhow::Result<(Vec<Part>, usize)> {
             }
         }
     }
-    Ok((parts, whole))
+    Ok((parts, lines.len()))
 }

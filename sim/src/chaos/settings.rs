@@ -65,6 +65,8 @@ impl Settings {
                      how long (30s, 5m, 2h)"
                 )
             })?
+        } else if seeds == Some(0) {
+            return Err("Chaos::seeds(0) would run nothing, and so find nothing".to_owned());
         } else {
             What::Seeds {
                 from: 0,
@@ -152,5 +154,6 @@ mod tests {
             let error = with(None, &[(name, value)]).unwrap_err();
             assert!(error.contains(name) && error.contains(value), "{error}");
         }
+        assert!(with(Some(0), &[]).unwrap_err().contains("run nothing"));
     }
 }

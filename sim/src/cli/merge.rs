@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 
-use super::outcome::{OutcomeArgs, save, verdict};
+use super::file::save;
+use super::outcome::{OutcomeArgs, verdict};
 use crate::campaign::{lines, merge, read};
 
 /// What to add up.

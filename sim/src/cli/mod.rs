@@ -6,6 +6,7 @@
 //! SIGINT or SIGTERM before all was run, and found nothing by then. What `shrink` makes small is
 //! violated, so that it ends with 42; 0 says that the plan does not fail.
 
+mod file;
 mod merge;
 mod mutants;
 mod outcome;
@@ -16,6 +17,7 @@ mod scenarios;
 mod shrink;
 
 use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -92,11 +94,11 @@ pub(crate) struct MutantArgs {
     #[arg(long, default_value_t = 2_000)]
     seeds: u64,
     /// Threads that run seeds, for each worker
-    #[arg(long, default_value_t = 1)]
-    jobs: usize,
+    #[arg(long, default_value = "1")]
+    jobs: NonZeroUsize,
     /// Mutants that are built and hunted at the same time, each with a build directory of its own
-    #[arg(long, default_value_t = 1)]
-    workers: usize,
+    #[arg(long, default_value = "1")]
+    workers: NonZeroUsize,
     /// Where copies, builds and results are kept [default: target/mutants]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
@@ -119,7 +121,7 @@ pub(crate) struct ScenarioArgs {
     seeds: u64,
     /// Threads [default: as many as there are processors]
     #[arg(long)]
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     /// Print the timeline of this seed instead, for one scenario in its first cluster or in that
     /// of `--weights`
     #[arg(long, value_name = "SEED")]
@@ -147,7 +149,7 @@ pub(crate) struct ShrinkArgs {
     out: Option<PathBuf>,
     /// Plans that are executed at the same time [default: as many as there are processors]
     #[arg(long)]
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     /// Stop after this time, such as "60s" or "5m", with what was reached [default: go on until
     /// nothing more can be left out]
     #[arg(long, value_name = "TIME", value_parser = run::parse_time)]
@@ -184,11 +186,12 @@ pub(crate) struct ReplayArgs {
     /// Print JSON: a line an event, or a line a node with `--state`
     #[arg(long)]
     json: bool,
-    /// Draw the run as a diagram into this file: one page, to be opened in a browser
-    #[arg(long, value_name = "FILE")]
+    /// Draw the run as a diagram into this file: one page, to be opened in a browser, with all of
+    /// the run
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["until", "node", "slot"])]
     html: Option<PathBuf>,
-    /// Write the run for ShiViz into this file
-    #[arg(long, value_name = "FILE")]
+    /// Write the run for ShiViz into this file, all of it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["until", "node", "slot"])]
     shiviz: Option<PathBuf>,
     /// Print what matters of the run in at most forty lines, instead of everything
     #[arg(long, conflicts_with_all = ["state", "json", "until", "node", "slot"])]
@@ -237,6 +240,21 @@ fn warn(warning: &str) {
     let mut stderr = std::io::stderr().lock();
     // As above: nothing depends on whether anybody reads it.
     let _ = writeln!(stderr, "chil-sim: warning: {warning}");
+}
+
+/// Whether whoever reads the output still does, after something was printed. Anything else that
+/// keeps it from being printed, such as a full disk, is an error.
+fn until_closed(printed: anyhow::Result<()>) -> anyhow::Result<bool> {
+    match printed {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            let is_closed = error
+                .chain()
+                .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+                .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe);
+            if is_closed { Ok(false) } else { Err(error) }
+        }
+    }
 }
 
 /// Prints a line; a closed pipe is an error, not a panic.

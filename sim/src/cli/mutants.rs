@@ -31,7 +31,7 @@ pub(super) fn run(args: &MutantArgs) -> anyhow::Result<ExitCode> {
     let sources = digest_of_sources(&root)?;
     let effort = Effort {
         seeds: args.seeds,
-        jobs: args.jobs,
+        jobs: args.jobs.get(),
         briefly: args.turn.is_some(),
     };
     if let (Some(turn), Format::Text) = (args.turn, args.output) {
@@ -41,7 +41,7 @@ pub(super) fn run(args: &MutantArgs) -> anyhow::Result<ExitCode> {
     let queue = Mutex::new(mutants.iter());
     let trouble = Mutex::new(0);
     std::thread::scope(|scope| {
-        for worker in 0..args.workers.max(1) {
+        for worker in 0..args.workers.get() {
             let copy = Copy::new(&root, &scratch.join(format!("w{worker}")));
             let (queue, trouble, results, root) = (&queue, &trouble, &results, &root);
             scope.spawn(move || {

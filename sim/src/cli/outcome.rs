@@ -1,12 +1,13 @@
 //! What `run` and `merge` have in common: where the summary goes, and the exit code.
 //! Knows nothing about what the summaries look like.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use clap::Args;
 
+use super::file::save;
 use super::{VIOLATED, say};
 use crate::campaign::{Merged, html, json, junit, text};
 
@@ -39,11 +40,6 @@ impl OutcomeArgs {
             say(&text(merged))
         }
     }
-}
-
-/// Writes a file.
-pub(super) fn save(path: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The exit code that says whether anything was violated.

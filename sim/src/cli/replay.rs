@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::{ReplayArgs, VIOLATED, say, warn};
+use super::file::save;
+use super::{ReplayArgs, VIOLATED, say, until_closed, warn};
 use crate::plan::Plan;
 use crate::report::event::{Event, Recording, State, What};
 use crate::report::html::html;
@@ -39,13 +40,12 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let (outcome, recording) = record(&Subject::key_value(), &plan, 1);
     draw(args, &recording)?;
     // A reader that has seen enough (`| head`) ends the printing.
-    let shown = show(args, &recording);
+    let is_open = until_closed(show(args, &recording))?;
     let code = match outcome.violation {
         Some(_) => ExitCode::from(VIOLATED),
         None => ExitCode::SUCCESS,
     };
-    if args.json {
-        shown.ok();
+    if args.json || !is_open {
         return Ok(code);
     }
     let stats = &outcome.stats;
@@ -66,7 +66,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         stats.simulated_ms,
     ));
     lines.push(format!("trace hash {:016x}", outcome.hash));
-    shown.and_then(|()| say(&lines.join("\n"))).ok();
+    until_closed(say(&lines.join("\n")))?;
     Ok(code)
 }
 
@@ -76,8 +76,7 @@ fn draw(args: &ReplayArgs, recording: &Recording) -> anyhow::Result<()> {
         let Some(path) = path else {
             return Ok(());
         };
-        std::fs::write(path, content(recording))
-            .with_context(|| format!("cannot write {}", path.display()))
+        save(path, &content(recording))
     };
     write(&args.html, html)?;
     write(&args.shiviz, shiviz)

@@ -1,6 +1,7 @@
 //! `chil-sim run`: a campaign, or one shard of it, with a file of results to go on from.
 //! Knows nothing about how a run goes, nor what its summary looks like.
 
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,14 +29,14 @@ pub(crate) struct RunArgs {
     seeds: (u64, u64),
     /// Only one shard of them: "2/8" for the seeds whose remainder by 8 is 2; "auto/8" takes the
     /// number from JOB_COMPLETION_INDEX, which Indexed Jobs of Kubernetes set
-    #[arg(long, value_name = "I/N")]
-    shard: Option<String>,
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    shard: Option<(u64, u64)>,
     /// End this sitting after so long, such as "90s", "30m", "2h"; what is under way is finished
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     budget: Option<Duration>,
     /// Threads; a run itself has only one [default: as many as there are processors]
     #[arg(long)]
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     /// Keep the results in this file, as JSON lines, and go on from what it holds
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -43,8 +44,8 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     keep_going: bool,
     /// Look into the replicas' own state every so many events
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    check_every: u64,
+    #[arg(long, default_value = "1", value_name = "N")]
+    check_every: NonZeroU64,
     /// Run every seed that this divides a second time, and compare; 0 for only those that fail
     #[arg(long, default_value_t = 64, value_name = "N")]
     twice_every: u64,
@@ -59,7 +60,7 @@ pub(crate) struct RunArgs {
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let signals = Signals::new()?;
     let subject = Subject::key_value();
-    let mut results = Results::open(args.out.as_deref(), args.header(&subject)?)?;
+    let mut results = Results::open(args.out.as_deref(), args.header(&subject))?;
     let had_failed = !results.part.tally.failures.is_empty();
     if !had_failed || args.keep_going {
         args.go_on(&subject, &mut results, &signals)?;
@@ -74,16 +75,10 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl RunArgs {
-    fn header(&self, subject: &Subject) -> anyhow::Result<Header> {
+    fn header(&self, subject: &Subject) -> Header {
         let (from, to) = self.seeds;
-        let (index, of) = match &self.shard {
-            Some(text) => {
-                let completion = std::env::var("JOB_COMPLETION_INDEX").ok();
-                parse_shard(text, completion.as_deref())?
-            }
-            None => (0, 1),
-        };
-        Ok(Header {
+        let (index, of) = self.shard.unwrap_or((0, 1));
+        Header {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             code: fingerprint(subject),
             shard: Shard {
@@ -93,9 +88,9 @@ impl RunArgs {
                 of,
             },
             short: self.short,
-            check_every: self.check_every,
+            check_every: self.check_every.get(),
             twice_every: self.twice_every,
-        })
+        }
     }
 
     /// Runs what is left, until that is done, or something ends it before.
@@ -110,7 +105,7 @@ impl RunArgs {
         let what = Sweep {
             shard: header.shard,
             done: results.part.done,
-            jobs: self.jobs.unwrap_or(cores),
+            jobs: self.jobs.map_or(cores, NonZeroUsize::get),
             short: header.short,
             check_every: header.check_every,
             twice_every: header.twice_every,
@@ -192,6 +187,11 @@ impl Signals {
     fn caught(&self) -> u8 {
         u8::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(u8::MAX - 128)
     }
+}
+
+fn shard(text: &str) -> anyhow::Result<(u64, u64)> {
+    let completion = std::env::var("JOB_COMPLETION_INDEX").ok();
+    parse_shard(text, completion.as_deref())
 }
 
 pub(super) fn parse_time(text: &str) -> anyhow::Result<Duration> {

@@ -1,6 +1,7 @@
 //! `chil-sim scenarios`: the table of recoveries, or the timeline of one.
 //! Knows nothing about how they are measured.
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
@@ -18,7 +19,11 @@ pub(super) fn run(args: &ScenarioArgs) -> anyhow::Result<ExitCode> {
         return timeline(&scenarios, &args.weights, seed);
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let table = table(&scenarios, args.seeds, args.jobs.unwrap_or(cores));
+    let table = table(
+        &scenarios,
+        args.seeds,
+        args.jobs.map_or(cores, NonZeroUsize::get),
+    );
     if args.json {
         say(&serde_json::to_string_pretty(&table)?)?;
     } else {

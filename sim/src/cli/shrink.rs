@@ -2,6 +2,7 @@
 //! Knows nothing about what is left out and why.
 
 use std::io::IsTerminal as _;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -9,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{ShrinkArgs, VIOLATED, say};
+use super::{ShrinkArgs, VIOLATED, file, say};
 use crate::plan::Plan;
 use crate::run::Watch;
 use crate::shrink::{Cost, Counts, Progress, Shrink};
@@ -47,7 +48,7 @@ pub(super) fn run(args: &ShrinkArgs) -> anyhow::Result<ExitCode> {
         None => original,
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let shrink = Shrink::new(&subject, &begin).jobs(args.jobs.unwrap_or(cores));
+    let shrink = Shrink::new(&subject, &begin).jobs(args.jobs.map_or(cores, NonZeroUsize::get));
     let bar = bar()?;
     let began = Instant::now();
     let mut trouble = None;
@@ -126,12 +127,9 @@ fn resumed(
     Ok(Some(plan))
 }
 
-/// Puts a plan into a file, which is whole at any time.
+/// Puts a plan into a file.
 fn save(path: &Path, plan: &Plan) -> anyhow::Result<()> {
-    let aside = path.with_extension("part");
-    std::fs::write(&aside, serde_json::to_string_pretty(plan)? + "\n")
-        .and_then(|()| std::fs::rename(&aside, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    file::save(path, &(serde_json::to_string_pretty(plan)? + "\n"))
 }
 
 fn bar() -> anyhow::Result<ProgressBar> {

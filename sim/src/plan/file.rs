@@ -15,6 +15,8 @@ impl Plan {
             .with_context(|| format!("cannot read the plan {shown}"))?;
         let plan: Self =
             serde_json::from_str(&text).with_context(|| format!("{shown} is not a plan"))?;
+        // First: what is out of bounds would overflow in the other checks.
+        plan.check_bounds()?;
         plan.check()?;
         Ok(plan)
     }
