@@ -54,6 +54,7 @@ pub struct NodeBuilder {
     tls: Option<Tls>,
     plaintext: bool,
     pub(crate) discovery: Discovery,
+    pub(crate) metrics_address: Option<String>,
     pub(crate) lease: Option<Lease>,
     pub(crate) snapshots: SnapshotPolicy,
     pub(crate) sessions: SessionLimits,
@@ -85,6 +86,7 @@ impl NodeBuilder {
             tls: None,
             plaintext: false,
             discovery: Discovery::default(),
+            metrics_address: None,
             lease: None,
             snapshots: SnapshotPolicy::default(),
             sessions: SessionLimits::default(),
@@ -151,6 +153,14 @@ impl NodeBuilder {
     /// looked up for each new connection.
     pub fn discovery(mut self, discovery: Discovery) -> Self {
         self.discovery = discovery;
+        self
+    }
+
+    /// Serves what [`Node::metrics`](crate::Node::metrics) says on `address` (`host:port`), at
+    /// `/metrics` over plain HTTP, for everybody who reaches it: so choose an address that only
+    /// those reach who may know how busy the node is. Default: nowhere.
+    pub fn metrics_address(mut self, address: impl Into<String>) -> Self {
+        self.metrics_address = Some(address.into());
         self
     }
 

@@ -31,6 +31,14 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The address for the page with the metrics cannot be listened on.
+    #[error("metrics.address: cannot listen on {address}: {source}")]
+    Metrics {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The data directory cannot be used.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -84,6 +84,7 @@ pub struct Node<S> {
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) local_addr: SocketAddr,
+    pub(crate) metrics_addr: Option<SocketAddr>,
     pub(crate) requests: Requests,
     pub(crate) stopper: Stopper,
     pub(crate) leader: watch::Receiver<Option<MemberInfo>>,
@@ -225,8 +226,8 @@ impl<S> Node<S> {
         Ok(Reloaded::Unchanged)
     }
 
-    /// What the node has counted so far, in the text format of OpenMetrics: for a page that
-    /// Prometheus reads. Names begin with `chil_`, and every one has the label `node`.
+    /// What the node has counted so far, in the text format of OpenMetrics, as the page has it
+    /// that [`NodeBuilder::metrics_address`] asks for. Names begin with `chil_`, and every one has the label `node`.
     #[must_use]
     pub fn metrics(&self) -> String {
         self.shared.metrics.text()
@@ -242,6 +243,13 @@ impl<S> Node<S> {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.local_addr
+    }
+
+    /// The address of the page with its metrics, if it has one: with the port that the system
+    /// chose, if it was to.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.shared.metrics_addr
     }
 
     /// Who leads, as far as this node knows.

@@ -26,7 +26,7 @@ use crate::error::{NodeError, StartError};
 use crate::form;
 use crate::handle::{Node, Shared};
 use crate::introduce::{Introduction, check_members, check_terms};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Page};
 use crate::net::inbox::Inbox;
 use crate::net::peer::Links;
 use crate::net::transport::{self, TonicNetwork};
@@ -65,6 +65,7 @@ impl<S: StateMachine> NodeReady<S> {
         let trusted = node.trusted(local_addr.ip(), &others)?;
         let resolver = Resolver::new(&node.discovery);
         let resolver = resolver.map_err(|error| setting("discovery", error.to_string()))?;
+        let page = Page::bind(node.metrics_address.as_deref()).await?;
         let dir = data_dir.display().to_string();
         let opened = open(data_dir, node.name.clone()).await?;
         let about = About {
@@ -106,6 +107,7 @@ impl<S: StateMachine> NodeReady<S> {
             limits: node.limits,
             trusted,
             resolver,
+            page,
         };
         Ok(run(config, about, home, &others, sockets))
     }
@@ -175,12 +177,14 @@ fn run<S: StateMachine>(
     let front = Front::new(&sockets.limits, &config, &metrics);
     let watch = Watch::new(&about.name, &metrics);
     let (local_addr, queues) = (sockets.local_addr, sockets.limits.queues);
+    let metrics_addr = sockets.page.as_ref().map(Page::local_addr);
     let (cut, connected) = shutdown::signal();
     let Ends {
         listener,
         acceptor,
         dialler,
         reload,
+        page,
     } = sockets.ends(&about.name, &watch, connected, &stopped);
     let (network, links_in) = transport::network(dialler, FRAME_BYTES_MAX);
     let apart = acceptor.proof.is_some();
@@ -190,6 +194,7 @@ fn run<S: StateMachine>(
     let serving = acceptor.serve(listener, services, stopped.clone());
     let closing = Closing {
         server: tokio::spawn(serving),
+        page,
         cut,
         stopper: stopper.clone(),
         stopped: stopped.clone(),
@@ -222,6 +227,7 @@ fn run<S: StateMachine>(
     Node::new(Shared {
         name,
         local_addr,
+        metrics_addr,
         reload,
         requests,
         stopper,

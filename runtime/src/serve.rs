@@ -97,6 +97,8 @@ impl Front {
 /// What is left to do once the loop has ended.
 pub(crate) struct Closing {
     pub(crate) server: JoinHandle<Result<(), tonic::transport::Error>>,
+    /// What shows the metrics: it ends by itself when the node is told to end at once.
+    pub(crate) page: Option<JoinHandle<()>>,
     pub(crate) cut: Stopper,
     pub(crate) stopper: Stopper,
     pub(crate) stopped: Stopped,
@@ -128,6 +130,10 @@ impl Closing {
                 // Their tasks end by themselves once they are polled; the port is free already.
                 self.server.abort();
             }
+        }
+        if let Some(page) = self.page {
+            // Its port is free then; that it panicked would be logged.
+            drop(page.await);
         }
         outcome
     }

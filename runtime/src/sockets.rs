@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::discovery::Resolver;
 use crate::limits::Limits;
+use crate::metrics::Page;
 use crate::net::accept::{Acceptor, Proof};
 use crate::net::dial::Dialler;
 use crate::net::doors::Doors;
@@ -26,6 +28,8 @@ pub(crate) struct Sockets {
     /// `None`: connections are not encrypted, and nobody proves anything.
     pub(crate) trusted: Option<Trusted>,
     pub(crate) resolver: Resolver,
+    /// Where its metrics are read, if anywhere.
+    pub(crate) page: Option<Page>,
 }
 
 /// How a node meets others: who calls it, and whom it calls.
@@ -34,10 +38,11 @@ pub(crate) struct Ends {
     pub(crate) acceptor: Acceptor<Resolver>,
     pub(crate) dialler: Dialler<Resolver>,
     pub(crate) reload: Option<mpsc::Sender<Ask>>,
+    pub(crate) page: Option<JoinHandle<()>>,
 }
 
 impl Sockets {
-    /// Starts to look after certificates, if there are any. All connections are cut when
+    /// Starts to look after certificates, if there are any, and to show metrics, if asked for. All connections are cut when
     /// `connected` says so.
     pub(crate) fn ends(
         self,
@@ -58,6 +63,10 @@ impl Sockets {
             tokio::spawn(reloader.run());
             ask
         });
+        let page = self.page.map(|page| {
+            let metrics = Arc::clone(&watch.metrics);
+            tokio::spawn(page.serve(metrics, stopped.clone()))
+        });
         let dialler = Dialler {
             resolver: self.resolver,
             proof: proof.clone(),
@@ -74,6 +83,7 @@ impl Sockets {
             acceptor,
             dialler,
             reload,
+            page,
         }
     }
 }

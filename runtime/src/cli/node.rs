@@ -207,6 +207,7 @@ impl From<StartError> for Failure {
         let exit = match &error {
             StartError::Setting { .. } | StartError::Tls(_) => Exit::Usage,
             StartError::Bind { .. }
+            | StartError::Metrics { .. }
             | StartError::Storage(_)
             | StartError::Recover(_)
             | StartError::Restore { .. }

@@ -41,6 +41,7 @@
 //!   snapshots: {every_slots: 65536, every_bytes: 64MiB}
 //!   log: {tail_bytes: 4MiB, keep_bytes_max: 64MiB}
 //!   sessions: {max: 65536, reply_bytes_max: 256MiB, opened_per_second_max: 1000}
+//!   metrics: {address: "127.0.0.1:7090"}
 //!   discovery: {type: dns, refresh: 10s, timeout: 2s}
 //! ```
 //!

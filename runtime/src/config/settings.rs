@@ -45,6 +45,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where the addresses that peers' addresses stand for come from.
     pub discovery: Discovery,
+    /// Where the page with the metrics is, if there is one.
+    pub metrics_address: Option<String>,
 }
 
 /// What the settings change of the protocol's configuration; `None` keeps what is there.
@@ -140,11 +142,14 @@ impl Settings {
             .limits(self.limits)
             .discovery(self.discovery.clone())
             .protocol(move |config| protocol.apply(config));
-        let builder = self.security.apply(builder);
-        match &self.advertise_address {
-            Some(address) => builder.advertise(address),
-            None => builder,
+        let mut builder = self.security.apply(builder);
+        if let Some(address) = &self.advertise_address {
+            builder = builder.advertise(address);
         }
+        if let Some(address) = &self.metrics_address {
+            builder = builder.metrics_address(address);
+        }
+        builder
     }
 }
 
@@ -180,6 +185,7 @@ pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
     let limits = check.limits();
     let security = check.security();
     let discovery = check.discovery();
+    let metrics_address = check.optional(Field::MetricsAddress, |raw| address(&raw.text()?, true));
 
     let own = advertise_address.as_ref().unwrap_or(&bind_address);
     let name = node_id.as_deref().unwrap_or_default();
@@ -201,6 +207,7 @@ pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
             agreed,
             limits,
             discovery,
+            metrics_address,
         }),
         _ => Err(SettingsError {
             problems: check.problems,

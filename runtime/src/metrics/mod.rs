@@ -5,6 +5,7 @@ mod admission;
 mod discovery;
 mod net;
 mod node;
+mod page;
 mod tls;
 
 use prometheus_client::registry::Registry;
@@ -13,6 +14,7 @@ pub(crate) use admission::AdmissionMetrics;
 pub(crate) use discovery::{DiscoveryMetrics, Knowledge};
 pub(crate) use net::{NetMetrics, Opened};
 pub(crate) use node::NodeMetrics;
+pub(crate) use page::Page;
 pub(crate) use tls::TlsMetrics;
 
 /// Everything that a node counts. Names begin with `chil_`; every one has the label `node`.

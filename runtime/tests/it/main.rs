@@ -5,6 +5,7 @@ mod client;
 mod cluster;
 mod failover;
 mod flood;
+mod metrics;
 mod operate;
 mod reads;
 mod refusals;

@@ -3,6 +3,7 @@
 
 mod discovery;
 mod limits;
+mod metrics;
 mod node;
 mod security;
 
@@ -109,6 +110,8 @@ pub enum Field {
     ClientsTracked,
     /// Sessions that may be opened in a second.
     SessionsPerSecondMax,
+    /// Where the page with the metrics is.
+    MetricsAddress,
     /// Who says where a peer's address leads.
     DiscoveryType,
     /// How often names are looked up again.
@@ -224,6 +227,7 @@ pub fn fields() -> impl Iterator<Item = &'static Known> {
         node::FIELDS,
         security::FIELDS,
         limits::FIELDS,
+        metrics::FIELDS,
         discovery::FIELDS,
     ];
     sections.into_iter().flatten()
