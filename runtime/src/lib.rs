@@ -84,6 +84,8 @@ pub mod identity;
 #[cfg(feature = "grpc")]
 mod introduce;
 #[cfg(feature = "grpc")]
+mod late;
+#[cfg(feature = "grpc")]
 mod life;
 pub mod limits;
 #[cfg(feature = "grpc")]

@@ -14,7 +14,6 @@ use chil_core::{
 use chil_proto::decode::FRAME_BYTES_MAX;
 use tokio::sync::{mpsc, watch};
 
-use crate::admit::Admit;
 use crate::apply::Apply;
 use crate::book::Book;
 use crate::builder::{NodeReady, setting};
@@ -26,6 +25,7 @@ use crate::error::{NodeError, StartError};
 use crate::form;
 use crate::handle::{Node, Shared};
 use crate::introduce::{Introduction, check_members, check_terms};
+use crate::late::Late;
 use crate::metrics::{Metrics, Page};
 use crate::net::inbox::Inbox;
 use crate::net::peer::Links;
@@ -104,7 +104,7 @@ impl<S: StateMachine> NodeReady<S> {
         let sockets = Sockets {
             listener,
             local_addr,
-            limits: node.limits,
+            limits: node.limits.for_rounds_of(config.heartbeat_interval),
             trusted,
             resolver,
             page,
@@ -188,6 +188,11 @@ fn run<S: StateMachine>(
     } = sockets.ends(&about.name, &watch, connected, &stopped);
     let (network, links_in) = transport::network(dialler, FRAME_BYTES_MAX);
     let apart = acceptor.proof.is_some();
+    let late = Late {
+        metrics: Arc::clone(&metrics),
+        admit: front.admit.clone(),
+        doors: acceptor.doors.clone(),
+    };
     let services = services(
         &requests, &front, &cluster, &stopped, links_in, &config, apart,
     );
@@ -214,7 +219,7 @@ fn run<S: StateMachine>(
         named: named(others),
         introduction,
         metrics: Arc::clone(&metrics),
-        admit: front.admit,
+        late,
     };
     let running = tokio::spawn(life.run(home));
     tokio::spawn(async move {
@@ -278,7 +283,7 @@ struct Life {
     /// Of a node that was a member before it was started; who has just formed a cluster knows it.
     introduction: Option<Introduction>,
     metrics: Arc<Metrics>,
-    admit: Admit,
+    late: Late,
 }
 
 impl Life {
@@ -360,7 +365,7 @@ impl Life {
             leader: self.leader,
             introduction: self.introduction,
             metrics: self.metrics,
-            admit: self.admit,
+            late: self.late,
         });
         node.run().await
     }

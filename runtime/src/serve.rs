@@ -81,14 +81,11 @@ pub(crate) struct Front {
 impl Front {
     /// Nobody has asked for anything yet.
     pub(crate) fn new(limits: &Limits, config: &Config, metrics: &Arc<Metrics>) -> Self {
-        let mut admission = limits.admission;
-        // Silence for some rounds costs the leadership; being late by one costs clients an answer.
-        admission.late_max = config.heartbeat_interval;
         // One client alone gets half: one of the largest messages always fits.
         let largest = config.value_bytes_max.saturating_add(MESSAGE_SLACK);
         let receiving = limits.receiving_bytes.max(largest.saturating_mul(2));
         Self {
-            admit: Admit::new(admission, Arc::clone(metrics)),
+            admit: Admit::new(limits.admission, Arc::clone(metrics)),
             receiving: Receiving::new(receiving, Arc::clone(metrics)),
         }
     }

@@ -47,7 +47,8 @@ pub struct AdmissionLimits {
     pub in_flight_bytes: u64,
     /// Clients that are told apart; those beyond share one account.
     pub clients_tracked: usize,
-    /// How late the node may be while requests still are let in; zero: however late.
+    /// How late the node may be while requests still are let in. Zero: however late; but a node
+    /// takes its heartbeat interval for zero.
     pub late_max: Span,
 }
 

@@ -23,6 +23,9 @@ const OPERATORS_MAX: usize = 16;
 /// Connections that a peer has in good order: one a lane.
 const LANES: usize = 3;
 
+/// No handshake is put off for longer: whoever dials gives up at some time.
+const WAIT_MAX: Span = Span::from_millis(500);
+
 /// How many connections are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
@@ -43,7 +46,9 @@ pub struct ConnectionLimits {
     pub handshake_rate: Rate,
     /// Addresses that are told apart; those beyond share one account.
     pub addresses_tracked: usize,
-    /// How late the node may be while strangers still may begin a handshake; zero: however late.
+    /// How late the node may be while handshakes of strangers begin at once. When it is later, each
+    /// waits first, until the node is in time again or half a second is over. Zero: they never
+    /// wait; but a node takes its heartbeat interval for zero.
     pub late_max: Span,
 }
 
@@ -93,9 +98,6 @@ pub enum Who<'a> {
 /// Why a connection is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum GateReason {
-    /// The node itself comes too late to its own deadlines.
-    #[error("the node itself comes too late to what it has to do")]
-    Late,
     /// Too many handshakes are under way.
     #[error("too many handshakes are under way")]
     Handshakes,
@@ -118,8 +120,7 @@ pub enum GateReason {
 
 impl GateReason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Late,
+    pub const ALL: [Self; 6] = [
         Self::Handshakes,
         Self::HandshakeRate,
         Self::Address,
@@ -132,7 +133,6 @@ impl GateReason {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
-            Self::Late => "late",
             Self::Handshakes => "handshakes",
             Self::HandshakeRate => "handshake-rate",
             Self::Address => "address",
@@ -155,6 +155,7 @@ pub struct Ticket {
     /// Whether peers are known to be at its address.
     known_peer: bool,
     source: Place<Source>,
+    wait: Span,
     state: State,
 }
 
@@ -163,6 +164,15 @@ impl Ticket {
     #[must_use]
     pub const fn id(&self) -> TicketId {
         self.id
+    }
+
+    /// How long its handshake is to be put off: not at all, unless the node comes late.
+    ///
+    /// It is not turned away. A stranger may be a peer that has moved, or somebody who wants to see
+    /// why the node comes late; and those who wait are no more than there are places.
+    #[must_use]
+    pub const fn wait(&self) -> Span {
+        self.wait
     }
 }
 
@@ -233,9 +243,6 @@ impl Gate {
         known_peer: bool,
     ) -> Result<Ticket, GateReason> {
         let (limits, source) = (self.limits, Source::of(from));
-        if !known_peer && self.brake.left(now) > Span::ZERO {
-            return Err(GateReason::Late);
-        }
         let free = limits.handshakes.saturating_sub(self.handshakes());
         if free == 0 {
             return Err(GateReason::Handshakes);
@@ -249,11 +256,17 @@ impl Gate {
             (&mut self.strangers, (places, limits.per_address))
         };
         let source = side.arrive(now, source, room, limits.handshake_rate)?;
+        let wait = if known_peer {
+            Span::ZERO
+        } else {
+            self.brake.left(now).min(WAIT_MAX)
+        };
         self.next += 1;
         Ok(Ticket {
             id: TicketId(self.next),
             known_peer,
             source,
+            wait,
             state: State::Handshake,
         })
     }

@@ -187,23 +187,31 @@ fn one_link_more_of_a_peer_takes_the_place_of_its_oldest() {
 }
 
 #[test]
-fn a_node_that_comes_late_begins_no_handshake_with_strangers() {
+fn while_a_node_comes_late_strangers_wait_a_little_and_peers_never() {
     let limits = ConnectionLimits {
         late_max: Span::from_millis(10),
         ..SMALL
     };
+    let ms = |ms: u64| Time::from_nanos(ms * 1_000_000);
     let mut gate = Gate::new(limits);
-    gate.measured(Time::ZERO, Span::from_millis(50));
-    let soon = Time::from_nanos(1);
-    assert_eq!(
-        gate.arrive(soon, address(1), false).unwrap_err(),
-        GateReason::Late
-    );
-    let peer = gate.arrive(soon, address(1), true).unwrap();
-    gate.left(peer);
-    let later = Time::from_nanos(50_000_000);
-    let stranger = gate.arrive(later, address(1), false).unwrap();
-    gate.left(stranger);
+    let wait = |gate: &mut Gate, at, known_peer| {
+        let ticket = gate.arrive(at, address(1), known_peer).unwrap();
+        let wait = ticket.wait();
+        gate.left(ticket);
+        wait
+    };
+    gate.measured(ms(0), Span::from_millis(10));
+    assert_eq!(wait(&mut gate, ms(0), false), Span::ZERO, "within bounds");
+    gate.measured(ms(0), Span::from_millis(50));
+    assert_eq!(wait(&mut gate, ms(20), false), Span::from_millis(30));
+    assert_eq!(wait(&mut gate, ms(20), true), Span::ZERO, "a peer");
+    assert_eq!(wait(&mut gate, ms(50), false), Span::ZERO, "it is over");
+    gate.measured(ms(60), Span::from_millis(9_000));
+    let longest = wait(&mut gate, ms(60), false);
+    assert_eq!(longest, Span::from_millis(500), "nobody waits for ever");
+    gate.measured(ms(70), Span::from_millis(1));
+    assert_eq!(wait(&mut gate, ms(70), false), Span::ZERO, "in time again");
+    gate.check();
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -26,6 +26,8 @@ pub use admission::{Admission, AdmissionLimits, Asker, Busy, BusyReason, Charge,
 pub use bucket::{Bucket, Rate};
 pub use gate::{ConnectionLimits, Counts, Gate, GateReason, Ticket, TicketId, Who};
 
+use chil_core::Span;
+
 use crate::delivery::Bounds;
 
 /// How much one node lets in, and lets wait.
@@ -41,6 +43,20 @@ pub struct Limits {
     pub queues: Bounds,
 }
 
+impl Limits {
+    /// With a bound for being late where there is none: silence for some rounds of heartbeats costs
+    /// the leadership, being late by one costs clients an answer.
+    #[must_use]
+    pub fn for_rounds_of(mut self, round: Span) -> Self {
+        for late_max in [&mut self.admission.late_max, &mut self.connections.late_max] {
+            if *late_max == Span::ZERO {
+                *late_max = round;
+            }
+        }
+        self
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -49,5 +65,20 @@ impl Default for Limits {
             receiving_bytes: 64 << 20,
             queues: Bounds::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_for_being_late_is_kept_if_there_is_one() {
+        let round = Span::from_millis(100);
+        let mut limits = Limits::default();
+        limits.admission.late_max = Span::from_millis(7);
+        let limits = limits.for_rounds_of(round);
+        assert_eq!(limits.admission.late_max, Span::from_millis(7));
+        assert_eq!(limits.connections.late_max, round);
     }
 }

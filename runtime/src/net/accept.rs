@@ -177,6 +177,10 @@ impl<R: Resolve> Acceptor<R> {
         held: Held,
         hands: Hands,
     ) {
+        let wait = held.wait();
+        if wait > Duration::ZERO {
+            tokio::time::sleep(wait).await;
+        }
         let trust = proof.trusted.now();
         let limit = HANDSHAKE_TIMEOUT;
         let accept = TlsAcceptor::from(Arc::clone(&trust.server)).accept(stream);

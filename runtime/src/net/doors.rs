@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chil_core::{Span, Time};
 
 use crate::clock::SystemClock;
 use crate::limits::{ConnectionLimits, Gate, GateReason, Ticket, TicketId, Who};
@@ -45,6 +48,11 @@ impl Doors {
         })
     }
 
+    /// The node met a deadline of its own so late.
+    pub(crate) fn measured(&self, now: Time, late: Span) {
+        self.lock().gate.measured(now, late);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every change leaves the table whole, so a panic elsewhere does not spoil it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -52,6 +60,12 @@ impl Doors {
 }
 
 impl Held {
+    /// How long the handshake is to be put off.
+    pub(crate) fn wait(&self) -> Duration {
+        let wait = self.ticket.as_ref().map_or(Span::ZERO, Ticket::wait);
+        Duration::from_nanos(wait.nanos())
+    }
+
     /// The handshake is over. The result says when the connection has to make room for another
     /// one of the same peer.
     pub(crate) fn identified(&mut self, who: Who<'_>) -> Result<Stopped, GateReason> {

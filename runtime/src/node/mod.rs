@@ -19,11 +19,11 @@ use chil_core::{
 use chil_proto::Frame;
 use tokio::sync::{mpsc, watch};
 
-use crate::admit::Admit;
 use crate::apply::{Apply, Ran};
 use crate::book::Book;
 use crate::error::NodeError;
 use crate::introduce::Introduction;
+use crate::late::Late;
 use crate::metrics::Metrics;
 use crate::net::inbox::Inbox;
 use crate::net::peer::Links;
@@ -70,8 +70,8 @@ pub(crate) struct Parts<S, D, P, N, C> {
     pub(crate) introduction: Option<Introduction>,
     pub(crate) leader: watch::Sender<Option<MemberInfo>>,
     pub(crate) metrics: Arc<Metrics>,
-    /// What is told how late the loop comes.
-    pub(crate) admit: Admit,
+    /// Who is told how late the loop comes.
+    pub(crate) late: Late,
 }
 
 /// Everything that the loop owns.
@@ -92,7 +92,7 @@ pub(crate) struct NodeLoop<S, D, P, N, C> {
     leader: watch::Sender<Option<MemberInfo>>,
     leader_may_differ: bool,
     metrics: Arc<Metrics>,
-    admit: Admit,
+    late: Late,
     pending: Pending,
     watchers: Watchers,
     /// Until when the core has nothing to do by itself.
@@ -147,7 +147,7 @@ where
             leader: parts.leader,
             leader_may_differ: true,
             metrics: parts.metrics,
-            admit: parts.admit,
+            late: parts.late,
             pending: Pending::default(),
             watchers: Watchers::default(),
             wake: Time::ZERO,
@@ -198,8 +198,7 @@ where
                     armed = None;
                     if deadline > Time::ZERO {
                         let now = clock.now();
-                        self.metrics.node.lagged(now.since(deadline));
-                        self.admit.measured(now, now.since(deadline));
+                        self.late.measured(now, now.since(deadline));
                     }
                     Event::Wake
                 }
