@@ -247,6 +247,41 @@ impl<'a> Draw<'a> {
 mod tests {
     use super::*;
 
+    impl Concern {
+        const ALL: [Self; 18] = [
+            Self::Plan,
+            Self::Network,
+            Self::Latency,
+            Self::Answers,
+            Self::Disk,
+            Self::Clients,
+            Self::Workload,
+            Self::Nodes,
+            Self::Features,
+            Self::Callers,
+            Self::Work,
+            Self::Routes,
+            Self::Limits,
+            Self::Troubles,
+            Self::Core,
+            Self::Overload,
+            Self::Admission,
+            Self::Delivery,
+        ];
+    }
+
+    #[test]
+    fn every_concern_is_in_the_list() {
+        let last = Concern::Delivery as usize;
+        assert_eq!(Concern::ALL.len(), last + 1, "a new one belongs there, too");
+        assert!(
+            Concern::ALL
+                .iter()
+                .enumerate()
+                .all(|(at, c)| *c as usize == at)
+        );
+    }
+
     #[test]
     fn streams_of_one_seed_differ_and_repeat() {
         let draw = |concern| -> Vec<u64> {
@@ -255,6 +290,38 @@ mod tests {
         };
         assert_eq!(draw(Concern::Disk), draw(Concern::Disk));
         assert_ne!(draw(Concern::Disk), draw(Concern::Network));
+    }
+
+    #[test]
+    fn one_more_draw_for_one_concern_changes_nothing_in_any_other() {
+        let all = Concern::ALL.map(|concern| (concern, Dice::new(7, concern)));
+        let rest = |dice: &mut Dice| [(); 64].map(|()| dice.word());
+        let straight = all.clone().map(|(_, mut dice)| rest(&mut dice));
+        for more in Concern::ALL {
+            // All streams are drawn from in turns, and one of them once more in each.
+            let mut drawn = all.clone().map(|(_, dice)| (dice, Vec::new()));
+            for _ in 0..64 {
+                for (concern, (dice, words)) in Concern::ALL.into_iter().zip(&mut drawn) {
+                    if concern == more {
+                        dice.word();
+                    }
+                    words.push(dice.word());
+                }
+            }
+            for ((concern, (_, words)), straight) in Concern::ALL.iter().zip(drawn).zip(&straight) {
+                let same = words == straight;
+                assert_eq!(same, *concern != more, "{concern:?} after {more:?}");
+            }
+        }
+        let mut firsts = straight.map(|words| words[0]).to_vec();
+        firsts.extend((1..5).map(|nth| Dice::of(7, Concern::Disk, nth).word()));
+        firsts.sort_unstable();
+        firsts.dedup();
+        assert_eq!(
+            firsts.len(),
+            Concern::ALL.len() + 4,
+            "no two are one stream"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use chil_core::{Ballot, Envelope, Input, Lane, Notice, Output, Slot};
 use chil_proto::{Frame, encode};
 
 use crate::check::steady_leader::Steady;
-use crate::check::{Verdict, Violation, bounded_memory, no_churn, on};
+use crate::check::{Verdict, Violation, bounded_memory, ends, no_churn, on};
 use crate::network::Arrivals;
 use crate::snapshots::Job;
 use crate::trace::{self, Mark};
@@ -18,7 +18,7 @@ impl World {
         let mut leads = None;
         for outputs in 0.. {
             let found = no_churn::check_outputs(outputs);
-            on("no_churn", node, found)?;
+            ends("no_churn", Some(node), found)?;
             let Some(replica) = &mut self.nodes[node].replica else {
                 return Ok(());
             };

@@ -4,9 +4,10 @@
 use bytes::Bytes;
 use chil_core::{Ballot, NodeId, Role, Slot, Status};
 
+use crate::check::only::{self, Only};
 use crate::check::{
-    Verdict, Violation, acked_stays, answered, caught_up, everywhere, linearizable, looked,
-    no_churn, on, one_leader, voters_advance,
+    Verdict, Violation, acked_stays, answered, caught_up, everywhere, found_everywhere,
+    linearizable, looked, no_churn, on, one_leader, voters_advance,
 };
 use crate::plan::{Ailment, CrashMode, Left, Plan, Script};
 use crate::report::event::What;
@@ -42,6 +43,8 @@ pub struct Watch {
     /// Whether the judges see what happens. Without them only the end of a run is judged: for
     /// measuring what they cost.
     pub judged: bool,
+    /// The checks that count: a run goes on behind what others find.
+    pub only: Only,
 }
 
 impl Default for Watch {
@@ -51,6 +54,7 @@ impl Default for Watch {
             sink: None,
             script: false,
             judged: true,
+            only: Only::ALL,
         }
     }
 }
@@ -89,18 +93,22 @@ pub(crate) fn run_by(
     let writes = watch.script;
     // What an earlier run of this thread left behind when it panicked.
     let _ = looked::taken();
+    let counted = watch.only;
+    only::count(counted);
     let mut world = match World::new(plan, subject, watch) {
         Ok(world) => world,
         Err(violation) => {
             return Outcome {
                 hash: 0,
                 stats: Stats::default(),
-                violation: Some(violation),
+                violation: Some(violation).filter(|violation| counted.has(violation.check)),
                 ..Outcome::default()
             };
         }
     };
     let violation = live(&mut world).err();
+    // What ended the run because it could not go on may not count either.
+    let violation = violation.filter(|violation| counted.has(violation.check));
     let mut explained = Vec::new();
     if let Some(violation) = &violation {
         // What has just broken one of its own rules may not be able to say why.
@@ -364,14 +372,16 @@ impl World {
             .collect())
     }
 
-    /// The one node that leads, which must be able to.
-    fn leader(&self, statuses: &[(usize, Status)]) -> Result<usize, Violation> {
-        let leader = everywhere("one_leader", one_leader::check(statuses))?;
+    /// The one node that leads, which must be able to; nobody if that is not asked.
+    fn leader(&self, statuses: &[(usize, Status)]) -> Result<Option<usize>, Violation> {
+        let Some(leader) = found_everywhere("one_leader", one_leader::check(statuses))? else {
+            return Ok(None);
+        };
         let linked = |a, b| self.plan.linked_at_the_end(a, b);
         let weights = &self.plan.cluster.weights;
         let found = one_leader::check_connected(leader, weights, linked);
         everywhere("one_leader", found)?;
-        Ok(leader)
+        Ok(Some(leader))
     }
 
     /// The end of the run: one leader, the same as before, equal commits, every client answered,
@@ -388,6 +398,9 @@ impl World {
             }
         }
         let wrote = self.audit_operations(since)?;
+        let Some(leader) = leader else {
+            return Ok(());
+        };
         // Who does not hear the leader learns from others, in its own time.
         let linked = |a: usize, b: usize| self.plan.linked_at_the_end(a, b);
         let hears = |node: &usize| linked(leader, *node);
@@ -438,7 +451,8 @@ impl World {
         let histories = self.subject.histories(&self.plan, seen.collect());
         for (spec, history) in histories {
             let searched = history.len() <= HISTORY_MAX
-                && everywhere("linearizable", linearizable::check(&*spec, history))?;
+                && found_everywhere("linearizable", linearizable::check(&*spec, history))?
+                    .unwrap_or_default();
             self.stats.histories += u64::from(searched);
             self.stats.histories_unknown += u64::from(!searched);
         }

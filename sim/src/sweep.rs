@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use crate::campaign::Shard;
+use crate::check::only::Only;
 use crate::check::{Verdict, Violation};
 use crate::node::Names;
 use crate::plan::Plan;
@@ -115,6 +116,8 @@ pub struct Sweep {
     pub check_every: u64,
     /// Seeds that this divides are run twice although they violate nothing; 0 for none.
     pub twice_every: u64,
+    /// See [`Watch::only`].
+    pub only: Only,
 }
 
 /// A seed that violated something.
@@ -187,6 +190,7 @@ fn one(subject: &Subject, seed: u64, what: Sweep) -> Ran {
     subject.fit(&mut plan);
     let watch = || Watch {
         check_every: what.check_every,
+        only: what.only,
         ..Watch::default()
     };
     let outcome = guarded(subject, &plan, watch());
@@ -288,6 +292,7 @@ mod tests {
             short: true,
             check_every: 1,
             twice_every: 0,
+            only: Only::ALL,
         };
         let mut seeds = Vec::new();
         sweep(&Subject::key_value(), what, |ran| {

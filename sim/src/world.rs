@@ -13,7 +13,7 @@ use crate::admission::Doors;
 use crate::check::looked::looks;
 use crate::check::model::Model;
 use crate::check::steady_leader::Steady;
-use crate::check::{Judge, Verdict, Violation, bounded_memory, everywhere, no_churn};
+use crate::check::{Judge, Verdict, Violation, bounded_memory, ends, no_churn};
 use crate::delivery::Outboxes;
 use crate::dice::{Concern, Dice};
 use crate::faults::store_violation;
@@ -227,7 +227,7 @@ impl World {
             self.audit_leases()?;
             let (events, max) = (self.stats.events, self.plan.events_max);
             let found = no_churn::check_events(events, max, self.now / 1_000);
-            everywhere("no_churn", found)?;
+            ends("no_churn", None, found)?;
         }
         Ok(())
     }

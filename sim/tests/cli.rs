@@ -58,6 +58,35 @@ fn trouble_is_told_apart_from_a_violation() {
 }
 
 #[test]
+fn only_the_checks_that_were_named_count() {
+    let plan = chil_sim(&["plan", "3", "--short"]);
+    let mut plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
+    plan["events_max"] = 100.into();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("restless.json");
+    std::fs::write(&file, plan.to_string()).unwrap();
+    let replay = |checks: &[&str]| {
+        let args = ["replay", "--plan", file.to_str().unwrap()];
+        chil_sim(&[&args[..], checks].concat()).status.code()
+    };
+    assert_eq!(replay(&[]), Some(42));
+    assert_eq!(replay(&["--checks", "bounds,no_churn"]), Some(42));
+    assert_eq!(replay(&["--checks", "bounds,agreement"]), Some(0));
+    let run = |args: &[&str]| chil_sim(&[&["run", "--seeds", "1", "--short"], args].concat());
+    assert_eq!(run(&["--checks", "linearizable"]).status.code(), Some(0));
+    let unknown = run(&["--checks", "linearisable"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let out = dir.path().join("out.jsonl");
+    let kept = run(&["--checks", "bounds", "--out", out.to_str().unwrap()]);
+    assert_eq!(
+        kept.status.code(),
+        Some(2),
+        "files of results are of all checks"
+    );
+    assert!(!out.exists());
+}
+
+#[test]
 fn a_replay_is_drawn_and_told_briefly() {
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();

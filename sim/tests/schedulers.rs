@@ -6,9 +6,13 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn documents(name: &str) -> Vec<Value> {
+fn file(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/campaigns");
-    let text = std::fs::read_to_string(root.join(name)).unwrap();
+    std::fs::read_to_string(root.join(name)).unwrap()
+}
+
+fn documents(name: &str) -> Vec<Value> {
+    let text = file(name);
     serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
@@ -99,7 +103,11 @@ fn the_indexed_job_runs_every_shard_and_adds_them_up() {
         text(failure, "/onExitCodes/containerName"),
         text(job, &format!("{container}/name"))
     );
-    assert_eq!(failure["onExitCodes"]["values"][0], 42);
+    assert_eq!(failure["action"], "FailIndex");
+    assert_eq!(
+        failure["onExitCodes"]["values"],
+        serde_json::json!([1, 2, 42])
+    );
     let variables = job.pointer(&format!("{container}/env")).unwrap();
     let names: Vec<&str> = variables
         .as_array()
@@ -125,6 +133,46 @@ fn the_indexed_job_runs_every_shard_and_adds_them_up() {
     let script = text(merge, &format!("{container}/args/0"));
     place.succeeds(script, &[("RESULTS", results)]);
     place.holds_a_campaign_of(9);
+}
+
+/// A `kubectl` that writes down what it is asked, and tells of a job that goes on for two more
+/// questions and then has the conditions of `$CONDITIONS`.
+const KUBECTL: &str = r#"#!/bin/sh
+echo "$*" >>asked
+case "$1" in
+    get)
+        [ "$2 $3 $4" = 'job/chil-campaign -o jsonpath={.status.conditions[?(@.status=="True")].type}' ] || exit 1
+        echo >>polls
+        [ "$(wc -l <polls)" -le 2 ] || printf %s "$CONDITIONS" ;;
+    apply | patch) ;;
+    *) exit 1 ;;
+esac
+"#;
+
+#[cfg(unix)]
+#[test]
+fn the_indexed_job_is_waited_for_whether_it_fails_or_not() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let head = file("kubernetes.yaml");
+    let commands = head.lines().filter_map(|line| line.strip_prefix("#   "));
+    let script = commands.collect::<Vec<_>>().join("\n");
+    assert!(script.starts_with("kubectl apply"), "{script}");
+    for conditions in [
+        "Complete",
+        "Failed",
+        "SuccessCriteriaMet Complete",
+        "FailureTarget Failed",
+    ] {
+        let place = Place::new();
+        let fake = place.file("target/release/kubectl");
+        std::fs::write(&fake, KUBECTL).unwrap();
+        std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
+        place.succeeds(&script, &[("CONDITIONS", conditions), ("EVERY", "0")]);
+        let asked = std::fs::read_to_string(place.file("asked")).unwrap();
+        let verbs: Vec<&str> = asked.lines().filter_map(|l| l.split(' ').next()).collect();
+        assert_eq!(verbs, ["apply", "get", "get", "get", "patch"], "{asked}");
+        assert!(asked.contains(r#"{"spec":{"suspend":false}}"#), "{asked}");
+    }
 }
 
 #[test]

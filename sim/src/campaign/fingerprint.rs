@@ -1,5 +1,8 @@
-//! What seeds mean in this build: two builds with the same fingerprint give the same runs.
+//! What seeds mean in this build, by a sample: two builds with another fingerprint give other runs.
 //! Knows nothing about binaries: debug and release builds, and other machines, agree in it.
+//!
+//! Two with the same one mostly give the same, but may not: a change of what is drawn shows in the
+//! plans, one of what is done only if it does so in the runs, which are two and short.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

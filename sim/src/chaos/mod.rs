@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use chil_core::StateMachine;
 
 use crate::campaign::Shard;
+use crate::check::only::Only;
 use crate::dice::Draw;
 use crate::plan::Plan;
 use crate::run::Watch;
@@ -248,6 +249,7 @@ impl Chaos {
             short: true,
             check_every: 1,
             twice_every: TWICE_EVERY,
+            only: Only::ALL,
         };
         let (mut ran, mut failed) = (Stats::default(), None);
         let mut told = began;

@@ -98,10 +98,10 @@ mod tests {
         assert_eq!(taken(), [0; CHECKS.len()]);
     }
 
-    /// The literals behind `on(`, `everywhere(` and `check:` in a file.
+    /// The literals behind `on(`, `everywhere(`, `ends(` and `check:` in a file.
     fn named(text: &str) -> Vec<String> {
         let mut names = Vec::new();
-        for before in [" on(", "everywhere(", "check:"] {
+        for before in [" on(", "everywhere(", " ends(", "check:"] {
             for (at, _) in text.match_indices(before) {
                 let rest = text[at + before.len()..].trim_start();
                 let name = rest.strip_prefix('"').and_then(|r| r.split('"').next());

@@ -65,6 +65,7 @@ pub(crate) mod monotone;
 pub(crate) mod no_churn;
 pub(crate) mod one_leader;
 pub(crate) mod one_value_per_ballot;
+pub mod only;
 pub(crate) mod promise_is_complete;
 pub(crate) mod promise_kept;
 pub(crate) mod read_is_fresh;
@@ -96,7 +97,7 @@ use snapshot_is_chosen::Snapshots;
 use state_determinism::Digests;
 use transfer_is_fresh::Words;
 pub use violation::{Verdict, Violation};
-pub(crate) use violation::{everywhere, on};
+pub(crate) use violation::{ends, everywhere, found_everywhere, on};
 use wishes::Wishes;
 
 /// All checks with the ghost state that they share.

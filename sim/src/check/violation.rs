@@ -2,6 +2,7 @@
 //! Knows nothing about the properties.
 
 use super::looked::looks;
+use super::only::counts;
 
 /// A property that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,20 +31,44 @@ pub type Verdict = Result<(), Violation>;
 #[inline]
 pub(crate) fn on(check: &'static str, node: usize, found: Result<(), String>) -> Verdict {
     looks(check);
-    found.map_err(|what| Violation {
-        check,
-        node: Some(node),
-        what,
-    })
+    match found {
+        Err(what) if counts(check) => Err(Violation {
+            check,
+            node: Some(node),
+            what,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Puts the name of a check on what it found about the whole cluster, and counts that it looked.
 #[inline]
-pub(crate) fn everywhere<T>(check: &'static str, found: Result<T, String>) -> Result<T, Violation> {
+pub(crate) fn everywhere(check: &'static str, found: Result<(), String>) -> Verdict {
+    found_everywhere(check, found).map(|_| ())
+}
+
+/// The same for a check that finds something out; nothing if it does not, and does not count.
+#[inline]
+pub(crate) fn found_everywhere<T>(
+    check: &'static str,
+    found: Result<T, String>,
+) -> Result<Option<T>, Violation> {
     looks(check);
-    found.map_err(|what| Violation {
-        check,
-        node: None,
-        what,
-    })
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(what) if counts(check) => Err(Violation {
+            check,
+            node: None,
+            what,
+        }),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The same for a check behind which a run must not go on, whether it counts or not: without a
+/// verdict, if it does not.
+#[inline]
+pub(crate) fn ends(check: &'static str, node: Option<usize>, found: Result<(), String>) -> Verdict {
+    looks(check);
+    found.map_err(|what| Violation { check, node, what })
 }

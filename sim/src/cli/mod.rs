@@ -4,7 +4,10 @@
 //! Exit codes: 0 when nothing was violated, 42 when something was; anything else is trouble: 1 for
 //! what cannot be done, 2 for arguments that make no sense, 130 and 143 when `run` was ended by
 //! SIGINT or SIGTERM before all was run, and found nothing by then. What `shrink` makes small is
-//! violated, so that it ends with 42; 0 says that the plan does not fail.
+//! violated, so that it ends with 42; 0 says that the plan does not fail. `mutants` ends with 42
+//! when there is something to look at: one that survived, or had to and did not, a check that fired
+//! though the mutant's file does not expect it, or that did not fire alone though the file says so;
+//! and with 1 when one of them could not be tried.
 
 mod file;
 mod merge;
@@ -23,8 +26,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::check::only::Only;
 use crate::plan::Plan;
 use crate::swarm;
 use crate::token::Token;
@@ -90,6 +95,15 @@ pub(crate) struct MutantArgs {
     /// Only the two whose turn it is, of those that are found within a minute; each briefly
     #[arg(long, value_name = "NUMBER", conflicts_with = "id")]
     turn: Option<u64>,
+    /// Only what these checks find counts, as in `run --checks`
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(Only::NAMES),
+        hide_possible_values = true
+    )]
+    checks: Vec<String>,
     /// Seeds to try in each of five ranges before a mutant counts as surviving
     #[arg(long, default_value_t = 2_000)]
     seeds: u64,
@@ -180,6 +194,15 @@ pub(crate) struct ReplayArgs {
     /// Only what speaks of this slot, or these ("7" or "7-9"), and faults
     #[arg(long, value_parser = replay::parse_slots)]
     slot: Option<(u64, u64)>,
+    /// Only what these checks find counts, as in `run --checks`
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(Only::NAMES),
+        hide_possible_values = true
+    )]
+    checks: Vec<String>,
     /// Print the state of every node instead: at the event of `--until`, or at the end
     #[arg(long, conflicts_with = "slot")]
     state: bool,

@@ -1,18 +1,18 @@
 //! `chil-sim mutants`: plants each bug, hunts it, prints the table and the score.
 //! Knows nothing about how a mutant is built or found.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Format, MutantArgs, complain, say};
-use crate::mutants::hunt::{Catch, Effort, hunt};
+use crate::mutants::catch::Catch;
+use crate::mutants::hunt::{Effort, hunt};
+use crate::mutants::results::{Results, digest_of_sources};
+use crate::mutants::table::{self, Row};
 use crate::mutants::workspace::{Copy, root_above};
 use crate::mutants::{Mutant, load, of_turn};
 
@@ -33,6 +33,11 @@ pub(super) fn run(args: &MutantArgs) -> anyhow::Result<ExitCode> {
         seeds: args.seeds,
         jobs: args.jobs.get(),
         briefly: args.turn.is_some(),
+        checks: args.checks.clone(),
+    };
+    let of = |mutant: &Mutant| {
+        let depends_on = format!("{mutant:?} {sources} {}", effort.name());
+        xxh3_64(depends_on.as_bytes())
     };
     if let (Some(turn), Format::Text) = (args.turn, args.output) {
         let ids: Vec<&str> = mutants.iter().map(|mutant| mutant.id.as_str()).collect();
@@ -43,10 +48,11 @@ pub(super) fn run(args: &MutantArgs) -> anyhow::Result<ExitCode> {
     std::thread::scope(|scope| {
         for worker in 0..args.workers.get() {
             let copy = Copy::new(&root, &scratch.join(format!("w{worker}")));
-            let (queue, trouble, results, root) = (&queue, &trouble, &results, &root);
+            let (queue, trouble, results) = (&queue, &trouble, &results);
+            let (root, effort, of) = (&root, &effort, &of);
             scope.spawn(move || {
                 while let Some(mutant) = next(queue) {
-                    let of = xxh3_64(format!("{mutant:?} {sources} {effort:?}").as_bytes());
+                    let of = of(mutant);
                     if results.get(&mutant.id, of).is_some() {
                         continue;
                     }
@@ -60,17 +66,15 @@ pub(super) fn run(args: &MutantArgs) -> anyhow::Result<ExitCode> {
         }
     });
     let catches = results.all();
+    let rows = mutants.iter().map(|m| Row::new(m, of(m), &catches));
+    let rows: Vec<Row<'_>> = rows.collect();
     match args.output {
-        Format::Text => say(&table(&mutants, &catches))?,
-        Format::Json => say(&serde_json::to_string_pretty(&catches)?)?,
+        Format::Text => say(&table::text(&rows))?,
+        Format::Json => say(&serde_json::to_string_pretty(&table::json(&rows)?)?)?,
     }
     let trouble = trouble.into_inner().unwrap_or_else(PoisonError::into_inner);
     ensure!(trouble == 0, "{trouble} mutants could not be tried");
-    let right = mutants.iter().all(|mutant| {
-        let killed = catches.get(&mutant.id).is_some_and(Catch::killed);
-        killed != mutant.equivalent.is_some()
-    });
-    Ok(if right {
+    Ok(if rows.iter().all(Row::is_right) {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(super::VIOLATED)
@@ -99,120 +103,16 @@ fn chosen(args: &MutantArgs, root: &Path) -> anyhow::Result<Vec<Mutant>> {
     if let Some(turn) = args.turn {
         mutants = of_turn(&mutants, turn, IN_A_TURN);
     }
+    if !args.checks.is_empty() {
+        // Whoever asks what these find expects that they do, and nothing of any other.
+        for mutant in &mut mutants {
+            mutant.expect.extend_from_slice(&args.checks);
+            mutant.alone.clear();
+        }
+    }
     Ok(mutants)
 }
 
 fn next<'a>(queue: &Mutex<std::slice::Iter<'a, Mutant>>) -> Option<&'a Mutant> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).next()
-}
-
-/// Results so far, kept in a file so that a long hunt can go on where it was stopped.
-struct Results {
-    path: PathBuf,
-    catches: Mutex<BTreeMap<String, Catch>>,
-}
-
-impl Results {
-    fn open(scratch: &Path, again: bool) -> anyhow::Result<Self> {
-        fs::create_dir_all(scratch)
-            .with_context(|| format!("cannot make {}", scratch.display()))?;
-        let path = scratch.join("results.json");
-        let known = match fs::read_to_string(&path) {
-            Ok(text) if !again => serde_json::from_str(&text)
-                .with_context(|| format!("{} is not a hunt's: remove it", path.display()))?,
-            _ => BTreeMap::new(),
-        };
-        Ok(Self {
-            path,
-            catches: Mutex::new(known),
-        })
-    }
-
-    fn get(&self, id: &str, of: u64) -> Option<Catch> {
-        let catches = self.catches.lock().unwrap_or_else(PoisonError::into_inner);
-        catches.get(id).filter(|catch| catch.of == of).cloned()
-    }
-
-    fn put(&self, catch: Catch) -> anyhow::Result<()> {
-        let mut catches = self.catches.lock().unwrap_or_else(PoisonError::into_inner);
-        catches.insert(catch.id.clone(), catch);
-        fs::write(&self.path, serde_json::to_string_pretty(&*catches)?)
-            .with_context(|| format!("cannot write {}", self.path.display()))
-    }
-
-    fn all(&self) -> BTreeMap<String, Catch> {
-        let catches = self.catches.lock().unwrap_or_else(PoisonError::into_inner);
-        catches.clone()
-    }
-}
-
-/// A number that changes with the sources that a hunt depends on.
-fn digest_of_sources(root: &Path) -> anyhow::Result<u64> {
-    let mut digest = 0;
-    let mut dirs: Vec<PathBuf> = ["core/src", "proto/src", "runtime/src", "sim/src"]
-        .iter()
-        .map(|dir| root.join(dir))
-        .collect();
-    let mut files = Vec::new();
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(&dir)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    for file in files {
-        digest = xxh3_64(&[&u64::to_le_bytes(digest), fs::read(&file)?.as_slice()].concat());
-    }
-    Ok(digest)
-}
-
-fn table(mutants: &[Mutant], catches: &BTreeMap<String, Catch>) -> String {
-    let mut out = format!(
-        "{:<18} {:<9} {:>6}  {:<22} {:<26} {:>7}\n",
-        "mutant", "result", "median", "seeds to the kill", "checks", "seconds"
-    );
-    let (mut killed, mut planted) = (0, 0);
-    for mutant in mutants {
-        let equivalent = mutant.equivalent.is_some();
-        planted += u32::from(!equivalent);
-        let Some(catch) = catches.get(&mutant.id) else {
-            let _ = writeln!(out, "{:<18} not tried", mutant.id);
-            continue;
-        };
-        killed += u32::from(!equivalent && catch.killed());
-        let result = match (catch.killed(), equivalent) {
-            (true, false) => "killed",
-            (false, true) => "survived",
-            (true, true) => "KILLED",
-            (false, false) => "SURVIVED",
-        };
-        let shown = |seeds: Option<u64>| seeds.map_or_else(|| "-".to_owned(), |s| s.to_string());
-        let median = shown(catch.median());
-        let mut seeds: Vec<String> = catch.seeds.iter().map(|s| shown(*s)).collect();
-        seeds.extend(catch.directed.clone());
-        let mark = |check: &String| {
-            if mutant.expect.contains(check) {
-                check.clone()
-            } else {
-                format!("{check} (unexpected)")
-            }
-        };
-        let checks: Vec<String> = catch.checks.iter().map(mark).collect();
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            out,
-            "{:<18} {result:<9} {median:>6}  {:<22} {:<26} {:>7.1}",
-            mutant.id,
-            seeds.join(" "),
-            checks.join(" "),
-            catch.seconds
-        );
-    }
-    let _ = write!(out, "score: {killed} of {planted}");
-    out
 }

@@ -6,15 +6,16 @@ use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, Error, bail, ensure};
 
 use super::file::save;
 use super::{ReplayArgs, VIOLATED, say, until_closed, warn};
+use crate::check::only::Only;
 use crate::plan::Plan;
 use crate::report::event::{Event, Recording, State, What};
 use crate::report::html::html;
 use crate::report::json;
-use crate::report::record::record;
+use crate::report::record::record_only;
 use crate::report::shiviz::shiviz;
 use crate::report::text::{Filter, filtered, story, text};
 use crate::subject::Subject;
@@ -37,7 +38,8 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             plan.nodes() - 1
         );
     }
-    let (outcome, recording) = record(&Subject::key_value(), &plan, 1);
+    let only = Only::named(&args.checks).map_err(Error::msg)?;
+    let (outcome, recording) = record_only(&Subject::key_value(), &plan, 1, only);
     draw(args, &recording)?;
     // A reader that has seen enough (`| head`) ends the printing.
     let is_open = until_closed(show(args, &recording))?;

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, Error, bail};
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -18,6 +19,7 @@ use super::progress::Progress;
 use crate::campaign::{
     Batch, Header, Merged, Results, Shard, fingerprint, parse_seeds, parse_shard,
 };
+use crate::check::only::Only;
 use crate::subject::Subject;
 use crate::sweep::{Sweep, sweep};
 
@@ -52,6 +54,18 @@ pub(crate) struct RunArgs {
     /// Cut each run short: only the faults and operations of its first rounds
     #[arg(long)]
     short: bool,
+    /// Only what these checks find counts, such as "linearizable,answered": a run goes on behind
+    /// what others find. Assertions of the code count always, and so do second runs that differ.
+    /// Not with --out: files of results are of all checks
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        conflicts_with = "out",
+        value_parser = PossibleValuesParser::new(Only::NAMES),
+        hide_possible_values = true
+    )]
+    checks: Vec<String>,
     #[command(flatten)]
     outcome: OutcomeArgs,
 }
@@ -109,6 +123,7 @@ impl RunArgs {
             short: header.short,
             check_every: header.check_every,
             twice_every: header.twice_every,
+            only: Only::named(&self.checks).map_err(Error::msg)?,
         };
         let mut progress = Progress::new(&results.part)?;
         let mut pending = Pending::new(results);

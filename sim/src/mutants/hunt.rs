@@ -6,8 +6,9 @@ use std::process::{Command, Output};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::catch::Catch;
 use super::workspace::Copy;
 use super::{Mutant, Quick};
 
@@ -16,51 +17,12 @@ const RANGES: u64 = 5;
 /// Distance between the ranges' first seeds.
 const RANGE_APART: u64 = 10_000_000;
 
-/// What came of a mutant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Catch {
-    /// The mutant.
-    pub id: String,
-    /// Seeds until a check fired, in each range; `None` where it survived the budget.
-    pub seeds: Vec<Option<u64>>,
-    /// The plan or scenario that found it, where no seed did.
-    #[serde(default)]
-    pub directed: Option<String>,
-    /// The checks that fired, by range.
-    pub checks: Vec<String>,
-    /// What the first violation said.
-    pub what: String,
-    /// The first seed that violated something.
-    pub seed: Option<u64>,
-    /// How long the seeds took to run.
-    pub seconds: f64,
-    /// How long the build took.
-    pub build_seconds: f64,
-    /// Digest of the mutant and of the sources: with another one this result is stale.
-    pub of: u64,
-}
-
-impl Catch {
-    /// Whether a check fired.
-    #[must_use]
-    pub fn killed(&self) -> bool {
-        self.seeds.iter().any(Option::is_some) || self.directed.is_some()
-    }
-
-    /// The median over the ranges; `None` when that is above the budget.
-    #[must_use]
-    pub fn median(&self) -> Option<u64> {
-        let mut seeds: Vec<u64> = self.seeds.iter().map(|s| s.unwrap_or(u64::MAX)).collect();
-        seeds.sort_unstable();
-        let median = seeds.get(seeds.len() / 2).copied();
-        median.filter(|seeds| *seeds < u64::MAX)
-    }
-}
-
 /// What a sweep printed as JSON, as far as it matters here.
 #[derive(Debug, Deserialize)]
 struct Printed {
     failures: Vec<Failed>,
+    #[serde(default)]
+    impossible_and_reached: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,8 +43,11 @@ impl Failed {
     }
 }
 
-/// How much a hunt may cost.
-#[derive(Clone, Copy, Debug)]
+/// The check that fires when a run reaches what `sim/src/impossible.rs` says no right code can.
+const COVERAGE: &str = "coverage";
+
+/// How much a hunt may cost, and what it may find.
+#[derive(Clone, Debug, Default)]
 pub struct Effort {
     /// Seeds to try in each range.
     pub seeds: u64,
@@ -90,26 +55,48 @@ pub struct Effort {
     pub jobs: usize,
     /// Whether the first kill is enough, and one that a plan finds needs no seeds.
     pub briefly: bool,
+    /// The checks that count; all, if none are named.
+    pub checks: Vec<String>,
+}
+
+impl Effort {
+    /// What results depend on, for telling stale ones. The number of threads is not: whatever
+    /// that is, the first seed that fails is the same.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{} {} {:?}", self.seeds, self.briefly, self.checks)
+    }
 }
 
 /// Builds `mutant` in `copy` and hunts it.
 ///
 /// # Errors
-/// If it cannot be planted, built or run: that is trouble, not survival.
-pub fn hunt(mutant: &Mutant, origin: &Path, copy: &Copy, effort: Effort) -> anyhow::Result<Catch> {
-    let began = Instant::now();
-    copy.refresh(&mutant.apply(origin)?)?;
-    let binary = copy.build().with_context(|| mutant.id.clone())?;
+/// If it cannot be planted, built or run: that is trouble, not survival. It says which mutant.
+pub fn hunt(mutant: &Mutant, origin: &Path, copy: &Copy, effort: &Effort) -> anyhow::Result<Catch> {
+    let hunted = || {
+        let began = Instant::now();
+        copy.refresh(&mutant.apply(origin)?)?;
+        let binary = copy.build()?;
+        let build_seconds = began.elapsed().as_secs_f64();
+        let catch = hunt_built(mutant, &origin.join(PLANS), &binary, effort)?;
+        anyhow::Ok(Catch {
+            build_seconds,
+            ..catch
+        })
+    };
+    hunted().with_context(|| mutant.id.clone())
+}
+
+/// Hunts a mutant that is built already.
+fn hunt_built(
+    mutant: &Mutant,
+    plans: &Path,
+    binary: &Path,
+    effort: &Effort,
+) -> anyhow::Result<Catch> {
     let mut catch = Catch {
         id: mutant.id.clone(),
-        seeds: Vec::new(),
-        directed: None,
-        checks: Vec::new(),
-        what: String::new(),
-        seed: None,
-        seconds: 0.0,
-        build_seconds: began.elapsed().as_secs_f64(),
-        of: 0,
+        ..Catch::default()
     };
     let began = Instant::now();
     let by_plan = effort.briefly && mutant.quick == Some(Quick::Plan);
@@ -118,7 +105,13 @@ pub fn hunt(mutant: &Mutant, origin: &Path, copy: &Copy, effort: Effort) -> anyh
             break;
         }
         let from = range * RANGE_APART;
-        let Some(failed) = sweep(&binary, from, from + effort.seeds, effort.jobs)? else {
+        let range = Range {
+            binary,
+            from,
+            checks: &effort.checks,
+            effort,
+        };
+        let Some(failed) = range.sweep()? else {
             catch.seeds.push(None);
             continue;
         };
@@ -132,24 +125,58 @@ pub fn hunt(mutant: &Mutant, origin: &Path, copy: &Copy, effort: Effort) -> anyh
         }
     }
     if !catch.killed()
-        && let Some((by, failed)) = directed(&binary, origin, effort.jobs)?
+        && let Some((by, failed)) = directed(binary, plans, effort)?
     {
         catch.directed = Some(by);
         catch.what = failed.what;
         catch.checks.push(failed.check);
     }
+    // The turn of a day has a minute: what checks find alone is for those who ask for more.
+    let alone = mutant.alone.iter().filter(|_| !effort.briefly);
+    for check in alone {
+        let found = alone_finds(binary, check, effort)?;
+        catch.alone.insert(check.clone(), found);
+    }
     catch.seconds = began.elapsed().as_secs_f64();
     Ok(catch)
 }
 
+/// Seeds until a check finds something when no other counts.
+fn alone_finds(binary: &Path, check: &String, effort: &Effort) -> anyhow::Result<Option<u64>> {
+    let mut from = 0;
+    while from < effort.seeds {
+        let range = Range {
+            binary,
+            from,
+            checks: std::slice::from_ref(check),
+            effort: &Effort {
+                seeds: effort.seeds - from,
+                ..effort.clone()
+            },
+        };
+        match range.sweep()? {
+            Some(failed) if failed.check == *check => return Ok(Some(failed.seed + 1)),
+            // An assertion ends a run all the same, and is not what is looked for.
+            Some(failed) if failed.check != COVERAGE => from = failed.seed + 1,
+            _ => break,
+        }
+    }
+    Ok(None)
+}
+
 /// Tries what the ordinary tests hold beside seeds: the plans that were made for hard bugs, and the
 /// scenarios.
-fn directed(binary: &Path, origin: &Path, jobs: usize) -> anyhow::Result<Option<(String, Failed)>> {
-    for plan in plans(&origin.join(PLANS))? {
+fn directed(
+    binary: &Path,
+    dir: &Path,
+    effort: &Effort,
+) -> anyhow::Result<Option<(String, Failed)>> {
+    for plan in plans(dir)? {
         let name = plan.file_stem().unwrap_or_default().to_string_lossy();
         let output = Command::new(binary)
             .args(["replay", "--plan"])
             .arg(&plan)
+            .args(only(&effort.checks))
             .output()
             .context("cannot run the mutant")?;
         if let Some(check) = violated(&output)? {
@@ -157,9 +184,13 @@ fn directed(binary: &Path, origin: &Path, jobs: usize) -> anyhow::Result<Option<
             return Ok(Some((by.clone(), Failed::new(check, by))));
         }
     }
+    if !effort.checks.is_empty() {
+        // Scenarios are judged by limits of their own, not by checks.
+        return Ok(None);
+    }
     let output = Command::new(binary)
         .args(["scenarios", "--seeds", SCENARIO_SEEDS])
-        .args(["--jobs", &jobs.to_string()])
+        .args(["--jobs", &effort.jobs.to_string()])
         .output()
         .context("cannot run the mutant")?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -212,54 +243,77 @@ fn violated(output: &Output) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Runs seeds until one violates something.
-fn sweep(binary: &Path, from: u64, to: u64, jobs: usize) -> anyhow::Result<Option<Failed>> {
-    let output = Command::new(binary)
-        .args(["run", "--json", "--seeds", &format!("{from}..{to}")])
-        .args(["--jobs", &jobs.to_string()])
-        .output()
-        .context("cannot run the mutant")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    match output.status.code() {
-        Some(0) => Ok(None),
-        Some(42) => {
-            let printed: Printed = serde_json::from_str(&text)
-                .with_context(|| format!("the mutant printed no result: {text}"))?;
-            Ok(printed.failures.into_iter().next())
+/// The arguments that let only these checks count.
+fn only(checks: &[String]) -> Vec<String> {
+    if checks.is_empty() {
+        return Vec::new();
+    }
+    vec!["--checks".to_owned(), checks.join(",")]
+}
+
+/// Seeds to run.
+#[derive(Clone, Copy)]
+struct Range<'a> {
+    binary: &'a Path,
+    from: u64,
+    checks: &'a [String],
+    effort: &'a Effort,
+}
+
+impl Range<'_> {
+    /// Runs seeds until one violates something. If none does, but they reach what the sources say
+    /// cannot happen, that is a kill, too: only the planted bug makes it possible.
+    fn sweep(&self) -> anyhow::Result<Option<Failed>> {
+        let printed = self.run(self.effort.seeds)?;
+        if let Some(failed) = printed.failures.into_iter().next() {
+            return Ok(Some(failed));
         }
-        code => bail!(
-            "the mutant ended with {code:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        ),
+        let Some(reached) = printed.impossible_and_reached.into_iter().next() else {
+            return Ok(None);
+        };
+        Ok(Some(Failed {
+            seed: self.from + self.until_reached()? - 1,
+            ..Failed::new(COVERAGE.to_owned(), reached)
+        }))
+    }
+
+    /// After how many seeds something impossible is reached, which it is after all of them. What
+    /// is reached is only told of many seeds together, but stays reached with more of them.
+    fn until_reached(&self) -> anyhow::Result<u64> {
+        let (mut without, mut with) = (0, self.effort.seeds);
+        while with - without > 1 {
+            let seeds = without.midpoint(with);
+            if self.run(seeds)?.impossible_and_reached.is_empty() {
+                without = seeds;
+            } else {
+                with = seeds;
+            }
+        }
+        Ok(with)
+    }
+
+    /// Runs the first of the seeds.
+    fn run(&self, seeds: u64) -> anyhow::Result<Printed> {
+        let (from, to) = (self.from, self.from + seeds);
+        let output = Command::new(self.binary)
+            .args(["run", "--json", "--seeds", &format!("{from}..{to}")])
+            .args(["--jobs", &self.effort.jobs.to_string()])
+            .args(only(self.checks))
+            .output()
+            .context("cannot run the mutant")?;
+        let printed: Option<Printed> = serde_json::from_slice(&output.stdout).ok();
+        let code = output.status.code();
+        match (code, printed) {
+            (Some(0 | 42), Some(printed)) => Ok(printed),
+            // That is what the summary ends with when something impossible was reached.
+            (Some(1), Some(printed)) if !printed.impossible_and_reached.is_empty() => Ok(printed),
+            _ => bail!(
+                "the mutant ended with {code:?} in the seeds {from}..{to}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            ),
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_median_counts_the_ranges_that_a_mutant_survived() {
-        let catch = |seeds: &[Option<u64>]| Catch {
-            id: String::new(),
-            seeds: seeds.to_vec(),
-            directed: None,
-            checks: Vec::new(),
-            what: String::new(),
-            seed: None,
-            seconds: 0.0,
-            build_seconds: 0.0,
-            of: 0,
-        };
-        let often = catch(&[Some(3), None, Some(1), Some(9), None]);
-        assert_eq!((often.killed(), often.median()), (true, Some(9)));
-        let rarely = catch(&[None, None, Some(1), None, None]);
-        assert_eq!((rarely.killed(), rarely.median()), (true, None));
-        assert!(!catch(&[None; 5]).killed());
-        let by_plan = Catch {
-            directed: Some("plan x".to_owned()),
-            ..catch(&[None; 5])
-        };
-        assert_eq!((by_plan.killed(), by_plan.median()), (true, None));
-    }
-}
+#[cfg(all(test, unix))]
+mod tests;

@@ -4,7 +4,10 @@
 //! A simulator that finds nothing proves nothing. Each mutant is a real or classic bug of
 //! consensus implementations, stated as edits; production code carries no trace of it.
 
+pub mod catch;
 pub mod hunt;
+pub mod results;
+pub mod table;
 pub mod workspace;
 
 use std::fs;
@@ -25,6 +28,9 @@ pub struct Mutant {
     pub source: String,
     /// The checks, by the names of their files, that may fire.
     pub expect: Vec<String>,
+    /// Checks that others usually come before, and that must find this one when each counts alone.
+    #[serde(default)]
+    pub alone: Vec<String>,
     /// The kinds of fault that it takes, for people.
     pub faults: Vec<String>,
     /// Why it changes nothing that matters, if that is so: then it must survive.
@@ -121,6 +127,22 @@ pub fn load(dir: &Path) -> anyhow::Result<Vec<Mutant>> {
 }
 
 impl Mutant {
+    /// One that changes nothing.
+    #[cfg(test)]
+    pub(crate) fn named(id: &str, quick: Option<Quick>) -> Self {
+        Self {
+            id: id.to_owned(),
+            summary: String::new(),
+            source: String::new(),
+            expect: Vec::new(),
+            alone: Vec::new(),
+            faults: Vec::new(),
+            equivalent: None,
+            quick,
+            edit: Vec::new(),
+        }
+    }
+
     /// The edits applied to the files of a workspace: each file's path and its new text.
     ///
     /// # Errors
@@ -156,16 +178,25 @@ impl Mutant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::only::Only;
 
     #[test]
     fn every_mutant_fits_the_sources_and_changes_them() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let elsewhere = ["assertion", "codec", "determinism", "scenarios"];
+        let elsewhere = [
+            "assertion",
+            "codec",
+            "coverage",
+            "determinism",
+            "forming",
+            "scenarios",
+        ];
         for mutant in load(&root.join("sim/mutants")).unwrap() {
             for (file, text) in mutant.apply(&root).unwrap() {
                 let before = fs::read_to_string(root.join(&file)).unwrap();
                 assert_ne!(before, text, "{} changes nothing in {file}", mutant.id);
             }
+            Only::named(&mutant.alone).unwrap_or_else(|error| panic!("{}: {error}", mutant.id));
             for check in &mutant.expect {
                 let file = root.join(format!("sim/src/check/{check}.rs"));
                 assert!(
@@ -177,27 +208,14 @@ mod tests {
         }
     }
 
-    fn named(id: &str, quick: Option<Quick>) -> Mutant {
-        Mutant {
-            id: id.to_owned(),
-            summary: String::new(),
-            source: String::new(),
-            expect: Vec::new(),
-            faults: Vec::new(),
-            equivalent: None,
-            quick,
-            edit: Vec::new(),
-        }
-    }
-
     #[test]
     fn turns_go_round_among_those_that_are_found_fast() {
         let (seeds, plan) = (Some(Quick::Seeds), Some(Quick::Plan));
         let all = [
-            named("A", seeds),
-            named("B", None),
-            named("C", plan),
-            named("D", seeds),
+            Mutant::named("A", seeds),
+            Mutant::named("B", None),
+            Mutant::named("C", plan),
+            Mutant::named("D", seeds),
         ];
         let turn = |turn| {
             let ids = of_turn(&all, turn, 2).into_iter().map(|mutant| mutant.id);
@@ -230,7 +248,7 @@ mod tests {
                 find: find.to_owned(),
                 replace: String::new(),
             }],
-            ..named("X", None)
+            ..Mutant::named("X", None)
         };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         assert!(mutant("resolver = \"3\"").apply(&root).is_ok());

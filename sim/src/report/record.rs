@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::event::{Event, Recording};
+use crate::check::only::Only;
 use crate::node;
 use crate::plan::Plan;
 use crate::run::{Outcome, Watch};
@@ -44,12 +45,24 @@ impl Recorder {
 /// Executes a plan and records it. Recording changes nothing in the run.
 #[must_use]
 pub fn record(subject: &Subject, plan: &Plan, check_every: u64) -> (Outcome, Recording) {
+    record_only(subject, plan, check_every, Only::ALL)
+}
+
+/// The same when only these checks count.
+#[must_use]
+pub fn record_only(
+    subject: &Subject,
+    plan: &Plan,
+    check_every: u64,
+    only: Only,
+) -> (Outcome, Recording) {
     let recorder = Recorder::default();
     let watch = Watch {
         check_every,
         sink: Some(recorder.sink()),
         script: false,
         judged: true,
+        only,
     };
     let outcome = guarded(subject, plan, watch);
     let recording = recorder.finish(plan, &outcome);

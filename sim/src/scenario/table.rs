@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::Scenario;
 use super::measure::{Measured, QUIET_ROUNDS, measure};
+use crate::check::only::Only;
 use crate::run::Watch;
 use crate::sweep::caught;
 
@@ -112,6 +113,7 @@ fn row(scenario: &'static Scenario, weights: &[u32], seeds: u64) -> Row {
             check_every: 50,
             sink: None,
             judged: true,
+            only: Only::ALL,
         };
         let found = caught(|| measure(scenario, weights, seed, watch)).and_then(|found| found);
         match found {

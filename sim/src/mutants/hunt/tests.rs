@@ -1,0 +1,133 @@
+//! Hunts of binaries that are shell scripts and say what they are told to.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+/// A directory with a "mutant": a script for `run`, in which `$from` and `$to` are the seeds and
+/// `$checks` those that count. It knows no plans, and its scenarios go well.
+struct Fake {
+    dir: tempfile::TempDir,
+}
+
+impl Fake {
+    fn new(run: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!(
+            "#!/bin/sh\n[ \"$1\" = run ] || exit 0\nfrom=${{4%..*}} to=${{4#*..}} checks=$8\n{run}\n"
+        );
+        let binary = dir.path().join("mutant");
+        fs::write(&binary, script).unwrap();
+        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { dir }
+    }
+
+    fn hunted(&self, mutant: &Mutant) -> anyhow::Result<Catch> {
+        let effort = Effort {
+            seeds: 100,
+            jobs: 1,
+            ..Effort::default()
+        };
+        let plans = self.dir.path().join("plans");
+        hunt_built(mutant, &plans, &self.dir.path().join("mutant"), &effort)
+    }
+}
+
+fn mutant() -> Mutant {
+    Mutant::named("X", None)
+}
+
+const CLEAN: &str = r#"echo '{"failures": [], "impossible_and_reached": []}'"#;
+
+#[test]
+fn what_cannot_happen_and_does_is_a_kill_by_coverage() {
+    // From the seventh seed of a range on the impossible is there; in the second range an
+    // ordinary check comes with it, and counts.
+    let fake = Fake::new(
+        r#"
+        if [ "$from" = 10000000 ]; then
+            echo '{"failures": [{"seed": 10000003, "check": "bounds", "what": "w"}],
+                   "impossible_and_reached": ["notice Malformed"]}'; exit 42
+        fi
+        if [ $((to - from)) -ge 7 ]; then
+            echo '{"failures": [], "impossible_and_reached": ["notice Malformed"]}'
+            echo 'chil-sim: reached' >&2; exit 1
+        fi
+        echo '{"failures": [], "impossible_and_reached": []}'"#,
+    );
+    let catch = fake.hunted(&mutant()).unwrap();
+    assert!(catch.killed());
+    assert_eq!(catch.seeds[..3], [Some(7), Some(4), Some(7)]);
+    assert_eq!(catch.checks, [COVERAGE, "bounds"]);
+    assert_eq!((catch.seed, &*catch.what), (Some(6), "notice Malformed"));
+}
+
+#[test]
+fn trouble_stays_trouble() {
+    let fake = Fake::new("echo 'chil-sim: the disk is full' >&2; exit 1");
+    let error = fake.hunted(&mutant()).unwrap_err().to_string();
+    assert!(error.contains("the disk is full"), "{error}");
+    // A summary that was printed makes no kill of it.
+    let fake = Fake::new(&format!("{CLEAN}; echo 'no space' >&2; exit 1"));
+    let error = fake.hunted(&mutant()).unwrap_err().to_string();
+    assert!(
+        error.contains("no space") && error.contains("0..100"),
+        "{error}"
+    );
+}
+
+#[test]
+fn trouble_names_the_mutant() {
+    let dir = tempfile::tempdir().unwrap();
+    let mutant = Mutant {
+        edit: vec![crate::mutants::Edit {
+            file: "no/such.rs".to_owned(),
+            find: String::new(),
+            replace: String::new(),
+        }],
+        ..mutant()
+    };
+    let copy = Copy::new(dir.path(), &dir.path().join("copy"));
+    let error = hunt(&mutant, dir.path(), &copy, &Effort::default()).unwrap_err();
+    assert_eq!(error.to_string(), "X", "{error:#}");
+}
+
+#[test]
+fn checks_that_must_find_it_alone_are_the_only_ones_then() {
+    // Of `agreement` alone nothing comes before an assertion in the third seed; all together
+    // find something at once, and `forming` never does.
+    let fake = Fake::new(
+        r#"
+        fail() { echo '{"failures": [{"seed": '$1', "check": "'$2'", "what": "w"}]}'; exit 42; }
+        case "$checks" in
+            agreement) [ $from -gt 2 ] && fail 8 agreement; fail 2 assertion ;;
+            forming) ;;
+            "") fail "$from" bounds ;;
+        esac
+        echo '{"failures": []}'"#,
+    );
+    let mutant = Mutant {
+        alone: vec!["agreement".to_owned(), "forming".to_owned()],
+        ..mutant()
+    };
+    let catch = fake.hunted(&mutant).unwrap();
+    assert_eq!(catch.seeds, [Some(1); 5]);
+    assert_eq!(catch.checks, ["bounds"]);
+    assert_eq!(catch.alone["agreement"], Some(9));
+    assert_eq!(catch.alone["forming"], None);
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let name = |jobs, seeds| {
+        let effort = Effort {
+            jobs,
+            seeds,
+            ..Effort::default()
+        };
+        effort.name()
+    };
+    assert_eq!(name(1, 100), name(8, 100));
+    assert_ne!(name(1, 100), name(1, 200));
+}
