@@ -464,26 +464,32 @@ impl World {
         self.plan.cluster.sessions_max < self.callers.len() as u64
     }
 
-    /// Operations that began after `since` have their answers. Returns whether any wrote.
+    /// Operations that began after `since` have their answers; those that began after the healing,
+    /// but when not all was well yet, have come to an end. Returns whether any of the late ones
+    /// wrote.
     fn audit_operations(&self, since: u64) -> Result<bool, Violation> {
+        let heal_at = self.plan.heal_at_us * 1_000;
         let all = self.clients.operations.iter().enumerate();
-        let late: Vec<_> = all.filter(|(_, op)| op.began >= since).collect();
+        let healed = all.filter(|(_, op)| op.began >= heal_at);
         let crowded = self.is_crowded();
-        let due = late
-            .iter()
+        let due = healed
+            .clone()
             .filter(|(number, _)| !(crowded && self.has_session(*number)));
         let found = answered::check(due.map(|(number, op)| {
             let what = format!("operation {number} ({:?} at node {})", op.state, op.node);
             let is_over = match op.state {
                 State::Done => true,
+                // Whoever led then may have lost it: that it is unknown is an answer.
+                State::Unknown | State::Dropped if op.began < since => true,
                 // The answer that says so is one: a session may expire when all is well.
-                State::Unknown => self.has_session(*number),
+                State::Unknown => self.has_session(number),
                 State::Trying | State::Given | State::Dropped => false,
             };
             (is_over, what)
         }));
         everywhere("answered", found)?;
         let wrote = |op: &Operation| !op.is_read() && op.state == State::Done;
-        Ok(late.iter().any(|(_, op)| wrote(op)))
+        let mut late = healed.filter(|(_, op)| op.began >= since);
+        Ok(late.any(|(_, op)| wrote(op)))
     }
 }

@@ -1,4 +1,5 @@
-//! V3 Answered: operations that clients begin when all is well come to an end, with their answer.
+//! V3 Answered: operations that clients begin after the faults come to an end, and with their answer
+//! if all was well by then.
 //! Knows nothing about what the answer must be.
 //!
 //! PROTOCOL.md, "Liveness".
