@@ -129,7 +129,7 @@ fn the_indexed_job_runs_every_shard_and_adds_them_up() {
         place.succeeds(script, &env);
     }
     let lost = place.shell(script, &[("SEEDS", "9"), ("RESULTS", results)]);
-    assert_eq!(lost.status.code(), Some(1), "nobody said which shard");
+    assert_eq!(lost.status.code(), Some(2), "nobody said which shard");
     let script = text(merge, &format!("{container}/args/0"));
     place.succeeds(script, &[("RESULTS", results)]);
     place.holds_a_campaign_of(9);
