@@ -477,15 +477,7 @@ impl World {
             .filter(|(number, _)| !(crowded && self.has_session(*number)));
         let found = answered::check(due.map(|(number, op)| {
             let what = format!("operation {number} ({:?} at node {})", op.state, op.node);
-            let is_over = match op.state {
-                State::Done => true,
-                // Whoever led then may have lost it: that it is unknown is an answer.
-                State::Unknown | State::Dropped if op.began < since => true,
-                // The answer that says so is one: a session may expire when all is well.
-                State::Unknown => self.has_session(number),
-                State::Trying | State::Given | State::Dropped => false,
-            };
-            (is_over, what)
+            (op.is_over(since, self.has_session(number)), what)
         }));
         everywhere("answered", found)?;
         let wrote = |op: &Operation| !op.is_read() && op.state == State::Done;

@@ -73,6 +73,18 @@ impl Operation {
         matches!(self.what, What::Read(_))
     }
 
+    /// Whether it has come to an end that is good enough when all is well since `since`.
+    pub(crate) const fn is_over(&self, since: u64, has_session: bool) -> bool {
+        match self.state {
+            State::Done => true,
+            // Whoever led then may have lost it: that it is unknown is an answer.
+            State::Unknown | State::Dropped if self.began < since => true,
+            // The answer that says so is one: a session may expire when all is well.
+            State::Unknown => has_session,
+            State::Trying | State::Given | State::Dropped => false,
+        }
+    }
+
     /// What the client saw, if that has to have an order in real time. `number` is its own.
     pub(crate) fn seen(&self, number: usize) -> Option<Seen> {
         let is_stale = matches!(self.what, What::Read(How::Stale { .. }));
