@@ -26,7 +26,7 @@ struct Shared {
 }
 
 /// Refusals that are told late at the same time.
-const WAITING_MAX: usize = 4_096;
+const WAITING_MAX: usize = 16_384;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

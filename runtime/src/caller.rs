@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::identity::Identity;
+use crate::net::flow::Flow;
 
 /// Who speaks on a connection; every request has it among its extensions.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Caller {
     pub(crate) from: SocketAddr,
     /// Whether it has asked for anything yet.
     asked: Arc<AtomicBool>,
+    /// What it is being answered.
+    pub(crate) flow: Arc<Flow>,
 }
 
 impl Caller {
@@ -25,6 +28,7 @@ impl Caller {
             identity: None,
             from,
             asked: Arc::default(),
+            flow: Arc::default(),
         }
     }
 

@@ -115,6 +115,8 @@ mod telemetry;
 #[cfg(feature = "grpc")]
 pub mod tls;
 #[cfg(feature = "grpc")]
+mod turn;
+#[cfg(feature = "grpc")]
 mod watch;
 
 pub use chil_core::kv::{self, KeyValue, Versioned};

@@ -176,7 +176,7 @@ fn run<S: StateMachine>(
     let metrics = Arc::new(Metrics::new(&about.name));
     let front = Front::new(&sockets.limits, &config, &metrics);
     let watch = Watch::new(&about.name, &metrics);
-    let (local_addr, queues) = (sockets.local_addr, sockets.limits.queues);
+    let (local_addr, limits) = (sockets.local_addr, sockets.limits);
     let metrics_addr = sockets.page.as_ref().map(Page::local_addr);
     let (cut, connected) = shutdown::signal();
     let Ends {
@@ -188,11 +188,7 @@ fn run<S: StateMachine>(
     } = sockets.ends(&about.name, &watch, connected, &stopped);
     let (network, links_in) = transport::network(dialler, FRAME_BYTES_MAX);
     let apart = acceptor.proof.is_some();
-    let late = Late {
-        metrics: Arc::clone(&metrics),
-        admit: front.admit.clone(),
-        doors: acceptor.doors.clone(),
-    };
+    let late = acceptor.told_of_lateness(&metrics, &front.admit);
     let services = services(
         &requests, &front, &cluster, &stopped, links_in, &config, apart,
     );
@@ -208,10 +204,10 @@ fn run<S: StateMachine>(
     let name = about.name.clone();
     let introduction = introduction(&home, &about, others);
     let life = Life {
-        links: links(network.clone(), retry_max, queues, others),
+        links: links(network.clone(), retry_max, limits.queues, others),
         about,
         config,
-        inbox: Inbox::open(network, watch),
+        inbox: Inbox::open(network, watch, limits.inbox_bytes, &late.turn),
         requests: to_loop,
         stopped,
         leader: tell_leader,

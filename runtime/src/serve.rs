@@ -7,12 +7,11 @@ use std::time::Duration;
 use chil_core::{ClusterId, Config};
 use chil_proto::v1::admin_server::AdminServer;
 use chil_proto::v1::consensus_server::ConsensusServer;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
 use crate::admit::Admit;
-use crate::api::{AdminService, ConsensusService, Metered, Receiving, Saver, WATCHERS_MAX};
+use crate::api::{AdminService, ConsensusService, Metered, Room, Saver, Watchers};
 use crate::apply::panic_text;
 use crate::error::NodeError;
 use crate::limits::Limits;
@@ -43,7 +42,8 @@ pub(crate) fn services(
         admit: front.admit.clone(),
         cluster: Arc::clone(cluster),
         stopped: stopped.clone(),
-        watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
+        watchers: front.watchers.clone(),
+        answers: front.answers.clone(),
     });
     let consensus = consensus.max_decoding_message_size(with_slack(config.value_bytes_max));
     let admin = AdminServer::new(AdminService {
@@ -60,7 +60,10 @@ pub(crate) fn services(
         service: admin,
         receiving: receiving.clone(),
     };
-    let links = Routes::new(PeerServer(links_in));
+    let links = Routes::new(Metered {
+        service: PeerServer(links_in),
+        receiving: front.links.clone(),
+    });
     if apart {
         Services::Apart {
             peers: links,
@@ -75,7 +78,12 @@ pub(crate) fn services(
 #[derive(Clone, Debug)]
 pub(crate) struct Front {
     pub(crate) admit: Admit,
-    receiving: Receiving,
+    receiving: Room,
+    /// For answers that clients have not taken.
+    answers: Room,
+    /// For what is being received of peers' messages.
+    links: Room,
+    watchers: Watchers,
 }
 
 impl Front {
@@ -84,9 +92,16 @@ impl Front {
         // One client alone gets half: one of the largest messages always fits.
         let largest = config.value_bytes_max.saturating_add(MESSAGE_SLACK);
         let receiving = limits.receiving_bytes.max(largest.saturating_mul(2));
+        let batch = config.value_bytes_max.max(config.batch_bytes_max);
+        let links = batch.saturating_add(MESSAGE_SLACK).saturating_mul(2);
+        let links = limits.inbox_bytes.max(links);
+        let room = |what, bytes| Room::new(what, bytes, Arc::clone(metrics));
         Self {
             admit: Admit::new(limits.admission, Arc::clone(metrics)),
-            receiving: Receiving::new(receiving, Arc::clone(metrics)),
+            receiving: room("receiving", receiving),
+            answers: room("answers", receiving),
+            links: room("links", links),
+            watchers: Watchers::new(metrics),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::shutdown::Stopped;
 use crate::tls::live::Live;
 use crate::tls::reload::{Ask, Reloader};
 use crate::tls::trust::Trusted;
+use crate::turn::Turn;
 
 /// Where a node listens, and whom it lets in.
 pub(crate) struct Sockets {
@@ -74,6 +75,7 @@ impl Sockets {
         let acceptor = Acceptor {
             proof,
             doors: Doors::new(self.limits.connections),
+            turn: Turn::default(),
             resolver: dialler.resolver.clone(),
             watch: watch.clone(),
             connected,

@@ -92,6 +92,11 @@ impl Certs {
         self.files(CLIENT)
     }
 
+    /// Certificate, key and authorities of a node.
+    pub fn node(&self, name: &str) -> [String; 3] {
+        self.files(name)
+    }
+
     fn files(&self, name: &str) -> [String; 3] {
         [
             self.file(&format!("certs/{name}.crt")),

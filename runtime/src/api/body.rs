@@ -1,94 +1,35 @@
-//! Bounds what is being received of clients' requests, all together and for each client.
+//! Bounds what is being received of requests, all together and for each who asks.
 //! Knows nothing about what they say: it sees where a message begins and ends.
 //!
 //! A message counts from its first byte until it is whole; from then on admission counts it. So a
 //! client that begins many messages and ends none of them takes up as much as is left for all, and
-//! no more.
+//! no more. What is read for an answer is held with it until the connection has taken it.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::Service;
+use tonic::codegen::{BoxFuture, Service};
 use tonic::server::NamedService;
 
 use super::guard::no_room;
+use super::room::{Held, Room};
 use crate::caller::Caller;
-use crate::metrics::Metrics;
+use crate::net::flow::{Flow, PIECE};
 
 /// Bytes of a message's flag and length (gRPC over HTTP/2, "Length-Prefixed-Message").
 const PREFIX: usize = 5;
-
-/// What is being received by one node.
-#[derive(Clone, Debug)]
-pub(crate) struct Receiving(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    held: Mutex<Held>,
-    metrics: Arc<Metrics>,
-}
-
-#[derive(Debug)]
-struct Held {
-    most: u64,
-    all: u64,
-    by_client: BTreeMap<Arc<str>, u64>,
-}
-
-impl Receiving {
-    /// Nothing yet, and at most so many bytes at a time.
-    pub(crate) fn new(most: u64, metrics: Arc<Metrics>) -> Self {
-        let held = Mutex::new(Held {
-            most,
-            all: 0,
-            by_client: BTreeMap::new(),
-        });
-        Self(Arc::new(Shared { held, metrics }))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        // Every change leaves it whole, so a panic elsewhere does not spoil it.
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Held {
-    /// Takes room for more of a client, unless that has as much as is left for all.
-    fn take(&mut self, client: &Arc<str>, bytes: u64) -> bool {
-        let own = self.by_client.get(client).copied().unwrap_or(0);
-        if own + bytes > self.most.saturating_sub(self.all) {
-            return false;
-        }
-        self.all += bytes;
-        *self.by_client.entry(Arc::clone(client)).or_default() += bytes;
-        true
-    }
-
-    fn give_back(&mut self, client: &Arc<str>, bytes: u64) {
-        self.all -= bytes;
-        let own = self.by_client.get_mut(client);
-        let left = own.map_or(0, |own| {
-            *own -= bytes;
-            *own
-        });
-        if left == 0 {
-            self.by_client.remove(client);
-        }
-    }
-}
 
 /// A service whose requests' bodies are counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Metered<S> {
     pub(crate) service: S,
-    pub(crate) receiving: Receiving,
+    pub(crate) receiving: Room,
 }
 
 impl<S: NamedService> NamedService for Metered<S> {
@@ -98,28 +39,39 @@ impl<S: NamedService> NamedService for Metered<S> {
 impl<S> Service<http::Request<Body>> for Metered<S>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = BoxFuture<S::Response, Infallible>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.service.poll_ready(cx)
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let client = request.extensions().get::<Caller>().map(Caller::key);
-        let receiving = self.receiving.clone();
+        let caller = request.extensions().get::<Caller>();
+        let flow = caller.map_or_else(Arc::default, |caller| Arc::clone(&caller.flow));
+        let held = self.receiving.held_by(caller);
         let request = request.map(|body| {
             Body::new(MeteredBody {
                 body,
-                client: client.unwrap_or_default().into(),
-                receiving,
                 message: Message::default(),
-                held: 0,
+                held,
             })
         });
-        self.service.call(request)
+        let answering = self.service.call(request);
+        Box::pin(async move {
+            let (mut head, body) = answering.await?.into_parts();
+            let body = AnswerBody {
+                body,
+                flow,
+                rest: Bytes::new(),
+                is_large: false,
+                _held: head.extensions.remove::<Arc<Held>>(),
+            };
+            Ok(http::Response::from_parts(head, Body::new(body)))
+        })
     }
 }
 
@@ -165,11 +117,9 @@ impl Message {
 /// A request's body, counted while it comes.
 struct MeteredBody {
     body: Body,
-    client: Arc<str>,
-    receiving: Receiving,
     message: Message,
     /// What it has taken of what all may have.
-    held: u64,
+    held: Held,
 }
 
 impl http_body::Body for MeteredBody {
@@ -186,8 +136,7 @@ impl http_body::Body for MeteredBody {
         let frame = frame?;
         if let Some(data) = frame.data_ref() {
             let part = self.message.more(data.clone());
-            if !self.hold(part) {
-                self.receiving.0.metrics.admission.refused("receiving");
+            if !self.held.hold(part) {
                 return Poll::Ready(Some(Err(no_room())));
             }
         }
@@ -203,24 +152,48 @@ impl http_body::Body for MeteredBody {
     }
 }
 
-impl MeteredBody {
-    /// Has so much, and not what it had before.
-    fn hold(&mut self, bytes: u64) -> bool {
-        let mut held = self.receiving.lock();
-        if bytes <= self.held {
-            held.give_back(&self.client, self.held - bytes);
-        } else if !held.take(&self.client, bytes - self.held) {
-            return false;
-        }
-        drop(held);
-        self.held = bytes;
-        true
-    }
+/// An answer's body, cut into pieces that are handed on as the connection takes them.
+struct AnswerBody {
+    body: Body,
+    flow: Arc<Flow>,
+    /// What is left of a part of it.
+    rest: Bytes,
+    /// Whether that is larger than a piece. Then pieces are copies: one that waits at HTTP/2 would
+    /// keep all of it.
+    is_large: bool,
+    /// What it takes up until it is handed on, or given up.
+    _held: Option<Arc<Held>>,
 }
 
-impl Drop for MeteredBody {
-    fn drop(&mut self) {
-        let _ = self.hold(0);
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.rest.is_empty() {
+            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else {
+                return Poll::Ready(None);
+            };
+            match frame?.into_data() {
+                Ok(data) => (self.is_large, self.rest) = (data.len() > PIECE, data),
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
+        }
+        ready!(self.flow.poll_room(cx));
+        let len = self.rest.len().min(PIECE);
+        let mut piece = self.rest.split_to(len);
+        if self.is_large {
+            piece = Bytes::copy_from_slice(&piece);
+        }
+        self.flow.gives(len);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 }
 
@@ -250,22 +223,56 @@ mod tests {
         assert_eq!(state.more(message(u32::MAX, 1).as_ref()), 6);
     }
 
+    /// All at once.
+    struct Whole(Option<Bytes>);
+
+    impl http_body::Body for Whole {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.0.is_none()
+        }
+    }
+
     #[test]
-    fn a_client_gets_no_more_than_is_left_for_all_and_gives_all_of_it_back() {
-        let receiving = Receiving::new(100, Arc::new(Metrics::new("n")));
-        let body = |client: &str| MeteredBody {
-            body: Body::empty(),
-            client: client.into(),
-            receiving: receiving.clone(),
-            message: Message::default(),
-            held: 0,
+    fn an_answer_is_handed_on_in_pieces_and_no_further_than_it_is_taken() {
+        use http_body::Body as _;
+
+        let flow = Arc::new(Flow::default());
+        let text = Bytes::from(vec![7; 8 << 20]);
+        let whole = Body::new(Whole(Some(text.clone())));
+        let mut body = AnswerBody {
+            body: whole,
+            flow: Arc::clone(&flow),
+            rest: Bytes::new(),
+            is_large: false,
+            _held: None,
         };
-        let (mut one, mut same, mut other) = (body("a"), body("a"), body("b"));
-        assert!(one.hold(50) && !same.hold(1) && !one.hold(51));
-        assert!(other.hold(25) && !other.hold(26));
-        assert!(one.hold(10) && same.hold(20) && !same.hold(60));
-        drop((one, same, other));
-        let held = receiving.lock();
-        assert_eq!((held.all, held.by_client.len()), (0, 0));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut got = Vec::new();
+        let mut stops = 0;
+        while got.len() < text.len() {
+            match Pin::new(&mut body).poll_frame(&mut cx) {
+                Poll::Ready(frame) => {
+                    let piece = frame.unwrap().unwrap().into_data().unwrap();
+                    assert!(piece.len() <= PIECE);
+                    got.extend(piece);
+                }
+                Poll::Pending => {
+                    stops += 1;
+                    flow.took(1 << 20);
+                }
+            }
+        }
+        assert!(got == text && body.is_end_stream());
+        assert!((4..9).contains(&stops), "{stops}");
     }
 }

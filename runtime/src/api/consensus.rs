@@ -12,19 +12,24 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::follow::{Decisions, watch};
-use super::guard::{enter, retry_after};
+use super::follow::{Decisions, Watchers, watch};
+use super::guard::{enter, late, no_room, retry_after};
 use super::outcome::{answered, proposed, registered, unavailable, wrong_cluster};
+use super::room::Room;
 use crate::admit::{Admit, Purpose};
 use crate::apply::{ProposeResult, ReplyTo};
 use crate::caller::Caller;
 use crate::error::{ProposeError, Rejection};
 use crate::handle::Consistency;
+use crate::limits::Busy;
 use crate::request::Requests;
 use crate::shutdown::Stopped;
 
 /// Requests of one stream that may be unanswered: beyond that its client is not read from.
 const STREAM_WINDOW: usize = 4_096;
+/// Refusals of one stream that wait to be told: who has more of them is not read from, until one
+/// has been. So a client that asks again at once gets no further than one that waits.
+const STREAM_REFUSED_MAX: usize = 512;
 
 /// The service of one node.
 #[derive(Clone, Debug)]
@@ -34,7 +39,9 @@ pub(crate) struct ConsensusService {
     pub(crate) cluster: Arc<OnceLock<ClusterId>>,
     pub(crate) stopped: Stopped,
     /// Room for those who watch.
-    pub(crate) watchers: Arc<Semaphore>,
+    pub(crate) watchers: Watchers,
+    /// Room for answers that are not taken yet.
+    pub(crate) answers: Room,
 }
 
 /// Why a request is not for this node.
@@ -112,6 +119,7 @@ impl v1::consensus_server::Consensus for ConsensusService {
     ) -> Result<Response<v1::ReadResponse>, Status> {
         let bytes = request.get_ref().query.len();
         let _inside = enter(&self.admit, &request, Purpose::Use, bytes).await?;
+        let mut held = self.answers.held_by(request.extensions().get::<Caller>());
         let request = request.into_inner();
         if let Err(misdirected) = self.accepts(&request.cluster) {
             let outcome = Some(match misdirected {
@@ -129,9 +137,17 @@ impl v1::consensus_server::Consensus for ConsensusService {
             v1::Consistency::Stale => Consistency::Stale,
         };
         let min_slot = Slot::new(request.min_slot);
-        let answer = self.requests.query(request.query, consistency, min_slot);
-        let outcome = Some(answered(answer.await)?);
-        Ok(Response::new(v1::ReadResponse { outcome }))
+        let query = self.requests.query(request.query, consistency, min_slot);
+        let answer = query.await;
+        // Whoever asks and does not take its answers would have them kept, however many.
+        let bytes = answer.as_ref().map_or(0, |answer| answer.answer.len());
+        if !held.hold(bytes as u64) {
+            return Err(no_room());
+        }
+        let outcome = Some(answered(answer)?);
+        let mut response = Response::new(v1::ReadResponse { outcome });
+        response.extensions_mut().insert(Arc::new(held));
+        Ok(response)
     }
 
     async fn register(
@@ -156,9 +172,12 @@ impl v1::consensus_server::Consensus for ConsensusService {
         &self,
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Decisions>, Status> {
+        // Opening one is a request; for as long as it lasts it has a place of its own.
+        drop(enter(&self.admit, &request, Purpose::Use, 0).await?);
+        let caller = request.extensions().get::<Caller>().cloned();
         let request = request.into_inner();
         let accepted = self.accepts(&request.cluster);
-        let decisions = watch(self, request.from_slot, accepted).await;
+        let decisions = watch(self, caller.as_ref(), request.from_slot, accepted).await;
         Ok(Response::new(decisions))
     }
 }
@@ -172,6 +191,7 @@ async fn take_in(
     answers: mpsc::Sender<(u64, ProposeResult)>,
 ) {
     let mut stopped = service.stopped.clone();
+    let refused = Arc::new(Semaphore::new(STREAM_REFUSED_MAX));
     loop {
         let Ok(room) = answers.clone().reserve_owned().await else {
             return;
@@ -196,8 +216,7 @@ async fn take_in(
         let inside = match service.admit.ask(caller.as_ref(), Purpose::Use, bytes) {
             Ok(inside) => inside,
             Err(busy) => {
-                let retry_after = retry_after(&busy);
-                drop(room.send((id, Err(ProposeError::Overloaded { retry_after }))));
+                refuse(&service.admit, &refused, busy, (id, room)).await;
                 continue;
             }
         };
@@ -207,6 +226,31 @@ async fn take_in(
             Err(misdirected) => reply.send(Err(misdirected.into())),
         }
     }
+}
+
+/// Has a request of a stream told late that it was not let in; what else the stream asks does not
+/// wait for it, as long as it is not refused too often.
+async fn refuse(
+    admit: &Admit,
+    refused: &Arc<Semaphore>,
+    busy: Busy,
+    (id, room): (u64, mpsc::OwnedPermit<(u64, ProposeResult)>),
+) {
+    let tell = move |busy: &Busy| {
+        let retry_after = retry_after(busy);
+        drop(room.send((id, Err(ProposeError::Overloaded { retry_after }))));
+    };
+    // As for calls that are answered once: too many at a time would be a queue of its own.
+    let (Some(place), Ok(own)) = (
+        admit.place_to_wait(),
+        Arc::clone(refused).acquire_owned().await,
+    ) else {
+        return tell(&busy);
+    };
+    tokio::spawn(async move {
+        tell(&late(busy).await);
+        drop((place, own));
+    });
 }
 
 fn command(request: v1::ProposeRequest) -> Command {

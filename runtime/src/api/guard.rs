@@ -31,18 +31,24 @@ pub(super) async fn enter<T>(
     bytes: usize,
 ) -> Result<Inside, Status> {
     let caller = request.extensions().get::<Caller>();
-    let mut busy = match admit.ask(caller, purpose, bytes) {
+    let busy = match admit.ask(caller, purpose, bytes) {
         Ok(inside) => return Ok(inside),
         Err(busy) => busy,
     };
     // Too many of them at a time would be a queue of its own.
-    if let Some(_place) = admit.place_to_wait() {
-        let late = retry_after(&busy).min(LATE_MAX);
-        tokio::time::sleep(late).await;
-        let waited = Span::from_nanos(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX));
-        busy.retry_after = busy.retry_after - waited;
+    match admit.place_to_wait() {
+        Some(_place) => Err(refusal(&late(busy).await)),
+        None => Err(refusal(&busy)),
     }
-    Err(refusal(&busy))
+}
+
+/// What is left to say of a refusal when it is time to tell it.
+pub(super) async fn late(mut busy: Busy) -> Busy {
+    let late = retry_after(&busy).min(LATE_MAX);
+    tokio::time::sleep(late).await;
+    let waited = Span::from_nanos(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX));
+    busy.retry_after = busy.retry_after - waited;
+    busy
 }
 
 /// A refusal, as a call's status.

@@ -10,11 +10,13 @@ mod guard;
 mod outcome;
 mod permit;
 mod roles;
+mod room;
 mod save;
 
 pub(crate) use admin::AdminService;
-pub(crate) use body::{Metered, Receiving};
+pub(crate) use body::Metered;
 pub(crate) use consensus::ConsensusService;
-pub(crate) use follow::WATCHERS_MAX;
+pub(crate) use follow::Watchers;
 pub(crate) use permit::Guarded;
+pub(crate) use room::Room;
 pub(crate) use save::Saver;

@@ -49,8 +49,15 @@ pub(crate) struct Apply<S> {
     decided: Slot,
     waiters: VecDeque<Waiter>,
     reads: Reads,
+    /// Reads that can be answered, and have to wait for a later slice.
+    due: VecDeque<Due>,
+    /// How long reads were answered since the last slice began.
+    answering: Span,
     fresh_at: Option<Time>,
 }
+
+/// A read that can be answered, and until when it may be if it rests on a lease.
+type Due = (Read, Option<Time>);
 
 /// What a slice of execution led to.
 #[derive(Debug)]
@@ -73,6 +80,8 @@ impl<S: StateMachine> Apply<S> {
             decided: applied,
             waiters: VecDeque::new(),
             reads: Reads::default(),
+            due: VecDeque::new(),
+            answering: Span::ZERO,
             fresh_at: None,
         }
     }
@@ -120,7 +129,7 @@ impl<S: StateMachine> Apply<S> {
     }
 
     /// Answers `read` once `index` and what it wants to see itself are executed: now, if they
-    /// are. Hands it back if it rests on a lease that ended at `until`, before the answer was
+    /// are, unless reads have been answered for a [`SLICE`] already. Hands it back if it rests on a lease that ended at `until`, before the answer was
     /// there.
     pub(crate) fn read(
         &mut self,
@@ -131,8 +140,15 @@ impl<S: StateMachine> Apply<S> {
     ) -> Option<Read> {
         let needed = index.max(read.min_slot);
         match &self.applier {
+            Some(_) if needed <= self.applied && !self.may_answer() => {
+                self.due.push_back((read, until));
+                None
+            }
             Some(applier) if needed <= self.applied => {
-                answer(applier, self.fresh_at, clock, read, until)
+                let began = clock.now();
+                let again = answer(applier, self.fresh_at, clock, read, until);
+                self.answering = self.answering + clock.now().since(began);
+                again
             }
             Some(_) | None => {
                 self.reads.wait(clock.now(), needed, read, until);
@@ -141,15 +157,25 @@ impl<S: StateMachine> Apply<S> {
         }
     }
 
-    /// Executes what is decided, for about [`SLICE`]; `None` if there is nothing. At the first
-    /// snapshot point it freezes the state, if `wants_snapshot`.
+    /// Whether reads may be answered now: neither do they take more than their slice, nor does one
+    /// overtake another.
+    fn may_answer(&self) -> bool {
+        self.due.is_empty() && self.answering < SLICE
+    }
+
+    /// Executes what is decided, and answers reads, each for about [`SLICE`]; `None` if there is
+    /// nothing. At the first snapshot point it freezes the state, if `wants_snapshot`.
     pub(crate) fn run(
         &mut self,
         clock: &impl Clock,
         membership: &Membership,
         wants_snapshot: bool,
     ) -> Result<Option<Ran>, NodeError> {
-        let Some(mut applier) = self.applier.take_if(|_| !self.backlog.is_empty()) else {
+        self.answering = Span::ZERO;
+        if !self.is_behind() {
+            return Ok(None);
+        }
+        let Some(mut applier) = self.applier.take() else {
             return Ok(None);
         };
         let end = clock.now() + SLICE;
@@ -183,9 +209,14 @@ impl<S: StateMachine> Apply<S> {
     fn back(&mut self, clock: &impl Clock, applier: Applier<S>) -> Vec<Read> {
         self.applied = applier.applied();
         let ready = self.reads.ready(self.applied).into_iter();
-        let again = ready
-            .filter_map(|w| answer(&applier, self.fresh_at, clock, w.read, w.until))
-            .collect();
+        self.due.extend(ready.map(|w| (w.read, w.until)));
+        let (begin, mut again) = (clock.now(), Vec::new());
+        while self.answering < SLICE
+            && let Some((read, until)) = self.due.pop_front()
+        {
+            again.extend(answer(&applier, self.fresh_at, clock, read, until));
+            self.answering = clock.now().since(begin);
+        }
         self.applier = Some(applier);
         again
     }
@@ -249,14 +280,14 @@ impl<S: StateMachine> Apply<S> {
         self.reads.next_deadline()
     }
 
-    /// Whether something is decided but not executed, and can be now.
+    /// Whether something is decided but not executed, or a read not answered, and can be now.
     pub(crate) fn is_behind(&self) -> bool {
-        !self.backlog.is_empty() && self.applier.is_some()
+        (!self.backlog.is_empty() || !self.due.is_empty()) && self.applier.is_some()
     }
 
     /// Whether nobody waits for anything.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiters.is_empty() && self.reads.is_empty()
+        self.waiters.is_empty() && self.reads.is_empty() && self.due.is_empty()
     }
 
     /// The last slot executed.
@@ -280,6 +311,9 @@ impl<S: StateMachine> Apply<S> {
             waiter.reply.send(Err(ProposeError::Unknown));
         }
         self.reads.give_up();
+        for (read, _) in self.due.drain(..) {
+            read.send(Err(ReadError::Stopped));
+        }
     }
 }
 

@@ -245,6 +245,26 @@ fn the_state_is_frozen_at_a_snapshot_point_if_it_is_wanted() {
 }
 
 #[test]
+fn reads_take_no_more_than_a_slice_and_all_are_answered_in_the_end() {
+    let mut apply = apply();
+    apply.decided(log(&[1]));
+    run(&mut apply);
+    // As if answers had taken that long.
+    apply.answering = SLICE;
+    let mut answers: Vec<_> = (0..3).map(|_| query(&mut apply, 1)).collect();
+    assert!(answers.iter_mut().all(|answer| answer.try_recv().is_err()));
+    assert!(apply.is_behind() && !apply.is_idle());
+    while apply.is_behind() {
+        let ran = run(&mut apply).expect("there is something to do");
+        assert_eq!(ran.applied, Slot::new(1));
+    }
+    for mut answer in answers {
+        assert!(answer.try_recv().unwrap().is_ok());
+    }
+    assert!(apply.is_idle() && run(&mut apply).is_none());
+}
+
+#[test]
 fn an_installed_snapshot_leaves_outcomes_unknown_and_lets_reads_wait() {
     let entries = log(&[1, 1, 1, 1]);
     // Another node's state after three slots.

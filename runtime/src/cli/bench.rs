@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::absence::{self, Absence};
 use super::failure::{Exit, Failure};
+use super::flood::{self, Flood};
 use super::get::Level;
 use super::local::LocalCluster;
 use super::output::{Format, Latencies, Speed, table};
@@ -28,7 +29,15 @@ Examples:
   chil bench --clients 1,16,256 --seconds 10 --dir ./bench --json
   chil bench --no-sessions
   chil bench --read-consistency linearizable
-  chil bench --away 1000000 --clients 64")]
+  chil bench --away 1000000 --clients 64
+  chil bench --flood 16 --limit 2000
+  chil bench --flood 64 --limit 500 --factor 20 --seconds 20 --json
+
+With --flood, clients with a certificate each ask the leader for many times of what it lets in, half
+of it the greedy one among them, whatever they are told. Polite clients ask below their share all the
+time. Before and after the flood, the others ask for most of what is let in: that is the usual load.
+The clients run on this machine, too: what they take of its processors the nodes do not have. Ends with
+code 1 if the flood costs the leader its leadership.")]
 pub(crate) struct Arguments {
     /// How many clients, one measurement each.
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,64,256",
@@ -54,6 +63,19 @@ pub(crate) struct Arguments {
     /// With --away: how many keys are written in all.
     #[arg(long, value_name = "N", default_value_t = 10_000, requires = "away")]
     keys: u64,
+    /// Measure what polite clients notice of a flood by so many others.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=800),
+          conflicts_with_all = ["clients", "away", "read_consistency", "no_sessions", "connections",
+                                "no_tls"])]
+    flood: Option<u16>,
+    /// With --flood: how many requests a second each node lets in.
+    #[arg(long, value_name = "R", default_value_t = 2_000, requires = "flood",
+          value_parser = clap::value_parser!(u32).range(10..))]
+    limit: u32,
+    /// With --flood: how many times of that is asked for.
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "flood",
+          value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    factor: u16,
     /// Over how many connections the clients are spread.
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=1_000))]
@@ -97,7 +119,12 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> Result<Exit, Fa
             interrupted?;
             Err(anyhow::anyhow!("interrupted").into())
         }
-        measured = bench(&arguments), if arguments.away.is_none() => {
+        measured = flood(&arguments), if arguments.flood.is_some() => {
+            let measured = measured?;
+            format.print(&measured, |measured| measured.shown())?;
+            Ok(if measured.leadership_changed() { Exit::Failure } else { Exit::Ok })
+        }
+        measured = bench(&arguments), if arguments.away.is_none() && arguments.flood.is_none() => {
             format.print(&measured?, |measured| shown(measured))?;
             Ok(Exit::Ok)
         }
@@ -112,6 +139,22 @@ async fn bench(arguments: &Arguments) -> anyhow::Result<Vec<Measured>> {
     let cluster =
         LocalCluster::start(NODES, arguments.dir.as_deref(), false, !arguments.no_tls).await?;
     match measure_all(arguments, &cluster).await {
+        Ok(measured) => Ok(measured),
+        Err(error) => Err(cluster.explain(error)),
+    }
+}
+
+async fn flood(arguments: &Arguments) -> anyhow::Result<flood::Measured> {
+    let flood = Flood {
+        clients: arguments.flood.unwrap_or(1),
+        limit: arguments.limit,
+        factor: arguments.factor,
+        value_bytes: arguments.value_bytes,
+        seconds: arguments.seconds,
+    };
+    let (dir, settings) = (arguments.dir.as_deref(), flood.settings());
+    let cluster = LocalCluster::start_with(NODES, dir, false, true, &settings).await?;
+    match flood.measure(&cluster).await {
         Ok(measured) => Ok(measured),
         Err(error) => Err(cluster.explain(error)),
     }

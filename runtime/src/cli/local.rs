@@ -22,12 +22,12 @@ use super::status::{NodeView, ask};
 ///
 /// The children end with this process, even when it is killed: each holds the reading end of a
 /// pipe and stops when the pipe closes.
-#[derive(Debug)]
 pub(super) struct LocalCluster {
     dir: Directory,
     nodes: Vec<LocalNode>,
     /// `None` where the cluster does without TLS.
     tls: Option<ClientTls>,
+    authority: Option<Authority>,
 }
 
 /// One node.
@@ -40,7 +40,12 @@ pub(super) struct LocalNode {
     child: Option<Child>,
     /// Its certificate, and the authority's.
     certs: Option<(Issued, PathBuf)>,
+    /// Variables that it is started with.
+    settings: Settings,
 }
+
+/// Variables, and what they say.
+pub(super) type Settings = Vec<(&'static str, String)>;
 
 /// Where the cluster keeps its files.
 #[derive(Debug)]
@@ -68,6 +73,17 @@ impl LocalCluster {
         keep: bool,
         tls: bool,
     ) -> anyhow::Result<Self> {
+        Self::start_with(size, dir, keep, tls, &Settings::new()).await
+    }
+
+    /// The same, of nodes with these settings.
+    pub(super) async fn start_with(
+        size: usize,
+        dir: Option<&Path>,
+        keep: bool,
+        tls: bool,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
         let dir = directory(dir, keep)?;
         let certs = dir.path().join("certs");
         let authority = tls
@@ -88,13 +104,20 @@ impl LocalCluster {
                 certs: issued
                     .transpose()?
                     .map(|issued| (issued, certs.join(CA_CERT))),
+                settings: settings.clone(),
                 name,
                 address,
             });
         }
-        let tls = authority.map(|authority| client_tls(&authority, &certs));
-        let tls = tls.transpose()?;
-        let mut cluster = Self { dir, nodes, tls };
+        let mut cluster = Self {
+            dir,
+            nodes,
+            tls: None,
+            authority,
+        };
+        if tls {
+            cluster.tls = Some(cluster.client_tls("load")?);
+        }
         let peers = cluster.peer_list();
         for node in &mut cluster.nodes {
             node.spawn(&peers, size)?;
@@ -115,6 +138,17 @@ impl LocalCluster {
     pub(super) fn client(&self, options: ClientOptions) -> Client {
         let tls = self.tls.clone();
         Client::connect(self.addresses(), ClientOptions { tls, ..options })
+    }
+
+    /// What a client of this name shows, which may read and write.
+    pub(super) fn client_tls(&self, name: &str) -> anyhow::Result<ClientTls> {
+        let authority = self.authority.as_ref().context("the cluster has TLS")?;
+        let certs = self.dir.path().join("certs");
+        let kind = Kind::Client(Role::Write);
+        let identity = Identity::new(Identity::DOMAIN_DEFAULT, kind, name)?;
+        let issued = authority.issue(&certs, &identity, CERT_DAYS)?;
+        let tls = Tls::files(issued.cert, issued.key, certs.join(CA_CERT));
+        Ok(ClientTls::load(tls)?)
     }
 
     /// All nodes.
@@ -246,6 +280,8 @@ impl LocalNode {
                 command.env_remove(name);
             }
         }
+        let settings = self.settings.iter();
+        command.envs(settings.map(|(name, value)| (*name, value)));
         let child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -276,15 +312,6 @@ impl LocalNode {
             ),
         }
     }
-}
-
-/// What a client of the cluster shows, which may read and write.
-fn client_tls(authority: &Authority, certs: &Path) -> anyhow::Result<ClientTls> {
-    let kind = Kind::Client(Role::Write);
-    let identity = Identity::new(Identity::DOMAIN_DEFAULT, kind, "load")?;
-    let issued = authority.issue(certs, &identity, CERT_DAYS)?;
-    let tls = Tls::files(issued.cert, issued.key, certs.join(CA_CERT));
-    Ok(ClientTls::load(tls)?)
 }
 
 /// The directory to use, and who removes it.

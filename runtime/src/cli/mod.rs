@@ -10,6 +10,7 @@ mod connect;
 mod demo;
 mod explain;
 mod failure;
+mod flood;
 mod get;
 mod handles;
 mod local;

@@ -94,6 +94,9 @@ impl Check<'_> {
         if let Some(bytes) = self.optional(Field::QueueBytes, |raw| raw.bytes()) {
             limits.queues.bytes = bytes;
         }
+        if let Some(bytes) = self.optional(Field::InboxBytes, |raw| raw.bytes()) {
+            limits.inbox_bytes = bytes;
+        }
     }
 
     /// Limits that contradict each other let less through than somebody meant.
@@ -154,6 +157,14 @@ impl Check<'_> {
             let what = format!("{bytes} bytes are less than one message of {batch}");
             self.refuse(Field::QueueBytes, what);
         }
+        let is_set = self.is_set(Field::InboxBytes, Field::InboxBytes);
+        if is_set && limits.inbox_bytes / 2 < batch {
+            let bytes = limits.inbox_bytes;
+            let what = format!(
+                "{bytes} bytes are less than two messages of {batch}: what decides gets half"
+            );
+            self.refuse(Field::InboxBytes, what);
+        }
     }
 
     fn rates_fit(&mut self, limits: &Limits) {
@@ -204,6 +215,7 @@ mod tests {
             (Field::ConnectionsPerAddress, "7"),
             (Field::HandshakesPerSecond, "5"),
             (Field::QueueFrames, "17"),
+            (Field::InboxBytes, "9MiB"),
         ]);
         let limits = set.unwrap().limits;
         let burst = Span::from_millis(2_000);
@@ -219,6 +231,7 @@ mod tests {
         assert_eq!(limits.connections.per_address, 7);
         assert_eq!(limits.connections.handshake_rate.per_second, 5);
         assert_eq!(limits.queues.messages, 17);
+        assert_eq!(limits.inbox_bytes, 9 << 20);
     }
 
     #[test]
@@ -252,6 +265,10 @@ mod tests {
             (
                 vec![(Field::QueueBytes, "100KiB")],
                 "102400 bytes are less than one message",
+            ),
+            (
+                vec![(Field::InboxBytes, "1MiB")],
+                "1048576 bytes are less than two messages of 1048576: what decides gets half",
             ),
             (
                 vec![(Field::ReceivingBytes, "3MiB")],

@@ -33,7 +33,7 @@
 //!     in_flight_bytes_max: 4MiB
 //!     connections: {clients: 1024, per_address: 256, per_identity: 64, handshakes: 256, handshakes_per_second: 200}
 //!     clients: {receiving_bytes: 64MiB}
-//!     peers: {queue_frames: 4096, queue_bytes: 32MiB}
+//!     peers: {queue_frames: 4096, queue_bytes: 32MiB, inbox_bytes: 128MiB}
 //!     admission: {requests_per_second: 20000, bytes_per_second: 64MiB, client_requests_per_second: 2000,
 //!       client_bytes_per_second: 8MiB, burst: 1s, in_flight: 8192, in_flight_bytes: 64MiB, clients_tracked: 4096}
 //!   priority: 0

@@ -65,6 +65,14 @@ impl<L, C> Clone for Names<L, C> {
     }
 }
 
+impl<L, C> Shared<L, C> {
+    /// Nobody has asked for this address for long: nobody looks it up any more.
+    fn forget(&self, address: &str) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.remove(address);
+    }
+}
+
 impl<L: Lookup, C: Clock> Names<L, C> {
     /// Looks names up with `lookup`, at this pace.
     #[must_use]
@@ -88,10 +96,10 @@ impl<L: Lookup, C: Clock> Names<L, C> {
     /// Has `address` looked up by the task that it has, or gets now. On a tokio runtime only.
     fn refresh(&self, address: &str, host: &str, port: u16, forgotten: Option<&str>) {
         let shared = &self.shared;
-        let mut tasks = shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(forgotten) = forgotten {
-            tasks.remove(forgotten);
+            shared.forget(forgotten);
         }
+        let mut tasks = shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(task) = tasks.get(address) {
             return task.at_once.notify_one();
         }
@@ -115,7 +123,10 @@ impl<L: Lookup, C: Clock> Resolve for Names<L, C> {
         let places = &self.shared.places;
         let now = places.clock().now();
         if let Ok(literal) = address.parse::<SocketAddr>() {
-            places.lock().ask(address);
+            let forgotten = places.lock().ask(address);
+            if let Some(forgotten) = forgotten {
+                self.shared.forget(&forgotten);
+            }
             places.learned(address, Ok(vec![literal]));
             return Ok(vec![literal]);
         }

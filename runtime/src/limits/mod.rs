@@ -41,6 +41,10 @@ pub struct Limits {
     pub receiving_bytes: u64,
     /// What waits to be sent, on each lane to each peer.
     pub queues: Bounds,
+    /// Bytes of peers' messages that were received and wait for the node's loop: half of them for
+    /// what decides, half for catch-up. Heartbeats have room of their own. Peers that send more
+    /// are not read from meanwhile.
+    pub inbox_bytes: u64,
 }
 
 impl Limits {
@@ -64,6 +68,7 @@ impl Default for Limits {
             admission: AdmissionLimits::default(),
             receiving_bytes: 64 << 20,
             queues: Bounds::default(),
+            inbox_bytes: 128 << 20,
         }
     }
 }

@@ -15,15 +15,19 @@ use super::connection::{Connection, Socket};
 use super::doors::{Doors, Held};
 use super::server::{Services, serve};
 use super::watch::Watch;
+use crate::admit::Admit;
 use crate::api::Guarded;
 use crate::caller::Caller;
 use crate::discovery::Resolve;
 use crate::identity::{Identity, Kind, Role};
+use crate::late::Late;
 use crate::limits::{GateReason, Who};
+use crate::metrics::Metrics;
 use crate::shutdown::Stopped;
 use crate::tls::live::{Entry, Guard, Live, Shown};
 use crate::tls::trust::{Trust, Trusted};
 use crate::tls::{Reason, leaf};
+use crate::turn::Turn;
 
 /// Pause after a failed accept: the usual cause is that no file handle is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -32,6 +36,10 @@ const ACCEPTED_MAX: usize = 2_048;
 /// Within what time a handshake has to be through, and something has to be asked behind it.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long what is written to somebody may wait without any of it being taken.
+const STALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// What is read from a client before others get a turn: a thousand of the smallest frames.
+const TURN_BYTES: usize = 16 << 10;
 /// What somebody who was refused may still send, and for how long: a socket that is closed with
 /// unread bytes takes the alert back that says why.
 const DRAIN_BYTES_MAX: usize = 64 << 10;
@@ -85,6 +93,8 @@ pub(crate) struct Acceptor<R> {
     /// Without it, nobody proves anything, and everybody may do everything.
     pub(crate) proof: Option<Proof>,
     pub(crate) doors: Doors,
+    /// When clients are not read from.
+    pub(crate) turn: Turn,
     pub(crate) resolver: R,
     pub(crate) watch: Watch,
     /// Says when all connections are to be cut.
@@ -106,6 +116,16 @@ pub(super) struct Accepted {
 }
 
 impl<R: Resolve> Acceptor<R> {
+    /// All who are to be told how late the node's loop comes.
+    pub(crate) fn told_of_lateness(&self, metrics: &Arc<Metrics>, admit: &Admit) -> Late {
+        Late {
+            metrics: Arc::clone(metrics),
+            admit: admit.clone(),
+            doors: self.doors.clone(),
+            turn: self.turn.clone(),
+        }
+    }
+
     /// Accepts on `listener` and serves `services` until `accepting` says stop.
     pub(crate) async fn serve(
         self,
@@ -236,6 +256,19 @@ impl<R: Resolve> Acceptor<R> {
         };
         let connection = Connection::new(socket, caller.clone(), told, keep);
         let connection = connection.with_patience(limit, Box::new(out));
+        let (watch, stalled) = (self.watch.clone(), caller.clone());
+        let out = move || {
+            let text = format!("nothing that was written was taken within {STALL_TIMEOUT:?}");
+            watch.cut(stalled.party(), ("stalled", &text));
+        };
+        let mut connection = connection.with_stall_limit(STALL_TIMEOUT, Box::new(out));
+        if side != "peers" {
+            connection = connection.with_turns_of(TURN_BYTES);
+        }
+        // Where it is not known who is who, a peer may be at its other end.
+        if side == "clients" {
+            connection = connection.yields_to(self.turn.clone());
+        }
         let hand = if side == "peers" {
             &hands.peers
         } else {

@@ -1,5 +1,6 @@
 //! One connection, with TLS or without: it ends when the node does, when it is not believed any
-//! more, or when nothing is asked on it. Knows nothing about what is said on it.
+//! more, when nothing is asked on it, or when nothing of what is written is taken. Knows nothing
+//! about what is said on it.
 
 use std::future::Future;
 use std::io;
@@ -17,9 +18,12 @@ use tonic::transport::server::Connected;
 
 use super::doors::Held;
 use crate::caller::Caller;
+use crate::clock::SystemClock;
 use crate::metrics::Opened;
+use crate::ports::Clock;
 use crate::shutdown::Stopped;
 use crate::tls::live::Guard;
+use crate::turn::Turn;
 
 /// What bytes go over.
 pub(super) enum Socket {
@@ -37,14 +41,83 @@ pub(crate) struct Connection {
     /// `None` once it has said so.
     cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     patience: Option<Patience>,
+    stall: Option<Stall>,
+    /// What may be read before others get a turn, and what is left of that.
+    turn: Option<(usize, usize)>,
+    yields: Option<Yields>,
     _keep: Keep,
 }
+
+/// Called once, when the other side is to be told to others as one that was cut off.
+type Out = Box<dyn FnOnce() + Send>;
 
 /// Until when something has to be asked: who only connects holds a place for nothing.
 struct Patience {
     until: Pin<Box<Sleep>>,
     asked: Arc<AtomicBool>,
-    out: Box<dyn FnOnce() + Send>,
+    out: Out,
+}
+
+/// How long what is written may wait without any of it being taken. Keepalive does not notice
+/// whoever answers pings, which can be guessed, and reads nothing.
+struct Stall {
+    limit: Duration,
+    /// While something waits.
+    until: Option<Pin<Box<Sleep>>>,
+    /// Whether a write was not taken at all. One that is taken says nothing otherwise: TLS has
+    /// room of its own for what the socket does not take.
+    is_full: bool,
+    out: Out,
+}
+
+/// While the node's loop waits for its turn, nothing is read: what was read has to be answered, and
+/// before the loop gets its turn every connection may get one.
+struct Yields {
+    to: Turn,
+    pause: Option<Pin<Box<Sleep>>>,
+    /// Pauses since something was read.
+    pauses: u32,
+}
+
+impl Yields {
+    const PAUSE: Duration = Duration::from_millis(1);
+    /// Whoever is always late has to serve clients all the same.
+    const PAUSES_MAX: u32 = 50;
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            if self.pauses >= Self::PAUSES_MAX || !self.to.is_overdue(SystemClock.now()) {
+                self.pauses = 0;
+                return Poll::Ready(());
+            }
+            self.pauses += 1;
+            self.pause = Some(Box::pin(tokio::time::sleep(Self::PAUSE)));
+        }
+    }
+}
+
+/// What is done with what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    Write,
+    Flush,
+}
+
+impl Stall {
+    fn observe(&mut self, doing: Doing, waits: bool) {
+        if waits {
+            let limit = self.limit;
+            let sleep = || Box::pin(tokio::time::sleep(limit));
+            self.until.get_or_insert_with(sleep);
+            self.is_full |= doing == Doing::Write;
+        } else if doing == Doing::Flush || self.is_full {
+            (self.until, self.is_full) = (None, false);
+        }
+    }
 }
 
 impl Connection {
@@ -66,6 +139,9 @@ impl Connection {
             caller,
             cut: Some(Box::pin(cut)),
             patience: None,
+            stall: None,
+            turn: None,
+            yields: None,
             _keep: keep,
         }
     }
@@ -81,11 +157,40 @@ impl Connection {
     }
 
     /// Ends it when nothing has been asked on it after `limit`, and calls `out` then.
-    pub(super) fn with_patience(mut self, limit: Duration, out: Box<dyn FnOnce() + Send>) -> Self {
+    pub(super) fn with_patience(mut self, limit: Duration, out: Out) -> Self {
         self.patience = Some(Patience {
             until: Box::pin(tokio::time::sleep(limit)),
             asked: self.caller.asked(),
             out,
+        });
+        self
+    }
+
+    /// Ends it when the other side takes nothing of what is written for `limit`, and calls `out`
+    /// then. TLS keeps up to 64 KiB itself: where there is some, less than that may be taken in time.
+    pub(super) fn with_stall_limit(mut self, limit: Duration, out: Out) -> Self {
+        self.stall = Some(Stall {
+            limit,
+            until: None,
+            is_full: false,
+            out,
+        });
+        self
+    }
+
+    /// Reads no more than so many bytes before others get a turn: thousands of small frames fit in
+    /// what a socket holds, and all of them would be handled at one go.
+    pub(super) const fn with_turns_of(mut self, bytes: usize) -> Self {
+        self.turn = Some((bytes, bytes));
+        self
+    }
+
+    /// Reads nothing while the node's loop waits for its turn.
+    pub(super) fn yields_to(mut self, turn: Turn) -> Self {
+        self.yields = Some(Yields {
+            to: turn,
+            pause: None,
+            pauses: 0,
         });
         self
     }
@@ -108,6 +213,16 @@ impl Connection {
             self.cut = None;
             return Poll::Ready(io::ErrorKind::ConnectionAborted.into());
         }
+        if let Some(stall) = &mut self.stall
+            && let Some(until) = &mut stall.until
+            && until.as_mut().poll(cx).is_ready()
+        {
+            if let Some(stall) = self.stall.take() {
+                (stall.out)();
+            }
+            self.cut = None;
+            return Poll::Ready(io::ErrorKind::TimedOut.into());
+        }
         let Some(patience) = &mut self.patience else {
             return Poll::Pending;
         };
@@ -123,12 +238,22 @@ impl Connection {
         Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
+    fn took(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.caller.flow.took(*bytes);
+        }
+    }
+
     /// What the socket says of a write, unless it waits and the connection has to end.
     fn or_end<T>(
         &mut self,
+        doing: Doing,
         written: Poll<io::Result<T>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
+        if let Some(stall) = &mut self.stall {
+            stall.observe(doing, written.is_pending());
+        }
         match written {
             Poll::Ready(written) => Poll::Ready(written),
             Poll::Pending => Poll::Ready(Err(ready!(self.poll_end(cx)))),
@@ -145,10 +270,26 @@ impl AsyncRead for Connection {
         if let Poll::Ready(error) = self.poll_end(cx) {
             return Poll::Ready(Err(error));
         }
-        match &mut self.socket {
+        if let Some(yields) = &mut self.yields {
+            ready!(yields.poll_turn(cx));
+        }
+        if let Some((all, left @ 0)) = &mut self.turn {
+            *left = *all;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let read = match &mut self.socket {
             Socket::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        if let Some((all, left)) = &mut self.turn {
+            *left = match read {
+                Poll::Ready(_) => left.saturating_sub(buf.filled().len() - before),
+                Poll::Pending => *all,
+            };
         }
+        read
     }
 }
 
@@ -162,7 +303,8 @@ impl AsyncWrite for Connection {
             Socket::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Socket::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         };
-        self.or_end(written, cx)
+        self.took(&written);
+        self.or_end(Doing::Write, written, cx)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -170,7 +312,7 @@ impl AsyncWrite for Connection {
             Socket::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Socket::Tls(stream) => Pin::new(stream).poll_flush(cx),
         };
-        self.or_end(written, cx)
+        self.or_end(Doing::Flush, written, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -178,7 +320,7 @@ impl AsyncWrite for Connection {
             Socket::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Socket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         };
-        self.or_end(written, cx)
+        self.or_end(Doing::Flush, written, cx)
     }
 
     fn poll_write_vectored(
@@ -190,7 +332,8 @@ impl AsyncWrite for Connection {
             Socket::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Socket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         };
-        self.or_end(written, cx)
+        self.took(&written);
+        self.or_end(Doing::Write, written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -242,6 +385,78 @@ mod tests {
         let error = ended.expect("it does not wait").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
         assert!(timeout(SOON, connection.shutdown()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_sends_much_lets_others_have_a_turn() {
+        let (connection, mut other, _cut) = connected().await;
+        let mut connection = connection.with_turns_of(16);
+        other.write_all(&[0; 64]).await.unwrap();
+        // All of it is there.
+        connection.read_exact(&mut [0; 8]).await.unwrap();
+        let mut buffer = [0; 8];
+        let mut read = ReadBuf::new(&mut buffer);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut turns = Vec::new();
+        for _ in 0..6 {
+            read.clear();
+            let ready = Pin::new(&mut connection).poll_read(&mut cx, &mut read);
+            turns.push(ready.is_ready());
+        }
+        assert_eq!(turns, [true, false, true, true, false, true]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_while_the_loop_waits_for_its_turn_but_not_for_ever() {
+        let (connection, mut other, _cut) = connected().await;
+        let turn = Turn::default();
+        let mut connection = connection.yields_to(turn.clone());
+        other.write_all(&[0; 64]).await.unwrap();
+        let mut bytes = [0; 8];
+        connection.read_exact(&mut bytes).await.unwrap();
+        turn.over(chil_core::Time::ZERO);
+        let began = std::time::Instant::now();
+        let read = timeout(20 * Yields::PAUSE, connection.read_exact(&mut bytes)).await;
+        assert!(read.is_err(), "it is read from");
+        connection.read_exact(&mut bytes).await.unwrap();
+        assert!(began.elapsed() >= Yields::PAUSE * Yields::PAUSES_MAX);
+        turn.over(SystemClock.now() + chil_core::Span::from_millis(60_000));
+        let read = timeout(20 * Yields::PAUSE, connection.read_exact(&mut bytes)).await;
+        assert!(read.is_ok(), "it is not overdue");
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_for_too_long_is_closed_and_who_takes_little_is_not() {
+        for reads in [false, true] {
+            let (connection, mut other, _cut) = connected().await;
+            let (told, out) = std::sync::mpsc::channel();
+            let stalled = Box::new(move || told.send(()).unwrap());
+            let mut connection = connection.with_stall_limit(2 * SOON, stalled);
+            let mut held = None;
+            if reads {
+                tokio::spawn(async move {
+                    let mut some = vec![0; 512 << 10];
+                    while matches!(other.read(&mut some).await, Ok(1..)) {
+                        tokio::time::sleep(SOON / 20).await;
+                    }
+                });
+            } else {
+                // It says all that it has to say, and reads nothing.
+                other.write_all(&[0; 64]).await.unwrap();
+                held = Some(other);
+            }
+            let writing = async {
+                loop {
+                    connection.write_all(&[0; 64 << 10]).await?;
+                }
+            };
+            let ended: Result<io::Result<()>, _> = timeout(6 * SOON, writing).await;
+            assert_eq!((ended.is_err(), out.try_recv().is_ok()), (reads, !reads));
+            if let Ok(Err(error)) = ended {
+                assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            }
+            drop(held);
+        }
     }
 
     #[tokio::test]

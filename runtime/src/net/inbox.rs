@@ -9,8 +9,10 @@ use chil_proto::{Frame, decode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::watch::{Party, Watch};
+use crate::clock::SystemClock;
 use crate::identity::shown;
-use crate::ports::{Network, ReceiveFrames};
+use crate::ports::{Clock, Network, ReceiveFrames};
+use crate::turn::Turn;
 
 /// What has arrived, urgent lanes first. Dropping it ends every connection's reader.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ struct Lanes {
     heartbeats: To,
     quorum: To,
     bulk: To,
+    /// Told that the loop has something to do.
+    turn: Turn,
 }
 
 /// The way into one lane.
@@ -33,6 +37,8 @@ struct To {
     frames: mpsc::Sender<Waiting>,
     /// Room for bytes of all its connections.
     room: Arc<Semaphore>,
+    /// How much that is when nothing waits; a larger frame waits alone.
+    bytes_max: u32,
 }
 
 /// A frame, and the room that it takes up for as long as it waits.
@@ -45,22 +51,25 @@ struct Waiting {
 impl Inbox {
     /// Frames that may wait on a lane; a full lane pushes back on its connections alone.
     const FRAMES_MAX: usize = 256;
-    /// Bytes that may wait on a lane; a larger frame waits alone.
-    const BYTES_MAX: u32 = 64 << 20;
     /// Most bytes of a heartbeat or an answer to one: they carry numbers only.
     const HEARTBEAT_BYTES_MAX: usize = 64 << 10;
+    /// Bytes of heartbeats that may wait: nothing else takes their room.
+    const HEARTBEATS_BYTES_MAX: u64 = 4 << 20;
     /// Connections that are read at a time: enough for the largest membership, twice.
     const CONNECTIONS_MAX: usize = 512;
 
-    /// Starts to accept the connections of `network`.
-    pub(crate) fn open<N: Network>(network: N, watch: Watch) -> Self {
-        let (heartbeats, heartbeats_out) = To::lane(Self::FRAMES_MAX);
-        let (quorum, quorum_out) = To::lane(Self::FRAMES_MAX);
-        let (bulk, bulk_out) = To::lane(Self::FRAMES_MAX / 8);
+    /// Starts to accept the connections of `network`. Of all peers' frames, but heartbeats, at most
+    /// so many bytes wait, half of them for what decides.
+    pub(crate) fn open<N: Network>(network: N, watch: Watch, bytes_max: u64, turn: &Turn) -> Self {
+        let half = bytes_max / 2;
+        let (heartbeats, heartbeats_out) = To::lane(Self::FRAMES_MAX, Self::HEARTBEATS_BYTES_MAX);
+        let (quorum, quorum_out) = To::lane(Self::FRAMES_MAX, half);
+        let (bulk, bulk_out) = To::lane(Self::FRAMES_MAX / 8, half);
         let lanes = Lanes {
             heartbeats,
             quorum,
             bulk,
+            turn: turn.clone(),
         };
         tokio::spawn(accept(network, lanes, watch));
         Self {
@@ -94,10 +103,16 @@ impl Inbox {
 }
 
 impl To {
-    fn lane(frames_max: usize) -> (Self, mpsc::Receiver<Waiting>) {
+    fn lane(frames_max: usize, bytes_max: u64) -> (Self, mpsc::Receiver<Waiting>) {
         let (frames, waiting) = mpsc::channel(frames_max);
-        let room = Arc::new(Semaphore::new(Inbox::BYTES_MAX as usize));
-        (Self { frames, room }, waiting)
+        let bytes_max = u32::try_from(bytes_max).unwrap_or(u32::MAX).max(1);
+        let permits = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let to = Self {
+            frames,
+            room: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            bytes_max,
+        };
+        (to, waiting)
     }
 
     /// Waits for room: who sends more than the loop takes is not read from. False if there is no
@@ -108,7 +123,7 @@ impl To {
         let room = tokio::select! {
             biased;
             () = self.frames.closed() => return false,
-            room = room.acquire_many_owned(bytes.min(Inbox::BYTES_MAX)) => room,
+            room = room.acquire_many_owned(bytes.min(self.bytes_max)) => room,
         };
         let Ok(room) = room else { return false };
         let waiting = Waiting { frame, _room: room };
@@ -199,6 +214,9 @@ async fn read(mut incoming: impl ReceiveFrames, lanes: Lanes, watch: &Watch) {
         if !to.put(frame, len).await {
             return;
         }
+        if lane != Lane::Bulk {
+            lanes.turn.wanted(SystemClock.now());
+        }
     }
 }
 
@@ -250,8 +268,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lane_waits_for_room_and_takes_what_is_larger_than_all_of_it_alone() {
         const SOON: Duration = Duration::from_millis(5);
-        let most = Inbox::BYTES_MAX as usize;
-        let (to, mut lane) = To::lane(16);
+        let most = 64 << 20;
+        let (to, mut lane) = To::lane(16, 64 << 20);
         assert!(to.put(frame(1), most / 2).await);
         assert!(to.put(frame(2), most / 2).await);
         assert!(timeout(SOON, to.put(frame(3), 1)).await.is_err());

@@ -5,6 +5,7 @@ pub(crate) mod accept;
 mod connection;
 pub(crate) mod dial;
 pub(crate) mod doors;
+pub(crate) mod flow;
 pub(crate) mod inbox;
 pub(crate) mod peer;
 #[cfg(test)]

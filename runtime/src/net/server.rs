@@ -48,13 +48,14 @@ const PEERS: Http2 = Http2 {
 };
 
 /// Clients have many streams with little on each. What a thousand of them may have in flight
-/// must fit into memory, and pings for them must cost nothing that shows.
+/// must fit into memory, and pings for them must cost nothing that shows. A frame is kept until it
+/// is whole, before anybody counts it.
 const CLIENTS: Http2 = Http2 {
     streams: 256,
-    stream_window: 1 << 20,
-    connection_window: 4 << 20,
-    frame: 64 << 10,
-    resets: 32,
+    stream_window: 256 << 10,
+    connection_window: 1 << 20,
+    frame: 16 << 10,
+    resets: 20,
     keepalive_interval: Duration::from_secs(10),
     keepalive_timeout: Duration::from_secs(20),
 };

@@ -189,6 +189,11 @@ where
                 armed = Some(deadline);
             }
             let behind = self.apply.is_behind();
+            self.late.is_due(if deadline == Time::ZERO {
+                clock.now()
+            } else {
+                deadline
+            });
             let event = tokio::select! {
                 biased;
                 completed = self.storage.completed() => {
@@ -336,6 +341,7 @@ where
         let log_bytes = self.replica.log().cost(since, self.apply.applied());
         let wants_snapshot = self.keeper.wants_snapshot(log_bytes);
         let membership = self.replica.membership();
+        let before = self.apply.applied();
         let ran = self.apply.run(&self.clock, membership, wants_snapshot)?;
         let Some(Ran {
             applied,
@@ -346,7 +352,10 @@ where
             return Ok(());
         };
         let now = self.clock.now();
-        self.replica.handle(now, Input::Applied { slot: applied });
+        // It may have been reads only.
+        if before < applied {
+            self.replica.handle(now, Input::Applied { slot: applied });
+        }
         if let Some(frozen) = frozen {
             self.keeper.take(frozen);
         }

@@ -9,7 +9,7 @@ use super::files::{Source, certificates};
 use super::judge::{Judge, Shown};
 use super::leaf::{self, Validity};
 use super::reason::Reason;
-use super::trust::{WallClock, provider, time_of};
+use super::trust::{WallClock, in_time, provider, time_of};
 use super::{TlsError, date, span};
 use crate::identity::Identity;
 
@@ -87,7 +87,7 @@ pub fn inspect(file: &Path) -> Result<Vec<Inspected>, TlsError> {
 pub fn verify(file: &Path, ca: &Path, domain: &str) -> Result<Identity, TlsError> {
     let (own, roots) = (Source::File(file.to_owned()), Source::File(ca.to_owned()));
     let chain = certificates(&own.read()?, &own)?;
-    let authorities = certificates(&roots.read()?, &roots)?;
+    let authorities = in_time(certificates(&roots.read()?, &roots)?, &roots, now())?;
     let judge = Judge::new(&authorities, &roots, provider(), domain)?;
     let refused = |reason| TlsError::Refused {
         file: file.display().to_string(),

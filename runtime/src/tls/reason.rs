@@ -44,7 +44,8 @@ pub enum Reason {
     Purpose,
     /// Somebody shows a certificate whose key it does not have, or a chain does not hold.
     #[error(
-        "a signature does not hold: it does not have the key, or the chain is not what it says"
+        "a signature does not hold: it does not have the key, its chain is not what it says, or \
+         ca_file has another authority of the same name"
     )]
     Signature,
     /// The chain is wrong in another way.

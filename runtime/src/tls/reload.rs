@@ -50,8 +50,8 @@ pub(crate) struct Reloader {
     stopped: Stopped,
     /// What could not be used when it was seen.
     bad: Option<Bad>,
-    /// How many of [`WARN_BEFORE`] were said.
-    warned: usize,
+    /// How many of [`WARN_BEFORE`] were said, of the own certificate and of the authorities.
+    warned: [usize; 2],
 }
 
 impl Reloader {
@@ -70,7 +70,7 @@ impl Reloader {
             asked,
             stopped,
             bad: None,
-            warned: 0,
+            warned: [0; 2],
         }
     }
 
@@ -126,7 +126,7 @@ impl Reloader {
         match outcome {
             Ok(trust) => {
                 self.bad = None;
-                self.warned = 0;
+                self.warned = [0; 2];
                 self.watch.metrics.tls.reloaded("changed");
                 self.watch.metrics.tls.bad(false);
                 tracing::info!(
@@ -153,9 +153,15 @@ impl Reloader {
 
     /// Judges what is open anew: authorities may have gone, and time has passed.
     async fn review(&mut self) {
+        if let Err(error) = self.trusted.leave_out_expired() {
+            // The own certificate is then of no use, either, and that is said louder.
+            tracing::debug!(node = self.node, %error, "believes its authorities on");
+        }
         let trust = self.trusted.now();
         self.tell_times(&trust);
-        self.warn(&trust);
+        for (of, expires) in [(0, trust.expires), (1, trust.authority_expires)] {
+            self.warn(of, expires);
+        }
         for cut in self.live.review(&trust, self.trusted.time()).await {
             let party = Party {
                 from: &cut.from,
@@ -174,27 +180,26 @@ impl Reloader {
         expires.saturating_sub(self.trusted.time().as_secs())
     }
 
-    fn warn(&mut self, trust: &Trust) {
-        let left = self.left(trust.expires);
+    fn warn(&mut self, of: usize, expires: u64) {
+        let left = self.left(expires);
         let due = WARN_BEFORE.iter().filter(|before| left <= **before).count();
-        if due > self.warned {
-            let at = date(trust.expires);
-            if left == 0 {
-                tracing::error!(
-                    node = self.node,
+        if due > self.warned[of] {
+            let (node, at, span) = (&self.node, date(expires), span(left));
+            match (of, left) {
+                (0, 0) => tracing::error!(
+                    node,
                     at,
                     "its certificate has expired: nobody takes new connections of it"
-                );
-            } else {
-                tracing::warn!(
-                    node = self.node,
+                ),
+                (0, _) => tracing::warn!(node, at, "its certificate expires in {span}"),
+                (_, _) => tracing::warn!(
+                    node,
                     at,
-                    "its certificate expires in {}",
-                    span(left)
-                );
+                    "an authority of its ca_file expires in {span}, and is believed no longer"
+                ),
             }
         }
-        self.warned = due.max(self.warned);
+        self.warned[of] = due.max(self.warned[of]);
     }
 }
 

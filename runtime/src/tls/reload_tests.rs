@@ -24,7 +24,14 @@ struct Authority(Issuer<'static, KeyPair>, String);
 
 impl Authority {
     fn new(name: &str) -> Self {
+        Self::lasting(name, 100_000)
+    }
+
+    /// One that holds for so many seconds from now.
+    fn lasting(name: &str, seconds: i64) -> Self {
         let mut params = CertificateParams::default();
+        let end = since_1970().as_secs().saturating_add_signed(seconds);
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(end);
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -154,4 +161,35 @@ async fn one_that_cannot_be_read_is_always_judged() {
     let trust = reloader.trusted.now();
     assert_eq!(reloader.live.review(&trust, in_seconds(0)).await.len(), 1);
     assert_eq!(told.now(), Stop::Now);
+}
+
+#[tokio::test]
+async fn an_authority_is_believed_until_it_expires() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ours, leaving) = (Authority::new("ours"), Authority::lasting("leaving", 100));
+    ours.write(dir.path());
+    let both = format!("{}{}", ours.1, leaving.1);
+    std::fs::write(dir.path().join("ca"), both).unwrap();
+    let (reloader, _) = reloader(dir.path());
+    let trust = reloader.trusted.now();
+    let left = trust.authority_expires - in_seconds(0).as_secs();
+    assert!((90..=100).contains(&left), "{left}");
+    let (der, _, _) = leaving.issue(Duration::from_secs(10_000));
+    let judged =
+        |trust: &Trust| trust.judge(Shown::ByCaller, std::slice::from_ref(&der), in_seconds(0));
+    assert!(judged(&trust).is_ok());
+    // It stays as long as it holds, and goes when it is told to go.
+    reloader.trusted.leave_out_expired().unwrap();
+    assert_eq!(reloader.trusted.now().generation, 1);
+
+    let expired = Authority::lasting("leaving", -100);
+    let both = format!("{}{}", ours.1, expired.1);
+    std::fs::write(dir.path().join("ca"), both).unwrap();
+    let contents = reloader.trusted.changed().await.unwrap().unwrap();
+    let trust = reloader.trusted.replace(contents).unwrap();
+    assert_eq!(judged(&trust).unwrap_err().code(), "unknown-authority");
+    std::fs::write(dir.path().join("ca"), expired.1).unwrap();
+    let contents = reloader.trusted.changed().await.unwrap().unwrap();
+    let error = reloader.trusted.replace(contents).unwrap_err().to_string();
+    assert!(error.contains("authorities has expired on"), "{error}");
 }

@@ -15,11 +15,11 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, Error, InconsistentKeys, ServerConfig};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::files::{Contents, Pems};
+use super::files::{Contents, Pems, Source};
 use super::judge::{Judge, Shown};
 use super::leaf;
 use super::reason::Reason;
-use super::{Tls, TlsError};
+use super::{Tls, TlsError, date};
 use crate::identity::{Identity, Kind, check_domain};
 
 /// HTTP/2, the only protocol that is spoken here.
@@ -47,7 +47,7 @@ pub(crate) struct Trust {
     pub(crate) client: Arc<ClientConfig>,
     /// Until when the own certificate, and what it rests on, holds.
     pub(crate) expires: u64,
-    /// Until when the first of the authorities holds.
+    /// Until when the first of the authorities holds that are believed.
     pub(crate) authority_expires: u64,
     /// Which one it is, counted from the first.
     pub(crate) generation: u64,
@@ -150,6 +150,16 @@ impl Trusted {
         Ok(trust)
     }
 
+    /// Leaves out the authorities that do not hold any more, if there are any. If none would be
+    /// left, or none for the own certificate, all stays as it is.
+    pub(crate) fn leave_out_expired(&self) -> Result<(), TlsError> {
+        let now = self.now();
+        if self.time().as_secs() <= now.authority_expires {
+            return Ok(());
+        }
+        self.replace(now.contents.clone()).map(drop)
+    }
+
     /// What the clock says.
     pub(crate) fn time(&self) -> UnixTime {
         time_of(&*self.clock)
@@ -206,9 +216,10 @@ fn trust(
         },
         error => content(&from.key, format!("the key cannot be used: {error}")),
     })?;
-    let judge = Judge::new(&authorities, &from.ca, Arc::clone(&provider), &tls.domain)?;
     let now = clock.current_time();
     let now = now.ok_or_else(|| content(&from.cert, "this machine has no clock".to_owned()))?;
+    let authorities = in_time(authorities, &from.ca, now)?;
+    let judge = Judge::new(&authorities, &from.ca, Arc::clone(&provider), &tls.domain)?;
     check_own(tls, owner, &judge, &chain, now)?;
     let latest = |certificates: &[CertificateDer<'_>]| {
         let ends = certificates.iter().filter_map(|it| leaf::validity(it).ok());
@@ -227,6 +238,29 @@ fn trust(
         judge,
         contents,
     })
+}
+
+/// The authorities that have not expired: webpki believes them whatever they say of time.
+pub(super) fn in_time(
+    authorities: Vec<CertificateDer<'static>>,
+    from: &Source,
+    now: UnixTime,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let mut last = 0;
+    let mut hold = authorities;
+    hold.retain(|authority| {
+        // One that cannot be read is complained about by whoever has to use it.
+        let end = leaf::validity(authority).map_or(u64::MAX, |it| it.to);
+        last = last.max(end);
+        now.as_secs() <= end
+    });
+    if hold.is_empty() {
+        return Err(TlsError::Content {
+            file: from.to_string(),
+            what: format!("the last of its authorities has expired on {}", date(last)),
+        });
+    }
+    Ok(hold)
 }
 
 /// Whether others, who have the same authorities, would take the own certificate.

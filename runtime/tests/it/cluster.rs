@@ -115,6 +115,11 @@ impl Cluster {
 
     /// Waits until all running nodes have executed the same log; returns slot and digest.
     pub(crate) async fn converged(&self) -> (u64, u128) {
+        self.converged_behind(0).await
+    }
+
+    /// The same, once they have executed slot `least`: those that start are in one state, too.
+    pub(crate) async fn converged_behind(&self, least: u64) -> (u64, u128) {
         let converging = async {
             loop {
                 let mut states = Vec::new();
@@ -128,6 +133,7 @@ impl Cluster {
                     ));
                 }
                 if let (slot, Some(digest), true) = states[0]
+                    && slot >= least
                     && states.iter().all(|state| *state == states[0])
                 {
                     return (slot, digest);

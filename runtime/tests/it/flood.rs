@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chil::kv::KvCommand;
 use chil::limits::{AdmissionLimits, Limits, Rate};
 use chil::proto::consensus_client::ConsensusClient;
-use chil::proto::{ProposeRequest, propose_response};
+use chil::proto::{ProposeRequest, ProposeStreamRequest, propose_response};
 use chil::{NodeBuilder, Span};
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
@@ -148,6 +148,70 @@ async fn a_flood_of_requests_is_turned_away_and_costs_nobody_the_leadership() {
     let metrics = cluster.node(leader).metrics();
     assert!(metrics.contains("reason=\"rate"), "{metrics}");
     gets_through(&cluster, leader).await;
+}
+
+/// One client gets so many bytes in a second, and has those of a second saved up.
+fn limited_in_bytes(_: usize, node: NodeBuilder) -> NodeBuilder {
+    let client_bytes = Rate {
+        per_second: 100_000,
+        burst: Span::from_millis(1_000),
+    };
+    let admission = AdmissionLimits {
+        client_bytes,
+        ..AdmissionLimits::default()
+    };
+    node.limits(Limits {
+        admission,
+        ..Limits::default()
+    })
+}
+
+/// A stream's client that asks again at once when it is refused would spin, if it were told at
+/// once. What is let in meanwhile does not wait for that.
+#[tokio::test]
+async fn a_refusal_in_a_stream_is_told_late_and_holds_up_nothing_else() {
+    let cluster = Cluster::tuned(limited_in_bytes).await;
+    let leader = cluster.leader_seen_by(0).await;
+    let mut client = connect(&cluster.addresses[leader]).await;
+    let ask = |id, bytes: usize| {
+        let command = KvCommand::put(Bytes::from_static(b"key"), Bytes::from(vec![0; bytes]));
+        let payload = command.encode();
+        let request = Some(ProposeRequest {
+            payload,
+            ..ProposeRequest::default()
+        });
+        ProposeStreamRequest { id, request }
+    };
+    let asked = tokio_stream::iter([ask(1, 90_000), ask(2, 22_000), ask(3, 10)]);
+    let began = Instant::now();
+    // The stream's end is not the end of what waits in it.
+    let mut answers = client.propose_stream(asked).await.unwrap().into_inner();
+    let mut told = Vec::new();
+    while let Some(answer) = answers.message().await.unwrap() {
+        let outcome = answer.result.unwrap().outcome.unwrap();
+        told.push((answer.id, began.elapsed(), outcome));
+    }
+    let of = |id| {
+        told.iter()
+            .find(|(told, ..)| *told == id)
+            .expect("answered")
+    };
+    for admitted in [1, 3] {
+        let (_, took, outcome) = of(admitted);
+        let is_done = matches!(outcome, propose_response::Outcome::Committed(_));
+        assert!(is_done, "{admitted}: {outcome:?}");
+        assert!(took < &of(2).1, "{admitted} waited for a refusal: {told:?}");
+    }
+    let (_, took, outcome) = of(2);
+    let propose_response::Outcome::Overloaded(overloaded) = outcome else {
+        panic!("{outcome:?}");
+    };
+    // About 120 ms are missing; the second that asks may have begun some milliseconds later.
+    assert!(*took >= Duration::from_millis(40), "told after {took:?}");
+    assert!(
+        overloaded.retry_after_ms <= 2,
+        "{overloaded:?}: it has waited"
+    );
 }
 
 /// Who keeps to what it is told gets through, and in the end nothing is under way any more.

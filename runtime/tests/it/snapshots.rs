@@ -101,7 +101,7 @@ async fn a_restart_begins_with_the_snapshot_and_its_sessions() {
     for i in 0..3 {
         cluster.start_node(i).await;
     }
-    let (again, after) = cluster.converged().await;
+    let (again, after) = cluster.converged_behind(slot).await;
     assert_eq!((again, after), (slot, before));
     // The command was executed before the snapshot; sent again, it is not executed again.
     let leader = cluster.leader().await;

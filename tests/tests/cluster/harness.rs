@@ -225,6 +225,8 @@ impl Node {
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
+    /// What each of them has written behind the line that says that it listens.
+    pub(crate) lines: Vec<mpsc::Receiver<String>>,
     /// Removed with everything in it when the cluster goes, after its processes have ended.
     _root: tempfile::TempDir,
 }
@@ -270,7 +272,11 @@ impl Cluster {
         for (node, lines) in nodes.iter_mut().zip(&lines) {
             node.ready(lines);
         }
-        Self { nodes, _root: root }
+        Self {
+            nodes,
+            lines,
+            _root: root,
+        }
     }
 
     pub(crate) fn addresses(&self) -> Vec<String> {

@@ -4,6 +4,7 @@
 mod configuration;
 mod exactly_once;
 mod harness;
+mod hostile;
 mod kill;
 mod lifecycle;
 mod mistakes;

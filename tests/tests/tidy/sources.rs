@@ -29,6 +29,7 @@ const SYSTEMS: [&str; 3] = [
     "runtime/src/storage/real.rs",
     "runtime/src/clock.rs",
     "runtime/src/cli/cert/authority.rs",
+    "runtime/src/cli/handles.rs",
 ];
 
 fn hand_written() -> impl Iterator<Item = File> {

@@ -11,11 +11,11 @@ use chil_proto::v1::admin_client::AdminClient;
 use chil_proto::v1::consensus_client::ConsensusClient;
 use tonic::transport::Channel;
 
+use super::tls::connection;
 use super::{ClientError, ClientTls, status_text};
 use crate::discovery::StaticResolver;
-use crate::net::dial::{Connector, Dialler};
-use crate::net::transport::{chain, endpoint};
-use crate::ports::Target;
+use crate::net::dial::Dialler;
+use crate::net::transport::chain;
 
 /// Largest answer that a client takes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -211,14 +211,8 @@ impl Targets {
         if let Some(channel) = state.channels.get(address) {
             return Ok(channel.clone());
         }
-        let endpoint = endpoint(address).map_err(|error| chain(&error))?;
-        // Hints name addresses only: any node of the domain may answer there.
-        let target = Target {
-            address: address.to_owned(),
-            name: None,
-        };
-        let dialler = self.dialler.clone();
-        let channel = endpoint.connect_with_connector_lazy(Connector { dialler, target });
+        let channel = connection(self.dialler.clone(), address);
+        let channel = channel.map_err(|error| chain(&error))?;
         if state.channels.len() >= CHANNELS_MAX {
             state.channels.pop_first();
         }

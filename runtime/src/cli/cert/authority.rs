@@ -26,6 +26,8 @@ const PRIVATE: u32 = 0o600;
 /// An authority, with its key.
 pub(in crate::cli) struct Authority {
     issuer: Issuer<'static, KeyPair>,
+    /// Whole days until its own certificate expires.
+    days: u64,
 }
 
 /// A certificate and its key, in files.
@@ -49,6 +51,7 @@ impl Authority {
         write(&dir.join(CA_CERT), &cert.pem(), PUBLIC)?;
         Ok(Self {
             issuer: Issuer::new(params, key),
+            days: days.into(),
         })
     }
 
@@ -63,7 +66,12 @@ impl Authority {
         let key = key.with_context(|| dir.join(CA_KEY).display().to_string())?;
         let issuer = Issuer::from_ca_cert_pem(&read(CA_CERT)?, key);
         let issuer = issuer.with_context(|| dir.join(CA_CERT).display().to_string())?;
-        Ok(Self { issuer })
+        let found = inspect(&dir.join(CA_CERT))?;
+        let ends = found.first().map_or(0, |authority| authority.not_after);
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = since.context("the clock is before 1970")?.as_secs();
+        let days = ends.saturating_sub(now) / DAY.as_secs();
+        Ok(Self { issuer, days })
     }
 
     /// Issues a certificate into `dir`, over what [`Issued::may_be_written`] allows.
@@ -73,6 +81,13 @@ impl Authority {
         identity: &Identity,
         days: u32,
     ) -> anyhow::Result<Issued> {
+        if u64::from(days) > self.days {
+            bail!(
+                "the authority itself holds for {} more days only: issue for less (--days), or \
+                 make another authority (`chil cert init --dir`)",
+                self.days
+            );
+        }
         let mut params = params(identity.name(), days)?;
         let uri = Ia5String::try_from(identity.uri()).context("an identity is ASCII")?;
         params.subject_alt_names = vec![SanType::URI(uri)];

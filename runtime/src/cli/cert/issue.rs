@@ -2,6 +2,7 @@
 //! Knows nothing about how certificates are made.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use chil::identity::{Identity, Kind, Role};
 use clap::{Args, Subcommand};
@@ -21,9 +22,9 @@ pub(super) struct Init {
     /// Where to put ca.crt and ca.key.
     #[arg(long, value_name = "DIR", default_value = DIR)]
     dir: PathBuf,
-    /// What the authority is called.
-    #[arg(long, value_name = "NAME", default_value = "chil development")]
-    name: String,
+    /// What the authority is called [default: "chil development" and four digits of chance].
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
     /// For how long it holds.
     #[arg(long, value_name = "DAYS", default_value_t = 3_650,
           value_parser = clap::value_parser!(u32).range(1..=36_500))]
@@ -95,9 +96,17 @@ struct Made {
     key: String,
 }
 
+/// Chains are made of names: two authorities of one name would be taken for one another, and what
+/// is wrong then would look like a forgery.
+fn some_name() -> String {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    format!("chil development {:04x}", now.subsec_micros() & 0xffff)
+}
+
 /// Runs `chil cert init`.
 pub(super) fn init(arguments: &Init, format: Format) -> Result<Exit, Failure> {
-    Authority::create(&arguments.dir, &arguments.name, arguments.days)?;
+    let name = arguments.name.clone().unwrap_or_else(some_name);
+    Authority::create(&arguments.dir, &name, arguments.days)?;
     let made = Made {
         identity: None,
         cert: arguments.dir.join(CA_CERT).display().to_string(),

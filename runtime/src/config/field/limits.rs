@@ -71,6 +71,12 @@ pub(super) const FIELDS: &[Known] = &[
         "their bytes; 32MiB by default",
     ),
     known(
+        Field::InboxBytes,
+        "consensus.limits.peers.inbox_bytes",
+        "CONSENSUS_INBOX_BYTES",
+        "bytes of peers' messages that wait to be handled, heartbeats apart; 128MiB by default",
+    ),
+    known(
         Field::RequestsPerSecond,
         "consensus.limits.admission.requests_per_second",
         "CONSENSUS_REQUESTS_PER_SECOND",

@@ -92,6 +92,8 @@ pub enum Field {
     QueueFrames,
     /// Their bytes.
     QueueBytes,
+    /// Bytes of peers' messages that wait to be handled.
+    InboxBytes,
     /// Requests of all clients in a second.
     RequestsPerSecond,
     /// Their bytes.

@@ -78,6 +78,9 @@ pub(super) struct Watch {
     /// When the stream that is open was opened.
     opened: Option<Time>,
     failures: u32,
+    /// How often a version was too old since a stream was of use: lists that succeed do not help
+    /// then.
+    too_old: u32,
     rng: ChaCha8Rng,
 }
 
@@ -104,6 +107,7 @@ impl Watch {
             not_before: Time::ZERO,
             opened: None,
             failures: 0,
+            too_old: 0,
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
@@ -220,12 +224,14 @@ impl Watch {
         match status {
             // Too old: what happened since is not kept any more. Of a list, its pages.
             410 => {
-                let again = self.next == Ask::List { from: None };
                 self.list_again();
-                if again || self.failures > 0 {
+                self.failures = self.failures.max(self.too_old);
+                self.too_old = self.too_old.saturating_add(1);
+                // The first time is usual, and what is known is old: no time is lost then.
+                if self.failures > 0 {
                     return self.pause(now, retry_after);
                 }
-                self.failures += 1;
+                self.failures = 1;
             }
             // Tokens are replaced from time to time: the next request carries the new one.
             401 if self.failures == 0 => {
@@ -247,6 +253,7 @@ impl Watch {
         let lasted = opened.is_some_and(|opened| now.since(opened) >= Self::STREAM_MIN);
         if lasted {
             self.failures = 0;
+            self.too_old = 0;
         }
         lasted
     }

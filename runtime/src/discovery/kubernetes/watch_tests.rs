@@ -133,6 +133,33 @@ fn a_server_that_always_says_too_old_is_not_asked_all_the_time() {
 }
 
 #[test]
+fn lists_that_are_too_old_at_once_are_not_asked_for_all_the_time() {
+    // Each list succeeds, and what it names is too old when the stream is asked for, or says so
+    // itself as its first event.
+    for opens in [false, true] {
+        let mut watch = Watch::new(7);
+        let (mut now, mut asked) = (at(1), 0);
+        while now < at(61) {
+            asked += 1;
+            watch.handle(now, page(vec![slice("a", 3, &[1])], 5, None));
+            if opens {
+                watch.handle(now, Answer::Opened);
+                watch.handle(now, Answer::Bookmark("6".to_owned()));
+            }
+            watch.handle(now, refused(410));
+            now = now.max(watch.next().0);
+        }
+        assert!((3..12).contains(&asked), "{asked} in a minute");
+        // A stream that lasts makes good for all of it.
+        watch.handle(now, page(vec![slice("a", 3, &[1])], 5, None));
+        watch.handle(now, Answer::Opened);
+        let later = now + Span::from_millis(5_000);
+        watch.handle(later, refused(410));
+        assert!(watch.next().0 <= later, "at once, the first time");
+    }
+}
+
+#[test]
 fn failures_pause_longer_and_longer_with_jitter_and_success_forgets_them() {
     let pauses = |seed| {
         let mut watch = Watch::new(seed);

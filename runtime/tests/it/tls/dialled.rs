@@ -19,7 +19,7 @@ use crate::cluster::PATIENCE;
 
 /// Log lines of this thread, on which a test and all its nodes run.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -42,7 +42,7 @@ impl<'a> MakeWriter<'a> for Lines {
 
 impl Lines {
     /// All lines from now on, until the second result is dropped.
-    fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+    pub(super) fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
         let lines = Self::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
@@ -58,7 +58,7 @@ impl Lines {
     }
 
     /// Waits until a line says that, with all else that has been said.
-    async fn say(&self, what: &str) -> String {
+    pub(super) async fn say(&self, what: &str) -> String {
         let waiting = async {
             while !self.text().contains(what) {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;

@@ -6,6 +6,7 @@ mod matrix;
 mod pki;
 mod reload;
 mod roles;
+mod senders;
 mod stranger;
 
 use std::net::SocketAddr;
