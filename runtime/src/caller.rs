@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::identity::Identity;
 use crate::net::flow::Flow;
@@ -19,6 +19,18 @@ pub(crate) struct Caller {
     asked: Arc<AtomicBool>,
     /// What it is being answered.
     pub(crate) flow: Arc<Flow>,
+    /// Its refusals that are not told yet.
+    refusals: Arc<AtomicUsize>,
+}
+
+/// A refusal that is not told yet.
+#[derive(Debug)]
+pub(crate) struct Refusing(Arc<AtomicUsize>);
+
+impl Drop for Refusing {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Caller {
@@ -29,7 +41,19 @@ impl Caller {
             from,
             asked: Arc::default(),
             flow: Arc::default(),
+            refusals: Arc::default(),
         }
+    }
+
+    /// Something that it asks for is refused, and it is told so when what is returned is dropped.
+    pub(crate) fn is_refused(&self) -> Refusing {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+        Refusing(Arc::clone(&self.refusals))
+    }
+
+    /// How many of its refusals are not told yet.
+    pub(crate) fn refusals(&self) -> usize {
+        self.refusals.load(Ordering::Relaxed)
     }
 
     /// It asks for something.

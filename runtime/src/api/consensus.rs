@@ -216,7 +216,7 @@ async fn take_in(
         let inside = match service.admit.ask(caller.as_ref(), Purpose::Use, bytes) {
             Ok(inside) => inside,
             Err(busy) => {
-                refuse(&service.admit, &refused, busy, (id, room)).await;
+                refuse(&service.admit, &refused, busy, (id, room, caller.as_ref())).await;
                 continue;
             }
         };
@@ -228,14 +228,18 @@ async fn take_in(
     }
 }
 
+/// Room for one answer of a stream.
+type AnswerRoom = mpsc::OwnedPermit<(u64, ProposeResult)>;
+
 /// Has a request of a stream told late that it was not let in; what else the stream asks does not
 /// wait for it, as long as it is not refused too often.
 async fn refuse(
     admit: &Admit,
     refused: &Arc<Semaphore>,
     busy: Busy,
-    (id, room): (u64, mpsc::OwnedPermit<(u64, ProposeResult)>),
+    (id, room, caller): (u64, AnswerRoom, Option<&Caller>),
 ) {
+    let refusing = caller.map(Caller::is_refused);
     let tell = move |busy: &Busy| {
         let retry_after = retry_after(busy);
         drop(room.send((id, Err(ProposeError::Overloaded { retry_after }))));
@@ -249,7 +253,7 @@ async fn refuse(
     };
     tokio::spawn(async move {
         tell(&late(busy).await);
-        drop((place, own));
+        drop((place, own, refusing));
     });
 }
 

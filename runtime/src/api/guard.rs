@@ -37,7 +37,10 @@ pub(super) async fn enter<T>(
     };
     // Too many of them at a time would be a queue of its own.
     match admit.place_to_wait() {
-        Some(_place) => Err(refusal(&late(busy).await)),
+        Some(_place) => {
+            let _refusing = caller.map(Caller::is_refused);
+            Err(refusal(&late(busy).await))
+        }
         None => Err(refusal(&busy)),
     }
 }

@@ -38,8 +38,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long what is written to somebody may wait without any of it being taken.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// What is read from a client before others get a turn: a thousand of the smallest frames.
-const TURN_BYTES: usize = 16 << 10;
+/// What is read from a client before others get a turn: some hundred of the smallest frames.
+const TURN_BYTES: usize = 4 << 10;
 /// What somebody who was refused may still send, and for how long: a socket that is closed with
 /// unread bytes takes the alert back that says why.
 const DRAIN_BYTES_MAX: usize = 64 << 10;

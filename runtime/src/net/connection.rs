@@ -70,12 +70,13 @@ struct Stall {
     out: Out,
 }
 
-/// While the node's loop waits for its turn, nothing is read: what was read has to be answered, and
-/// before the loop gets its turn every connection may get one.
+/// When a client is not read from: what is read has to be answered, and before the node's loop gets
+/// its turn every connection may get one; and whoever has been refused often, and not been told,
+/// would be refused more. TCP tells the client to wait.
 struct Yields {
     to: Turn,
     pause: Option<Pin<Box<Sleep>>>,
-    /// Pauses since something was read.
+    /// Pauses for the loop since something was read.
     pauses: u32,
 }
 
@@ -83,19 +84,26 @@ impl Yields {
     const PAUSE: Duration = Duration::from_millis(1);
     /// Whoever is always late has to serve clients all the same.
     const PAUSES_MAX: u32 = 50;
+    /// Refusals are told within a fifth of a second: looking now and then is enough.
+    const REFUSED_PAUSE: Duration = Duration::from_millis(10);
+    const REFUSALS_MAX: usize = 8;
 
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_turn(&mut self, caller: &Caller, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
-            if self.pauses >= Self::PAUSES_MAX || !self.to.is_overdue(SystemClock.now()) {
+            let pause = if caller.refusals() >= Self::REFUSALS_MAX {
+                Self::REFUSED_PAUSE
+            } else if self.pauses < Self::PAUSES_MAX && self.to.is_overdue(SystemClock.now()) {
+                self.pauses += 1;
+                Self::PAUSE
+            } else {
                 self.pauses = 0;
                 return Poll::Ready(());
-            }
-            self.pauses += 1;
-            self.pause = Some(Box::pin(tokio::time::sleep(Self::PAUSE)));
+            };
+            self.pause = Some(Box::pin(tokio::time::sleep(pause)));
         }
     }
 }
@@ -185,7 +193,7 @@ impl Connection {
         self
     }
 
-    /// Reads nothing while the node's loop waits for its turn.
+    /// Reads nothing while the node's loop waits for its turn, or many refusals are to be told.
     pub(super) fn yields_to(mut self, turn: Turn) -> Self {
         self.yields = Some(Yields {
             to: turn,
@@ -270,8 +278,9 @@ impl AsyncRead for Connection {
         if let Poll::Ready(error) = self.poll_end(cx) {
             return Poll::Ready(Err(error));
         }
-        if let Some(yields) = &mut self.yields {
-            ready!(yields.poll_turn(cx));
+        let this = &mut *self;
+        if let Some(yields) = &mut this.yields {
+            ready!(yields.poll_turn(&this.caller, cx));
         }
         if let Some((all, left @ 0)) = &mut self.turn {
             *left = *all;
@@ -423,6 +432,25 @@ mod tests {
         turn.over(SystemClock.now() + chil_core::Span::from_millis(60_000));
         let read = timeout(20 * Yields::PAUSE, connection.read_exact(&mut bytes)).await;
         assert!(read.is_ok(), "it is not overdue");
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_often_is_read_from_when_it_has_been_told() {
+        let (connection, mut other, _cut) = connected().await;
+        let mut connection = connection.yields_to(Turn::default());
+        let caller = connection.connect_info();
+        other.write_all(&[0; 64]).await.unwrap();
+        let mut bytes = [0; 8];
+        let mut refusing: Vec<_> = (1..Yields::REFUSALS_MAX)
+            .map(|_| caller.is_refused())
+            .collect();
+        connection.read_exact(&mut bytes).await.unwrap();
+        refusing.push(caller.is_refused());
+        let read = timeout(SOON, connection.read_exact(&mut bytes)).await;
+        assert!(read.is_err(), "it is read from");
+        refusing.pop();
+        let read = timeout(SOON, connection.read_exact(&mut bytes)).await;
+        assert!(read.is_ok(), "it has been told");
     }
 
     #[tokio::test]
