@@ -14,6 +14,7 @@ use crate::metrics::Page;
 use crate::net::accept::{Acceptor, Proof};
 use crate::net::dial::Dialler;
 use crate::net::doors::Doors;
+use crate::net::troubles::Troubles;
 use crate::net::watch::Watch;
 use crate::shutdown::Stopped;
 use crate::tls::live::Live;
@@ -71,6 +72,7 @@ impl Sockets {
         let dialler = Dialler {
             resolver: self.resolver,
             proof: proof.clone(),
+            troubles: Some(Troubles::new(watch.clone())),
         };
         let acceptor = Acceptor {
             proof,

@@ -13,7 +13,7 @@ use tower::Layer;
 
 use super::roles::{Needs, needs};
 use crate::caller::Caller;
-use crate::identity::Kind;
+use crate::identity::{Kind, shown};
 use crate::net::watch::Watch;
 
 /// Puts a [`Guard`] in front of services.
@@ -76,7 +76,8 @@ impl<S> Guard<S> {
         let Some((method, needs)) = needs(path) else {
             return Err(Status::unimplemented("no service here has this method"));
         };
-        let name = who.name();
+        // A name may hold anything, and this goes into logs and onto terminals.
+        let name = shown(who.name());
         let text = match (needs, who.kind()) {
             (Needs::Node, Kind::Node) => return Ok(()),
             (Needs::Client(role), Kind::Client(own)) if own >= role => return Ok(()),

@@ -17,6 +17,7 @@ use crate::delivery::{Counts, DropReason};
 pub(crate) struct NetMetrics {
     open: Family<Side, Gauge>,
     refused: Family<Reason, Counter>,
+    dials_refused: Family<Reason, Counter>,
     cut: Family<Reason, Counter>,
     frames_sent: Family<OfLane, Counter>,
     frames_dropped: Family<Dropped, Counter>,
@@ -49,6 +50,7 @@ impl NetMetrics {
         let metrics = Self {
             open: Family::default(),
             refused: Family::default(),
+            dials_refused: Family::default(),
             cut: Family::default(),
             frames_sent: Family::default(),
             frames_dropped: Family::default(),
@@ -63,6 +65,12 @@ impl NetMetrics {
             "connections_refused",
             "Connections that were not taken, by the reason",
             metrics.refused.clone(),
+        );
+        registry.register(
+            "dials_refused",
+            "Connections to peers that came to nothing since one side did not believe the other, by \
+             the reason",
+            metrics.dials_refused.clone(),
         );
         registry.register(
             "connections_cut",
@@ -90,6 +98,11 @@ impl NetMetrics {
     /// Somebody's connection was not taken.
     pub(crate) fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Whoever was called is not believed, or does not believe this node.
+    pub(crate) fn dial_refused(&self, reason: &'static str) {
+        self.dials_refused.get_or_create(&Reason { reason }).inc();
     }
 
     /// An open connection was closed.

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,6 +31,8 @@ use crate::turn::Turn;
 
 /// Pause after a failed accept: the usual cause is that no file handle is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// After somebody was told of one, more of them are not worth a word for so long.
+const ACCEPT_SILENCE: Duration = Duration::from_secs(10);
 /// Connections that may wait for their server.
 const ACCEPTED_MAX: usize = 2_048;
 /// Within what time a handshake has to be through, and something has to be asked behind it.
@@ -149,6 +151,7 @@ impl<R: Resolve> Acceptor<R> {
     }
 
     async fn run(self, listener: TcpListener, mut accepting: Stopped, hands: Hands) {
+        let mut told: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -158,7 +161,11 @@ impl<R: Resolve> Acceptor<R> {
             match accepted {
                 Ok((stream, from)) => self.accepted(stream, Caller::unknown(from), &hands),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    // It lasts, mostly: the log must not be what the next file handle is for.
+                    if told.is_none_or(|told| told.elapsed() >= ACCEPT_SILENCE) {
+                        tracing::warn!(%error, "cannot accept connections");
+                        told = Some(Instant::now());
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

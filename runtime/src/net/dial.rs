@@ -16,9 +16,10 @@ use tonic::codegen::Service;
 
 use super::accept::Proof;
 use super::connection::{Connection, Socket};
+use super::troubles::Troubles;
 use crate::caller::Caller;
 use crate::discovery::{Resolve, ResolveError, Tried};
-use crate::identity::Identity;
+use crate::identity::{Identity, shown};
 use crate::ports::Target;
 use crate::tls::Reason;
 use crate::tls::live::Shown;
@@ -54,11 +55,35 @@ pub(crate) struct Dialler<R> {
     pub(crate) resolver: R,
     /// Without it, connections are not encrypted.
     pub(crate) proof: Option<Proof>,
+    /// Who is told what does not work, if anybody is.
+    pub(crate) troubles: Option<Troubles>,
+}
+
+impl DialError {
+    /// What kind it is of.
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::Nowhere(_) => "nowhere",
+            Self::Socket { .. } => "socket",
+            Self::Refused { reason, .. } => reason.code(),
+        }
+    }
 }
 
 impl<R: Resolve> Dialler<R> {
     /// A connection to `target`.
     pub(crate) async fn dial(&self, target: &Target) -> Result<Connection, DialError> {
+        let dialled = self.dial_any(target).await;
+        if let Some(troubles) = &self.troubles {
+            match &dialled {
+                Ok(_) => troubles.reached(&target.address),
+                Err(error) => troubles.failed(&target.address, error),
+            }
+        }
+        dialled
+    }
+
+    async fn dial_any(&self, target: &Target) -> Result<Connection, DialError> {
         let addresses = self.resolver.resolve(&target.address).await?;
         let mut failed = None;
         for at in addresses {
@@ -125,7 +150,7 @@ fn check_name(caller: &Caller, target: &Target) -> Result<(), Reason> {
     let found = caller.identity.as_deref().map_or("nobody", Identity::name);
     match &target.name {
         Some(wanted) if wanted != found => Err(Reason::OtherName {
-            found: found.to_owned(),
+            found: shown(found),
             wanted: wanted.clone(),
         }),
         Some(_) | None => Ok(()),

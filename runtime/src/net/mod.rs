@@ -13,6 +13,7 @@ mod peer_tests;
 mod queue;
 pub(crate) mod server;
 pub(crate) mod transport;
+pub(crate) mod troubles;
 pub(crate) mod watch;
 
 pub use peer::LinkStatus;

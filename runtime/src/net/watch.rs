@@ -51,6 +51,12 @@ impl Watch {
         self.tell(Verdict::Refused, party, why);
     }
 
+    /// Whoever was called is not believed, or does not believe this node.
+    pub(crate) fn not_reached(&self, party: Party<'_>, why: Why<'_>) {
+        self.metrics.net.dial_refused(why.0);
+        self.tell(Verdict::Refused, party, why);
+    }
+
     /// An open connection is closed.
     pub(crate) fn cut(&self, party: Party<'_>, why: Why<'_>) {
         self.metrics.net.cut(why.0);

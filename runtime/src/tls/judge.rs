@@ -19,7 +19,7 @@ use super::TlsError;
 use super::files::Source;
 use super::leaf;
 use super::reason::Reason;
-use crate::identity::{Identity, Kind};
+use crate::identity::{self, Identity, Kind};
 
 /// Longer chains are nobody's: each certificate of one costs a signature.
 const CHAIN_MAX: usize = 8;
@@ -138,7 +138,7 @@ impl Judge {
             });
         }
         if shown == Shown::ByCalled && identity.kind() != Kind::Node {
-            return Err(Reason::ClientAsPeer(identity.name().to_owned()));
+            return Err(Reason::ClientAsPeer(identity::shown(identity.name())));
         }
         Ok(identity)
     }

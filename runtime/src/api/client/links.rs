@@ -17,7 +17,7 @@ use tonic::Streaming;
 
 use super::outcomes::{proposed, register};
 use super::targets::{Refusal, Targets};
-use super::{ClientError, PENDING_MAX, status_text};
+use super::{ClientError, PENDING_MAX};
 
 /// The address of a node.
 pub(super) type Address = Arc<str>;
@@ -279,7 +279,7 @@ impl<K> Links<K> {
                 }
                 None
             }
-            Refusal::OtherCluster(error) => Some(error),
+            Refusal::Forever(error) => Some(error),
         };
         if let Some((
             _,
@@ -375,7 +375,7 @@ async fn serve_stream(
                 }
             }
             Ok(None) => return Refusal::Failed("the node closed the stream".to_owned()),
-            Err(status) => return Refusal::Failed(status_text(&status)),
+            Err(status) => return Refusal::of(&status),
         }
     }
 }
@@ -391,6 +391,6 @@ async fn open_stream(targets: &Targets, address: &str) -> std::result::Result<Op
     let mut client = targets.consensus(address).map_err(Refusal::Failed)?;
     let (requests, queued) = mpsc::channel(SENDING_MAX);
     let answers = client.propose_stream(ReceiverStream::new(queued)).await;
-    let answers = answers.map_err(|status| Refusal::Failed(status_text(&status)))?;
+    let answers = answers.map_err(|status| Refusal::of(&status))?;
     Ok((requests, cluster, answers.into_inner()))
 }

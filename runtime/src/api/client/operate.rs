@@ -21,7 +21,8 @@ impl Client {
     /// The state of the node at `address`.
     ///
     /// # Errors
-    /// [`ClientError::Unavailable`] when it does not answer in time.
+    /// [`ClientError::Unavailable`] when it does not answer in time, [`ClientError::Rejected`] when
+    /// this client may not ask for it.
     pub async fn status_of(&self, address: &str) -> Result<v1::StatusResponse, ClientError> {
         let mut admin = self.targets.admin(address).map_err(unavailable(address))?;
         let answer = timeout(self.one_attempt(), admin.status(v1::StatusRequest {})).await;
@@ -84,7 +85,7 @@ impl Client {
                     reason
                 }
                 Err(NotMoved::NotAsked(Refusal::Failed(reason))) => reason,
-                Err(NotMoved::NotAsked(Refusal::OtherCluster(error))) => return Err(error),
+                Err(NotMoved::NotAsked(Refusal::Forever(error))) => return Err(error),
             };
             if !reason.is_empty() {
                 self.targets.failed(&address, &reason);
@@ -134,7 +135,10 @@ impl Client {
                 let outcome = response.into_inner().outcome;
                 outcome.ok_or_else(|| NotMoved::Lost("the answer is not understood".to_owned()))
             }
-            Ok(Err(status)) => Err(NotMoved::Lost(status_text(&status))),
+            Ok(Err(status)) => Err(match Refusal::of(&status) {
+                Refusal::Failed(reason) => NotMoved::Lost(reason),
+                forever @ Refusal::Forever(_) => NotMoved::NotAsked(forever),
+            }),
             Err(_) => Err(NotMoved::Lost(late())),
         }
     }
@@ -152,7 +156,7 @@ impl Client {
     ) -> Result<SnapshotDownload, ClientError> {
         match timeout(self.one_attempt(), self.targets.verify(address)).await {
             Ok(Ok(_)) => {}
-            Ok(Err(Refusal::OtherCluster(error))) => return Err(error),
+            Ok(Err(Refusal::Forever(error))) => return Err(error),
             Ok(Err(Refusal::Failed(reason))) => return Err(unavailable(address)(reason)),
             Err(_) => return Err(unavailable(address)("does not answer".to_owned())),
         }
@@ -253,7 +257,10 @@ fn answered<T>(
 ) -> Result<T, ClientError> {
     match answer {
         Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(unavailable(address)(status_text(&status))),
+        Ok(Err(status)) => Err(match Refusal::of(&status) {
+            Refusal::Failed(reason) => unavailable(address)(reason),
+            Refusal::Forever(error) => error,
+        }),
         Err(_) => Err(unavailable(address)("does not answer".to_owned())),
     }
 }

@@ -9,9 +9,9 @@ use chil_proto::v1::propose_response::Outcome;
 use chil_proto::v1::register_response::Outcome as Registration;
 
 use super::super::guard::overloaded;
+use super::ClientError;
 use super::links::Result;
 use super::targets::{Refusal, Targets};
-use super::{ClientError, status_text};
 
 /// A node that asks for a longer pause is asked again after this one.
 const RETRY_AFTER_MAX: u64 = 1_000;
@@ -89,7 +89,7 @@ pub(super) async fn register(targets: &Targets, address: &str, nonce: u128) -> R
     let cluster = match targets.cluster(address).await {
         Ok(cluster) => cluster,
         Err(Refusal::Failed(reason)) => return unavailable(reason),
-        Err(Refusal::OtherCluster(error)) => return Answer::Rejected(error),
+        Err(Refusal::Forever(error)) => return Answer::Rejected(error),
     };
     let mut client = match targets.consensus(address) {
         Ok(client) => client,
@@ -108,10 +108,13 @@ pub(super) async fn register(targets: &Targets, address: &str, nonce: u128) -> R
         }
         Err(status) => match overloaded(&status) {
             Some(overloaded) => Some(Registration::Overloaded(overloaded)),
-            None => {
-                targets.failed(address, &status_text(&status));
-                return Answer::Unknown;
-            }
+            None => match Refusal::of(&status) {
+                Refusal::Forever(error) => return Answer::Rejected(error),
+                Refusal::Failed(reason) => {
+                    targets.failed(address, &reason);
+                    return Answer::Unknown;
+                }
+            },
         },
     };
     match outcome {

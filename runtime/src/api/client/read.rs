@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::guard::overloaded;
 use super::targets::{Refusal, Targets};
-use super::{Client, ClientError, status_text};
+use super::{Client, ClientError};
 use crate::handle::{Answer, Consistency};
 
 /// How fresh the answer to a query must be.
@@ -161,19 +161,22 @@ enum NoOutcome {
     Query(ClientError),
 }
 
+impl From<Refusal> for NoOutcome {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Failed(reason) => Self::Node(reason),
+            Refusal::Forever(error) => Self::Query(error),
+        }
+    }
+}
+
 async fn ask(
     targets: &Targets,
     address: &str,
     query: Bytes,
     options: ReadOptions,
 ) -> Result<Outcome, NoOutcome> {
-    let cluster = targets
-        .cluster(address)
-        .await
-        .map_err(|refusal| match refusal {
-            Refusal::Failed(reason) => NoOutcome::Node(reason),
-            Refusal::OtherCluster(error) => NoOutcome::Query(error),
-        })?;
+    let cluster = targets.cluster(address).await.map_err(NoOutcome::from)?;
     let consistency = match options.consistency {
         Consistency::Linearizable => v1::Consistency::Linearizable,
         Consistency::Lease => v1::Consistency::Lease,
@@ -202,7 +205,7 @@ async fn ask(
         }
         Err(status) => match overloaded(&status) {
             Some(overloaded) => Ok(Outcome::Overloaded(overloaded)),
-            None => Err(NoOutcome::Node(status_text(&status))),
+            None => Err(Refusal::of(&status).into()),
         },
     }
 }

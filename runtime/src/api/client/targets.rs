@@ -10,6 +10,7 @@ use chil_proto::v1;
 use chil_proto::v1::admin_client::AdminClient;
 use chil_proto::v1::consensus_client::ConsensusClient;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use super::tls::connection;
 use super::{ClientError, ClientTls, status_text};
@@ -54,8 +55,19 @@ struct State {
 pub(super) enum Refusal {
     /// Another node, or the same a little later, may do.
     Failed(String),
-    /// It belongs to another cluster.
-    OtherCluster(ClientError),
+    /// Whoever is asked will say the same.
+    Forever(ClientError),
+}
+
+impl Refusal {
+    /// What a call that ended without an answer says of whether others are to be asked.
+    pub(super) fn of(status: &Status) -> Self {
+        let reason = status_text(status);
+        if status.code() == Code::PermissionDenied {
+            return Self::Forever(ClientError::Rejected { reason });
+        }
+        Self::Failed(reason)
+    }
 }
 
 impl Targets {
@@ -81,6 +93,7 @@ impl Targets {
             dialler: Dialler {
                 resolver: StaticResolver::default(),
                 proof: tls.map(|tls| tls.0.clone()),
+                troubles: None,
             },
             state: Mutex::default(),
         }
@@ -164,7 +177,7 @@ impl Targets {
     pub(super) async fn verify(&self, address: &str) -> Result<ClusterId, Refusal> {
         let mut admin = self.admin(address).map_err(Refusal::Failed)?;
         let status = admin.status(v1::StatusRequest {}).await;
-        let status = status.map_err(|status| Refusal::Failed(status_text(&status)))?;
+        let status = status.map_err(|status| Refusal::of(&status))?;
         self.seen(address, &status.into_inner().cluster)
     }
 
@@ -181,7 +194,7 @@ impl Targets {
         if pinned.cluster == found {
             return Ok(found);
         }
-        Err(Refusal::OtherCluster(self.other_cluster(address, cluster)))
+        Err(Refusal::Forever(self.other_cluster(address, cluster)))
     }
 
     /// The error for a node at `address` that belongs to the cluster `found`.
@@ -267,7 +280,7 @@ mod tests {
         let (first, second) = ([1; 16], [2; 16]);
         assert!(targets.seen("a:1", &first).is_ok());
         assert!(targets.seen("b:1", &first).is_ok());
-        let Err(Refusal::OtherCluster(error)) = targets.seen("b:1", &second) else {
+        let Err(Refusal::Forever(error)) = targets.seen("b:1", &second) else {
             panic!("it took another cluster's node");
         };
         let text = error.to_string();

@@ -48,6 +48,7 @@ impl ClientTls {
         let dialler = Dialler {
             resolver: StaticResolver::default(),
             proof: Some(self.0.clone()),
+            troubles: None,
         };
         connection(dialler, address)
     }

@@ -90,7 +90,7 @@ impl Watch {
                     Err((address, Refusal::Failed(reason))) => {
                         self.failed(&address, &reason).await?;
                     }
-                    Err((_, Refusal::OtherCluster(error))) => return Err(error.into()),
+                    Err((_, Refusal::Forever(error))) => return Err(error.into()),
                 }
                 continue;
             };
@@ -222,7 +222,7 @@ impl Watch {
         };
         match consensus.watch(request).await {
             Ok(stream) => Ok(stream.into_inner()),
-            Err(status) => Err(Refusal::Failed(status_text(&status))),
+            Err(status) => Err(Refusal::of(&status)),
         }
     }
 

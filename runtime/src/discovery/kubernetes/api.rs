@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -94,6 +95,13 @@ pub(super) struct Api {
     lookup: SystemLookup,
 }
 
+/// Whether what is sent there stays on this machine.
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let ip = host.parse::<IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
 /// What stands in for the text of a failure.
 pub(super) type Words = String;
 
@@ -168,6 +176,13 @@ impl Api {
             .header(ACCEPT, "application/json")
             .header(USER_AGENT, concat!("chil/", env!("CARGO_PKG_VERSION")));
         if let Some(token) = &with.token {
+            if base.scheme_str() != Some("https") && !is_loopback(authority.host()) {
+                return Err(
+                    "it is asked by http:// beyond this machine, where others can read the token: \
+                     use https://, or `kubectl proxy` on loopback"
+                        .to_owned(),
+                );
+            }
             request = request.header(AUTHORIZATION, token.clone());
         }
         let request = request.body(Empty::new()).map_err(|e| e.to_string())?;
@@ -352,4 +367,33 @@ fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_token_goes_to_nobody_by_whom_others_could_read_it() {
+        let api = Api::new(KubernetesOptions {
+            api: "http://10.255.255.1:80".to_owned(),
+            ..KubernetesOptions::in_cluster("chil")
+        });
+        let credentials = Credentials {
+            namespace: "default".to_owned(),
+            token: Some(HeaderValue::from_static("Bearer secret")),
+        };
+        let Answer::Broken(words) = api.list(&credentials, None).await else {
+            panic!("it is asked");
+        };
+        assert!(words.contains("use https://"), "{words}");
+        for (host, expected) in [
+            ("localhost", true),
+            ("[::1]", true),
+            ("127.0.3.4", true),
+            ("10.0.0.1", false),
+        ] {
+            assert_eq!(is_loopback(host), expected, "{host}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use chil::{KeyValue, Node, Tls};
 
+use super::counts;
 use super::pki::{Authority, Shown, Wish};
 use super::stranger::acceptor;
 use crate::cluster::PATIENCE;
@@ -134,32 +135,42 @@ async fn who_answers_has_to_be_the_node_that_was_called() {
         (
             with(ca.node("third")),
             "'third' answers where 'peer' was called",
+            "other-name",
         ),
         (
             with(ca.issue(&Wish::of(&["chil://local/write/peer"]))),
             "is a client, and clients are never peers",
+            "client-as-peer",
         ),
         (
             with(other.node("peer")),
             "no authority in this side's ca_file",
+            "unknown-authority",
         ),
         (
             with(ca.issue(&node("peer").only(ExtendedKeyUsagePurpose::ClientAuth))),
             "is for another use",
+            "purpose",
         ),
         (
             with(ca.issue(&node("peer").within(-500, -100))),
             "its certificate has expired",
+            "expired",
         ),
         (
             with(ca.issue(&Wish::of(&["chil://elsewhere/node/peer"]))),
             "it is of the domain 'elsewhere'",
+            "other-domain",
         ),
-        (Answers::InPlaintext, "it speaks no TLS"),
-        (Answers::Never, "it does not finish its handshake within"),
+        (Answers::InPlaintext, "it speaks no TLS", "plaintext"),
+        (
+            Answers::Never,
+            "it does not finish its handshake within",
+            "handshake-timeout",
+        ),
     ];
     let mut seen = BTreeSet::new();
-    for (answers, text) in rows {
+    for (answers, text, code) in rows {
         assert!(seen.insert(text));
         let dir = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -167,7 +178,11 @@ async fn who_answers_has_to_be_the_node_that_was_called() {
         answer(listener, answers);
         let tls = ca.node("caller").tls(&dir.path().join("tls"), &[&ca]);
         let caller = caller(tls, peer, &dir.path().join("data")).await;
-        lines.say(text).await;
+        let said = lines.say(text).await;
+        let warns = |line: &str| line.contains("WARN") && line.contains("does not reach a peer");
+        let warned = said.lines().any(|line| warns(line) && line.contains(text));
+        assert!(warned, "{text}: nobody is told:\n{said}");
+        counts(&caller, "dials_refused", code, 1).await;
         drop(caller);
     }
 }

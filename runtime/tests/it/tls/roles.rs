@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chil::client::{Client, ClientOptions};
+use chil::client::{Client, ClientError, ClientOptions};
 use chil::{KeyValue, Node};
 
 use super::pki::Authority;
@@ -38,13 +38,19 @@ async fn a_role_allows_what_it_says_and_what_is_below_it() {
             let text = error.to_string();
             assert!(text.contains("has the role read"), "{text}");
             assert!(text.contains("chil cert issue client"), "{text}");
+            assert!(matches!(error, ClientError::Rejected { .. }), "{error:?}");
         }
         // There is nobody to move it to: who may ask is told that.
         let moved = client.move_leader(Some("nobody")).await;
-        let text = moved.unwrap_err().to_string();
+        let error = moved.unwrap_err();
+        assert!(matches!(error, ClientError::Rejected { .. }), "{error:?}");
+        let text = error.to_string();
         assert_eq!(!text.contains("has the role"), moves, "{role}: {text}");
     }
     counts(&node, "requests_denied", "Register", 1).await;
     counts(&node, "requests_denied", "MoveLeader", 2).await;
     assert_eq!(counted(&node, "requests_denied", "Read"), 0);
+    // Whoever may not is told so once: asking again, or elsewhere, does not help.
+    assert_eq!(counted(&node, "requests_denied", "Register"), 1);
+    assert_eq!(counted(&node, "requests_denied", "MoveLeader"), 2);
 }
