@@ -268,6 +268,7 @@ mod tests {
 
         let plan = AdmissionPlan {
             in_flight: 100,
+            clients_tracked: 20,
             ..PLAN
         };
         let mut accounts = Accounts::new(plan, 20);
