@@ -8,7 +8,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::caller::Caller;
 use crate::clock::SystemClock;
-use crate::identity::{Kind, Role};
 use crate::limits::{Admission, AdmissionLimits, Asker, Busy, Charge};
 use crate::metrics::Metrics;
 use crate::ports::Clock;
@@ -102,9 +101,9 @@ impl Admit {
 /// Whether somebody gets the places of those who look after the cluster. Where nobody proves who
 /// it is, it is what is asked for that counts.
 fn operates(caller: Option<&Caller>, purpose: Purpose) -> bool {
-    match caller.and_then(|caller| caller.identity.as_deref()) {
-        Some(identity) => identity.kind() == Kind::Client(Role::Admin),
-        None => purpose == Purpose::Operate,
+    match caller {
+        Some(caller) if caller.identity.is_some() => caller.is_operator(),
+        Some(_) | None => purpose == Purpose::Operate,
     }
 }
 
@@ -131,7 +130,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::identity::Identity;
+    use crate::identity::{Identity, Kind, Role};
     use crate::limits::BusyReason;
 
     fn caller(kind: Option<Kind>) -> Caller {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Kind, Role};
 use crate::net::flow::Flow;
 
 /// Who speaks on a connection; every request has it among its extensions.
@@ -56,6 +56,12 @@ impl Caller {
         self.refusals.load(Ordering::Relaxed)
     }
 
+    /// Whether it has proven to be somebody who looks after the cluster.
+    pub(crate) fn is_operator(&self) -> bool {
+        let identity = self.identity.as_deref();
+        identity.is_some_and(|it| it.kind() == Kind::Client(Role::Admin))
+    }
+
     /// It asks for something.
     pub(crate) fn asks(&self) {
         self.asked.store(true, Ordering::Relaxed);
@@ -78,7 +84,6 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{Kind, Role};
 
     fn caller(kind: Option<Kind>) -> Caller {
         let identity = kind.map(|kind| Arc::new(Identity::new("local", kind, "a").unwrap()));

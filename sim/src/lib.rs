@@ -18,6 +18,7 @@ pub mod dice;
 pub mod disk;
 mod execute;
 mod faults;
+mod file;
 mod forming;
 mod hands;
 mod impossible;

@@ -3,3 +3,14 @@
 
 pub mod certs;
 pub mod process;
+
+use std::fmt;
+
+/// Tells whoever watches a test, or reads why it failed, what it has seen.
+#[expect(
+    clippy::print_stdout,
+    reason = "the output of a test: shown where it fails, or on demand"
+)]
+pub fn tell(text: fmt::Arguments<'_>) {
+    println!("{text}");
+}

@@ -20,7 +20,6 @@ use super::consensus::{ConsensusService, Misdirected};
 use super::outcome::{overloaded, unavailable, wrong_cluster};
 use super::room::{Held, Room};
 use crate::caller::Caller;
-use crate::identity::{Kind, Role};
 use crate::metrics::Metrics;
 use crate::shutdown::Stopped;
 use crate::watch::{Decided, Decision, Watch, WatchError};
@@ -34,8 +33,8 @@ const SENDING_MAX: usize = 64;
 const SENDING_BYTES_MAX: u32 = 256 << 10;
 /// Those who watch one node at a time, since each may hold a batch of entries: clients, each of
 /// whom gets as many as are left for all, and beside them those who look after the cluster.
-pub(crate) const WATCHERS_MAX: u64 = 256;
-pub(crate) const OPERATORS_MAX: u64 = 16;
+const WATCHERS_MAX: u64 = 256;
+const OPERATORS_MAX: u64 = 16;
 /// What one too many is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Who takes nothing for so long, although there is something, watches no more.
@@ -63,8 +62,7 @@ impl Watchers {
             let mut held = room.held_by(caller);
             held.hold(1).then_some(held)
         };
-        let identity = caller.and_then(|caller| caller.identity.as_deref());
-        let operates = identity.is_some_and(|it| it.kind() == Kind::Client(Role::Admin));
+        let operates = caller.is_some_and(Caller::is_operator);
         one_of(&self.clients).or_else(|| operates.then(|| one_of(&self.operators)).flatten())
     }
 }
@@ -195,7 +193,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::identity::Identity;
+    use crate::identity::{Identity, Kind, Role};
 
     #[test]
     fn one_client_leaves_places_to_others_and_to_operators() {

@@ -86,6 +86,8 @@ pub use discovery::Discovery;
 pub use effective::{Effective, Value};
 pub use error::{Origin, Problem, SettingsError};
 pub use field::{Fallback, Field, Known, fields};
+#[cfg(feature = "kubernetes")]
+pub(crate) use peer::is_loopback;
 pub use peer::{AddressError, Peer, PeerList, PeerListError, check_address};
 pub use secret::Secret;
 #[cfg(feature = "grpc")]

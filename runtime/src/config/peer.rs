@@ -23,14 +23,19 @@ pub struct Peer {
     pub weight: u32,
 }
 
+/// Whether what is sent to this host, a name or an address, stays on this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 impl Peer {
     /// Whether its address is surely one of this host: what is sent there leaves it not.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let host = self.address.rsplit_once(':');
         let host = host.map_or(self.address.as_str(), |(host, _)| host);
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        is_loopback(host)
     }
 
     /// A peer that introduces itself.

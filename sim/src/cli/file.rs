@@ -1,11 +1,12 @@
-//! Files that commands write: whole or not at all.
+//! Files that commands write: whole or not at all, and none that a campaign writes to.
 //! Knows nothing about what is in them.
 
 use std::fs::{File, TryLockError};
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+
+use crate::file::replace;
 
 /// Puts a text into a file, which has either its old content or the new one at any time. A file
 /// that a campaign writes to is left alone.
@@ -23,18 +24,7 @@ pub(super) fn save(path: &Path, text: &str) -> anyhow::Result<()> {
             );
         }
     }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".part");
-    let written = File::create(&aside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    let saved = written.and_then(|()| std::fs::rename(&aside, path));
-    if saved.is_err() {
-        // What is left of it is of no use, and may fill a disk.
-        std::fs::remove_file(&aside).ok();
-    }
-    saved.with_context(context)
+    replace(path, text).with_context(context)
 }
 
 #[cfg(test)]

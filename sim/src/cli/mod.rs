@@ -83,6 +83,20 @@ enum Command {
     },
 }
 
+/// Which checks count.
+#[derive(Clone, Debug, Args)]
+struct OnlyArgs {
+    /// Only what these checks find counts, as in `run --checks`
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(Only::NAMES),
+        hide_possible_values = true
+    )]
+    checks: Vec<String>,
+}
+
 /// Which planted bugs to hunt, and how.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct MutantArgs {
@@ -95,15 +109,8 @@ pub(crate) struct MutantArgs {
     /// Only the two whose turn it is, of those that are found within a minute; each briefly
     #[arg(long, value_name = "NUMBER", conflicts_with = "id")]
     turn: Option<u64>,
-    /// Only what these checks find counts, as in `run --checks`
-    #[arg(
-        long,
-        value_name = "NAMES",
-        value_delimiter = ',',
-        value_parser = PossibleValuesParser::new(Only::NAMES),
-        hide_possible_values = true
-    )]
-    checks: Vec<String>,
+    #[command(flatten)]
+    only: OnlyArgs,
     /// Seeds to try in each of five ranges before a mutant counts as surviving
     #[arg(long, default_value_t = 2_000)]
     seeds: u64,
@@ -194,15 +201,8 @@ pub(crate) struct ReplayArgs {
     /// Only what speaks of this slot, or these ("7" or "7-9"), and faults
     #[arg(long, value_parser = replay::parse_slots)]
     slot: Option<(u64, u64)>,
-    /// Only what these checks find counts, as in `run --checks`
-    #[arg(
-        long,
-        value_name = "NAMES",
-        value_delimiter = ',',
-        value_parser = PossibleValuesParser::new(Only::NAMES),
-        hide_possible_values = true
-    )]
-    checks: Vec<String>,
+    #[command(flatten)]
+    only: OnlyArgs,
     /// Print the state of every node instead: at the event of `--until`, or at the end
     #[arg(long, conflicts_with = "slot")]
     state: bool,

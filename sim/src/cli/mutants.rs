@@ -33,7 +33,7 @@ pub(super) fn run(args: &MutantArgs) -> anyhow::Result<ExitCode> {
         seeds: args.seeds,
         jobs: args.jobs.get(),
         briefly: args.turn.is_some(),
-        checks: args.checks.clone(),
+        checks: args.only.checks.clone(),
     };
     let of = |mutant: &Mutant| {
         let depends_on = format!("{mutant:?} {sources} {}", effort.name());
@@ -103,10 +103,10 @@ fn chosen(args: &MutantArgs, root: &Path) -> anyhow::Result<Vec<Mutant>> {
     if let Some(turn) = args.turn {
         mutants = of_turn(&mutants, turn, IN_A_TURN);
     }
-    if !args.checks.is_empty() {
+    if !args.only.checks.is_empty() {
         // Whoever asks what these find expects that they do, and nothing of any other.
         for mutant in &mut mutants {
-            mutant.expect.extend_from_slice(&args.checks);
+            mutant.expect.extend_from_slice(&args.only.checks);
             mutant.alone.clear();
         }
     }

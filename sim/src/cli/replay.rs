@@ -38,7 +38,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             plan.nodes() - 1
         );
     }
-    let only = Only::named(&args.checks).map_err(Error::msg)?;
+    let only = Only::named(&args.only.checks).map_err(Error::msg)?;
     let (outcome, recording) = record_only(&Subject::key_value(), &plan, 1, only);
     draw(args, &recording)?;
     // A reader that has seen enough (`| head`) ends the printing.

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,6 +10,7 @@ use anyhow::Context as _;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::catch::Catch;
+use crate::file::replace;
 
 /// The results of a scratch directory.
 #[derive(Debug)]
@@ -54,14 +54,7 @@ impl Results {
         let mut catches = self.catches.lock().unwrap_or_else(PoisonError::into_inner);
         catches.insert(catch.id.clone(), catch);
         let text = serde_json::to_string_pretty(&*catches)?;
-        let aside = self.path.with_extension("part");
-        let write = || {
-            let mut file = fs::File::create(&aside)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&aside, &self.path)
-        };
-        write().with_context(|| format!("cannot write {}", self.path.display()))
+        replace(&self.path, &text).with_context(|| format!("cannot write {}", self.path.display()))
     }
 
     /// All of them, stale ones as well.
@@ -130,7 +123,7 @@ mod tests {
             ..Catch::default()
         };
         results.put(catch.clone()).unwrap();
-        fs::write(dir.path().join("results.part"), "{ \"Y\": ").unwrap();
+        fs::write(dir.path().join("results.json.part"), "{ \"Y\": ").unwrap();
         let again = Results::open(dir.path(), false).unwrap();
         assert_eq!(again.get("X", 7), Some(catch.clone()));
         assert_eq!(again.get("X", 8), None, "of other sources");

@@ -11,12 +11,12 @@ mod nodes;
 mod story;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chil_sim::dice::{Concern, Dice};
+use chil_tests::tell;
 
 use load::Load;
 use nodes::{Nodes, PATIENCE};
@@ -24,15 +24,6 @@ use story::{Trouble, heal};
 
 /// Answers after a story is healed that show that the cluster works again.
 const ANSWERS: u64 = 50;
-
-/// Tells whoever watches a long story, or reads why one failed.
-#[expect(
-    clippy::print_stdout,
-    reason = "the output of a test: shown where it fails, or on demand"
-)]
-fn tell(text: fmt::Arguments<'_>) {
-    println!("{text}");
-}
 
 /// What happened, in numbers.
 #[derive(Debug, Default)]

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use tokio::time::timeout;
 
 use super::watch::Answer;
 use super::wire::{self, Lines};
+use crate::config::is_loopback;
 use crate::discovery::{Lookup, SystemLookup};
 use crate::net::transport::chain;
 
@@ -93,13 +93,6 @@ pub(super) struct Credentials {
 pub(super) struct Api {
     pub(super) options: KubernetesOptions,
     lookup: SystemLookup,
-}
-
-/// Whether what is sent there stays on this machine.
-fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let ip = host.parse::<IpAddr>();
-    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// What stands in for the text of a failure.

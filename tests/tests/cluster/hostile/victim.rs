@@ -1,7 +1,6 @@
 //! A cluster whose leader is attacked: what it has to go on doing meanwhile, and what that may
 //! cost. Knows nothing about the attacks.
 
-use std::fmt;
 use std::fs;
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use chil::Tls;
 use chil::client::{Client, ClientOptions, ClientTls};
 use chil_proto::v1;
 use chil_tests::certs::Certs;
+use chil_tests::tell;
 
 use super::raw::Shown;
 use crate::harness::{Cluster, PATIENCE};
@@ -21,15 +21,6 @@ const WRITE_MAX: Duration = Duration::from_secs(5);
 const MEMORY_GROWTH_MAX: u64 = 128 << 20;
 /// File handles that may be open for other reasons when all is over.
 const HANDLES_SPARE: usize = 8;
-
-/// Tells whoever wants to see what an attack has cost.
-#[expect(
-    clippy::print_stdout,
-    reason = "the output of a test: shown where it fails, or on demand"
-)]
-fn tell(text: fmt::Arguments<'_>) {
-    println!("{text}");
-}
 
 /// Three nodes, and which of them is attacked.
 pub(super) struct Victim {
