@@ -7,7 +7,6 @@ use crate::quorum::{Prepares, Quorum, Voters};
 use crate::time::Time;
 use crate::types::{Ballot, Lsn, Slot};
 
-use super::incoming::Incoming;
 use super::leader::Leading;
 use super::progress::Position;
 use super::{Replica, Role};
@@ -261,7 +260,7 @@ impl Replica {
         // Whoever came to try although it needs a snapshot first is the best that is connected:
         // it may take its time as long as it gets on.
         let awaits_log = preparing.fetched.is_some();
-        let gets_on = awaits_log && self.incoming.as_ref().is_some_and(Incoming::gets_on);
+        let gets_on = awaits_log && self.transfer_may_go_on();
         if self.election.round() > preparing.give_up_after && !gets_on {
             return self.step_down(StepDown::PrepareTimeout);
         }

@@ -78,6 +78,54 @@ fn whoever_offers_what_is_awaited_is_asked() {
     assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
 }
 
+/// A bad link makes a node patient with its source. Who is silent altogether is not waited for when
+/// somebody else has something newer; who only sends no parts is.
+#[test]
+fn a_source_that_is_gone_is_not_waited_for() {
+    for gone in [false, true] {
+        let (mut rig, id) = one_is_behind();
+        rig.start(3);
+        while rig.partial(3).is_none() {
+            rig.run(Span::from_millis(1));
+        }
+        let parts = |e: &chil_core::Envelope| matches!(e.body, Message::Chunk(_));
+        rig.run_losing(ROUND.times(60), parts);
+        // The link is good again, and the wait as long as before.
+        let have = rig.partial(3).expect("begun").have;
+        while rig.partial(3).is_some_and(|partial| partial.have == have) {
+            rig.run(Span::from_millis(1));
+        }
+        let asked = rig
+            .trace
+            .iter()
+            .rev()
+            .find(|line| line.contains("FetchChunk"));
+        let (source, other) = match asked {
+            Some(line) if line.contains("n3 send n1") => (1, 2),
+            _ => (2, 1),
+        };
+        if gone {
+            rig.cut(source, 3);
+            rig.cut(3, source);
+        }
+        rig.run_losing(ROUND.times(5), parts);
+        let newer = SnapshotId {
+            slot: id.slot.next(),
+            digest: 1,
+            ..id
+        };
+        let led = rig.status(other).promised;
+        rig.inject(other, 3, offer(newer, led));
+        let fetched = rig.status(3).fetching.map(|(id, _)| id);
+        assert_eq!(
+            fetched,
+            Some(if gone { newer } else { id }),
+            "{}",
+            rig.show()
+        );
+    }
+}
+
 /// Wrong bytes are found by the digest, thrown away, and fetched again.
 #[test]
 fn a_snapshot_with_a_wrong_byte_is_never_installed() {
