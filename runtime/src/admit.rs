@@ -52,13 +52,13 @@ impl Admit {
         purpose: Purpose,
         bytes: usize,
     ) -> Result<Inside, Busy> {
-        let key = caller.map_or_else(|| "nobody".to_owned(), Caller::key);
+        let key = caller.map_or("nobody", |caller| &**caller.key());
         let operates = operates(caller, purpose);
         let now = SystemClock.now();
         let ask = |asker| self.lock().ask(now, asker, bytes as u64);
         let asked = match purpose {
             Purpose::Operate if operates => ask(Asker::Operator),
-            Purpose::Use | Purpose::Operate => ask(Asker::Client(&key)),
+            Purpose::Use | Purpose::Operate => ask(Asker::Client(key)),
         };
         // Whoever may look after the cluster is a client like any other first: the few places that
         // are kept for it are for when there is no other.
@@ -102,7 +102,7 @@ impl Admit {
 /// it is, it is what is asked for that counts.
 fn operates(caller: Option<&Caller>, purpose: Purpose) -> bool {
     match caller {
-        Some(caller) if caller.identity.is_some() => caller.is_operator(),
+        Some(caller) if caller.identity().is_some() => caller.is_operator(),
         Some(_) | None => purpose == Purpose::Operate,
     }
 }
@@ -134,10 +134,10 @@ mod tests {
     use crate::limits::BusyReason;
 
     fn caller(kind: Option<Kind>) -> Caller {
-        let identity = kind.map(|kind| Arc::new(Identity::new("local", kind, "a").unwrap()));
-        let from = SocketAddr::from(([10, 0, 0, 1], 5));
-        let mut caller = Caller::unknown(from);
-        caller.identity = identity;
+        let mut caller = Caller::unknown(SocketAddr::from(([10, 0, 0, 1], 5)));
+        if let Some(kind) = kind {
+            caller.proves(Arc::new(Identity::new("local", kind, "a").unwrap()));
+        }
         caller
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chil_core::{Config, Lease, NodeId, SessionLimits, SnapshotPolicy, StateMachine};
 
 use crate::clock::random_u64;
-use crate::config::{AddressError, Agreed, Discovery, Peer, PeerList};
+use crate::config::{AddressError, Agreed, Discovery, Peer, PeerList, exposed};
 use crate::error::StartError;
 use crate::limits::Limits;
 use crate::tls::Tls;
@@ -313,14 +313,7 @@ impl NodeBuilder {
                            (`security.tls_enabled: false`, or `.plaintext()`)";
             return Err(setting("tls", problem.to_owned()));
         }
-        let exposed = if listens_on.is_loopback() {
-            let beyond = |peer: &&Peer| !peer.is_loopback();
-            let exposed = others.iter().find(beyond);
-            exposed.map(|peer| format!("the peer {}", peer.address))
-        } else {
-            Some(format!("the address {listens_on}"))
-        };
-        match exposed {
+        match exposed(Some(listens_on), others) {
             None => Ok(()),
             Some(exposed) if self.insecure => {
                 tracing::warn!(

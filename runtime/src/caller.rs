@@ -12,7 +12,9 @@ use crate::net::flow::Flow;
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// Who it has proven to be. `None` on connections without TLS: then it may do anything.
-    pub(crate) identity: Option<Arc<Identity>>,
+    identity: Option<Arc<Identity>>,
+    /// What its requests are counted under.
+    key: Arc<str>,
     /// Where it speaks from.
     pub(crate) from: SocketAddr,
     /// Whether it has asked for anything yet.
@@ -38,11 +40,23 @@ impl Caller {
     pub(crate) fn unknown(from: SocketAddr) -> Self {
         Self {
             identity: None,
+            key: from.ip().to_string().into(),
             from,
             asked: Arc::default(),
             flow: Arc::default(),
             refusals: Arc::default(),
         }
+    }
+
+    /// It has proven who it is.
+    pub(crate) fn proves(&mut self, identity: Arc<Identity>) {
+        self.key = format!("{}/{}", identity.kind().name(), identity.name()).into();
+        self.identity = Some(identity);
+    }
+
+    /// Who it has proven to be.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
     }
 
     /// Something that it asks for is refused, and it is told so when what is returned is dropped.
@@ -58,7 +72,7 @@ impl Caller {
 
     /// Whether it has proven to be somebody who looks after the cluster.
     pub(crate) fn is_operator(&self) -> bool {
-        let identity = self.identity.as_deref();
+        let identity = self.identity();
         identity.is_some_and(|it| it.kind() == Kind::Client(Role::Admin))
     }
 
@@ -73,11 +87,8 @@ impl Caller {
     }
 
     /// What its requests are counted under.
-    pub(crate) fn key(&self) -> String {
-        match &self.identity {
-            Some(identity) => format!("{}/{}", identity.kind().name(), identity.name()),
-            None => self.from.ip().to_string(),
-        }
+    pub(crate) const fn key(&self) -> &Arc<str> {
+        &self.key
     }
 }
 
@@ -86,17 +97,17 @@ mod tests {
     use super::*;
 
     fn caller(kind: Option<Kind>) -> Caller {
-        let identity = kind.map(|kind| Arc::new(Identity::new("local", kind, "a").unwrap()));
-        let from = SocketAddr::from(([127, 0, 0, 1], 5));
-        Caller {
-            identity,
-            ..Caller::unknown(from)
+        let mut caller = Caller::unknown(SocketAddr::from(([127, 0, 0, 1], 5)));
+        if let Some(kind) = kind {
+            caller.proves(Arc::new(Identity::new("local", kind, "a").unwrap()));
         }
+        caller
     }
 
     #[test]
     fn without_tls_callers_are_counted_by_address() {
-        assert_eq!(caller(None).key(), "127.0.0.1");
-        assert_eq!(caller(Some(Kind::Client(Role::Write))).key(), "write/a");
+        assert_eq!(&**caller(None).key(), "127.0.0.1");
+        let writer = caller(Some(Kind::Client(Role::Write)));
+        assert_eq!(&**writer.key(), "write/a");
     }
 }

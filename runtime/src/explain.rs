@@ -35,6 +35,24 @@ pub enum Topic {
 }
 
 impl Finding {
+    /// The node cannot connect to `address`, where the member `about` should be.
+    pub(crate) fn not_reached(
+        topic: Topic,
+        about: Option<String>,
+        (address, trouble): (&str, String),
+    ) -> Self {
+        let who = about
+            .as_ref()
+            .map_or_else(String::new, |name| format!("{name} at "));
+        Self {
+            topic,
+            code: "peer-not-reached",
+            about,
+            text: format!("cannot connect to {who}{address}: {trouble}"),
+            facts: vec![("address", address.to_owned()), ("reason", trouble)],
+        }
+    }
+
     /// What the core found, with members called as `name` says.
     pub(crate) fn named(found: &explain::Finding, name: &dyn Fn(NodeId) -> String) -> Self {
         Self {

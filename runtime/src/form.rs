@@ -4,7 +4,7 @@
 use std::pin::pin;
 
 use chil_core::forming::{
-    Forming, FormingConfig, FormingInput, FormingOutput, FormingPeer, Obstacle,
+    Forming, FormingConfig, FormingInput, FormingMessage, FormingOutput, FormingPeer, Obstacle,
 };
 use chil_core::{Config, DiskId, Lane, Lease, Meta, Slot, Time};
 use chil_proto::Frame;
@@ -100,8 +100,16 @@ impl<N: Network, C: Clock> Driver<'_, N, C> {
         loop {
             match self.automaton.poll_output() {
                 FormingOutput::Send { to_addr, message } => {
-                    self.links
-                        .send(&to_addr, Lane::Bulk, Frame::Forming(message.into()));
+                    let asked = matches!(
+                        message,
+                        FormingMessage::HelloReply(_) | FormingMessage::Confirmed(_)
+                    );
+                    let frame = Frame::Forming(message.into());
+                    if asked {
+                        self.links.answer(&to_addr, Lane::Bulk, frame);
+                    } else {
+                        self.links.send(&to_addr, Lane::Bulk, frame);
+                    }
                 }
                 FormingOutput::Formed { meta } => return Ok(Drained::Formed(meta)),
                 FormingOutput::Refused { reason } => return Err(NodeError::Forming(reason)),
@@ -138,7 +146,10 @@ impl<N: Network, C: Clock> Driver<'_, N, C> {
             text: format!("the cluster is not formed yet: {obstacle}"),
             facts: Vec::new(),
         };
-        self.automaton.explain().iter().map(finding).collect()
+        let waits = self.automaton.explain();
+        let not_reached = self.links.not_reached();
+        let not_reached = not_reached.map(|it| Finding::not_reached(Topic::Forming, None, it));
+        waits.iter().map(finding).chain(not_reached).collect()
     }
 
     fn status(&self) -> NodeStatus {

@@ -123,7 +123,7 @@ impl<S> Node<S> {
     /// See [`ProposeError`]: each variant says whether the command can have been executed.
     pub async fn submit(&self, command: impl Into<Bytes>) -> Result<Executed, ProposeError> {
         let command = Command::sessionless(command.into());
-        self.shared.requests.submit(command).await
+        self.shared.requests.submit(command, None).await
     }
 
     /// As [`Node::submit`], with what makes the command execute once however often it is sent:
@@ -132,7 +132,7 @@ impl<S> Node<S> {
     /// # Errors
     /// See [`ProposeError`]: each variant says whether the command can have been executed.
     pub async fn submit_command(&self, command: Command) -> Result<Executed, ProposeError> {
-        self.shared.requests.submit(command).await
+        self.shared.requests.submit(command, None).await
     }
 
     /// Opens a session. `nonce` is random, drawn once for each session that is wanted: asked
@@ -141,7 +141,7 @@ impl<S> Node<S> {
     /// # Errors
     /// See [`ProposeError`].
     pub async fn register(&self, nonce: u128) -> Result<ClientId, ProposeError> {
-        self.shared.requests.register(nonce).await
+        self.shared.requests.register(nonce, None).await
     }
 
     /// Asks the state machine.
@@ -169,7 +169,8 @@ impl<S> Node<S> {
         min_slot: Slot,
     ) -> Result<Answer, ReadError> {
         let requests = &self.shared.requests;
-        requests.query(query.into(), consistency, min_slot).await
+        let query = query.into();
+        requests.query(query, consistency, min_slot, None).await
     }
 
     /// Follows what is decided, from slot `from` on; without one, from what this node has not

@@ -81,6 +81,9 @@ pub trait Network: Clone + Send + Sync + 'static {
     fn moved(&self, _address: &str) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
+
+    /// Nobody is interested in `address` any more.
+    fn forget(&self, _address: &str) {}
 }
 
 /// Whom a connection is to reach.

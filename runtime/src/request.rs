@@ -4,6 +4,7 @@ use bytes::Bytes;
 use chil_core::{ClientId, Command, Entry, FrozenSnapshot, Slot, SnapshotId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::admit::Inside;
 use crate::apply::{Read, ReplyTo};
 use crate::error::{ProposeError, ReadError, Rejection, TransferError};
 use crate::explain::Finding;
@@ -74,7 +75,8 @@ impl Request {
 #[derive(Clone, Debug)]
 pub(crate) struct Requests {
     to_loop: mpsc::Sender<Request>,
-    value_bytes_max: u64,
+    /// How large a payload may be.
+    pub(crate) value_bytes_max: u64,
 }
 
 impl Requests {
@@ -102,17 +104,25 @@ impl Requests {
         self.send(Request::Propose { command, reply }).await;
     }
 
-    /// Hands a command over and waits for its outcome.
-    pub(crate) async fn submit(&self, command: Command) -> Result<Executed, ProposeError> {
+    /// Hands a command over, which `inside` counts, and waits for its outcome.
+    pub(crate) async fn submit(
+        &self,
+        command: Command,
+        inside: Option<Inside>,
+    ) -> Result<Executed, ProposeError> {
         let (reply, outcome) = oneshot::channel();
-        self.propose(command, ReplyTo::Once(reply)).await;
+        self.propose(command, ReplyTo::Once(reply, inside)).await;
         outcome.await.unwrap_or(Err(ProposeError::Unknown))
     }
 
     /// Opens the session of `nonce`, or finds it open.
-    pub(crate) async fn register(&self, nonce: u128) -> Result<ClientId, ProposeError> {
+    pub(crate) async fn register(
+        &self,
+        nonce: u128,
+        inside: Option<Inside>,
+    ) -> Result<ClientId, ProposeError> {
         let (reply, outcome) = oneshot::channel();
-        let reply = ReplyTo::Once(reply);
+        let reply = ReplyTo::Once(reply, inside);
         self.send(Request::Register { nonce, reply }).await;
         let executed = outcome.await.unwrap_or(Err(ProposeError::Unknown))?;
         Ok(ClientId::new(executed.slot.get()))
@@ -124,6 +134,7 @@ impl Requests {
         query: Bytes,
         consistency: Consistency,
         min_slot: Slot,
+        inside: Option<Inside>,
     ) -> Result<Answer, ReadError> {
         let (reply, answer) = oneshot::channel();
         let stale = consistency == Consistency::Stale;
@@ -132,6 +143,7 @@ impl Requests {
             min_slot,
             stale,
             reply,
+            inside,
         };
         self.send(Request::Read { consistency, read }).await;
         answer.await.unwrap_or(Err(ReadError::Stopped))

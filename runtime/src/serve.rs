@@ -55,14 +55,17 @@ pub(crate) fn services(
     let consensus = Metered {
         service: consensus,
         receiving: receiving.clone(),
+        answers: front.answers.clone(),
     };
     let admin = Metered {
         service: admin,
         receiving: receiving.clone(),
+        answers: front.answers.clone(),
     };
     let links = Routes::new(Metered {
         service: PeerServer(links_in),
         receiving: front.links.clone(),
+        answers: front.links.clone(),
     });
     if apart {
         Services::Apart {

@@ -7,13 +7,17 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The binary, built from the sources as they are now.
+/// The binary, built from the sources as they are now, unless `CHIL_TEST_BINARY` names one that is:
+/// whoever tests the whole workspace at once has built it already.
 ///
 /// # Panics
 /// If it does not build.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(named) = std::env::var_os("CHIL_TEST_BINARY") {
+            return named.into();
+        }
         // <target>/<profile>/deps/<this test>
         let test = std::env::current_exe().expect("a test has a file");
         let profile = test.parent().and_then(Path::parent).expect("it lies deep");

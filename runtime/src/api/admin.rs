@@ -28,7 +28,7 @@ impl v1::admin_server::Admin for AdminService {
         &self,
         request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
-        let _inside = enter(&self.admit, &request, Purpose::Operate, 0).await?;
+        let _inside = enter(&self.admit, request, Purpose::Operate, 0).await?;
         match self.requests.status().await {
             Some(status) => Ok(Response::new(response(&status))),
             None => Err(Status::unavailable("the node has stopped")),
@@ -39,7 +39,7 @@ impl v1::admin_server::Admin for AdminService {
         &self,
         request: Request<v1::ExplainRequest>,
     ) -> Result<Response<v1::ExplainResponse>, Status> {
-        let _inside = enter(&self.admit, &request, Purpose::Operate, 0).await?;
+        let _inside = enter(&self.admit, request, Purpose::Operate, 0).await?;
         match self.requests.explain().await {
             Some(findings) => {
                 let findings = findings.into_iter().map(finding).collect();
@@ -53,7 +53,7 @@ impl v1::admin_server::Admin for AdminService {
         &self,
         request: Request<v1::MoveLeaderRequest>,
     ) -> Result<Response<v1::MoveLeaderResponse>, Status> {
-        let _inside = enter(&self.admit, &request, Purpose::Operate, 0).await?;
+        let (_inside, request) = enter(&self.admit, request, Purpose::Operate, 0).await?;
         let to = Some(request.into_inner().to).filter(|to| !to.is_empty());
         let outcome = Some(moved(self.requests.transfer(to).await));
         Ok(Response::new(v1::MoveLeaderResponse { outcome }))
@@ -66,7 +66,7 @@ impl v1::admin_server::Admin for AdminService {
         request: Request<v1::SaveSnapshotRequest>,
     ) -> Result<Response<Parts>, Status> {
         // Counts while it begins: how many are under way is bounded elsewhere.
-        let _inside = enter(&self.admit, &request, Purpose::Operate, 0).await?;
+        let (_inside, request) = enter(&self.admit, request, Purpose::Operate, 0).await?;
         let stored = request.into_inner().stored;
         Ok(Response::new(self.saver.save(stored)))
     }

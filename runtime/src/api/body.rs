@@ -3,7 +3,7 @@
 //!
 //! A message counts from its first byte until it is whole; from then on admission counts it. So a
 //! client that begins many messages and ends none of them takes up as much as is left for all, and
-//! no more. What is read for an answer is held with it until the connection has taken it.
+//! no more. What is read for an answer is held with it until the last of it has left HTTP/2.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -20,16 +20,21 @@ use tonic::server::NamedService;
 use super::guard::no_room;
 use super::room::{Held, Room};
 use crate::caller::Caller;
-use crate::net::flow::{Flow, PIECE};
+use crate::net::flow::{PIECE, StreamFlow};
 
 /// Bytes of a message's flag and length (gRPC over HTTP/2, "Length-Prefixed-Message").
 const PREFIX: usize = 5;
+
+/// Bytes of answers that are not worth counting: a stream takes up more.
+const UNCOUNTED: usize = 1 << 10;
 
 /// A service whose requests' bodies are counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Metered<S> {
     pub(crate) service: S,
     pub(crate) receiving: Room,
+    /// For answers that are not taken.
+    pub(crate) answers: Room,
 }
 
 impl<S: NamedService> NamedService for Metered<S> {
@@ -53,6 +58,7 @@ where
         let caller = request.extensions().get::<Caller>();
         let flow = caller.map_or_else(Arc::default, |caller| Arc::clone(&caller.flow));
         let held = self.receiving.held_by(caller);
+        let answers = self.answers.held_by(caller);
         let request = request.map(|body| {
             Body::new(MeteredBody {
                 body,
@@ -65,10 +71,11 @@ where
             let (mut head, body) = answering.await?.into_parts();
             let body = AnswerBody {
                 body,
-                flow,
+                flow: StreamFlow::new(flow),
                 rest: Bytes::new(),
                 is_large: false,
-                _held: head.extensions.remove::<Arc<Held>>(),
+                ahead: answers,
+                held: head.extensions.remove::<Arc<Held>>(),
             };
             Ok(http::Response::from_parts(head, Body::new(body)))
         })
@@ -155,14 +162,27 @@ impl http_body::Body for MeteredBody {
 /// An answer's body, cut into pieces that are handed on as the connection takes them.
 struct AnswerBody {
     body: Body,
-    flow: Arc<Flow>,
+    flow: StreamFlow,
     /// What is left of a part of it.
     rest: Bytes,
     /// Whether that is larger than a piece. Then pieces are copies: one that waits at HTTP/2 would
     /// keep all of it.
     is_large: bool,
-    /// What it takes up until it is handed on, or given up.
-    _held: Option<Arc<Held>>,
+    /// What that takes up, where nothing else counts it.
+    ahead: Held,
+    /// What all of it takes up until the last of it is gone.
+    held: Option<Arc<Held>>,
+}
+
+impl AnswerBody {
+    /// The next part, of one answer or of many that were there together.
+    fn takes(&mut self, data: Bytes) -> Result<(), Status> {
+        if self.held.is_none() && data.len() > UNCOUNTED && !self.ahead.hold(data.len() as u64) {
+            return Err(no_room());
+        }
+        (self.is_large, self.rest) = (data.len() > PIECE, data);
+        Ok(())
+    }
 }
 
 impl http_body::Body for AnswerBody {
@@ -178,7 +198,7 @@ impl http_body::Body for AnswerBody {
                 return Poll::Ready(None);
             };
             match frame?.into_data() {
-                Ok(data) => (self.is_large, self.rest) = (data.len() > PIECE, data),
+                Ok(data) => self.takes(data)?,
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
             }
         }
@@ -188,7 +208,10 @@ impl http_body::Body for AnswerBody {
         if self.is_large {
             piece = Bytes::copy_from_slice(&piece);
         }
-        self.flow.gives(len);
+        piece = self.flow.hands(piece, self.held.clone());
+        if self.rest.is_empty() {
+            self.ahead.hold(0);
+        }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
@@ -200,6 +223,7 @@ impl http_body::Body for AnswerBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Metrics;
 
     fn message(len: u32, there: usize) -> Bytes {
         let mut bytes = vec![0];
@@ -246,33 +270,48 @@ mod tests {
     fn an_answer_is_handed_on_in_pieces_and_no_further_than_it_is_taken() {
         use http_body::Body as _;
 
-        let flow = Arc::new(Flow::default());
-        let text = Bytes::from(vec![7; 8 << 20]);
+        let room = Room::new("answers", 50 << 20, Arc::new(Metrics::new("n")));
+        let text = Bytes::from(vec![7; 24 << 20]);
         let whole = Body::new(Whole(Some(text.clone())));
         let mut body = AnswerBody {
             body: whole,
-            flow: Arc::clone(&flow),
+            flow: StreamFlow::new(Arc::default()),
             rest: Bytes::new(),
             is_large: false,
-            _held: None,
+            ahead: room.held_by(None),
+            held: None,
         };
+        // Until the last of it is handed on, others have that much less.
+        let fits = |bytes| room.held_by(None).hold(bytes);
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        let mut got = Vec::new();
+        let (mut got, mut ahead) = (Vec::new(), Vec::new());
         let mut stops = 0;
         while got.len() < text.len() {
             match Pin::new(&mut body).poll_frame(&mut cx) {
                 Poll::Ready(frame) => {
                     let piece = frame.unwrap().unwrap().into_data().unwrap();
                     assert!(piece.len() <= PIECE);
-                    got.extend(piece);
+                    got.extend(&piece);
+                    ahead.push(piece);
                 }
                 Poll::Pending => {
                     stops += 1;
-                    flow.took(1 << 20);
+                    assert!(fits(2 << 20) && !fits((2 << 20) + 1));
+                    ahead.drain(..(1 << 20) / PIECE);
                 }
             }
         }
         assert!(got == text && body.is_end_stream());
         assert!((4..9).contains(&stops), "{stops}");
+        assert!(fits(50 << 20), "all of it is gone");
+        // For as much as there is no room for, there is no answer.
+        body.ahead = Room::new(
+            "answers",
+            text.len() as u64 - 1,
+            Arc::new(Metrics::new("n")),
+        )
+        .held_by(None);
+        let refused = body.takes(text).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
     }
 }

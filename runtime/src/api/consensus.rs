@@ -7,17 +7,17 @@ use bytes::Bytes;
 use chil_core::{ClientId, ClusterId, Command, Slot};
 use chil_proto::v1;
 use chil_proto::v1::read_response::Outcome as ReadOutcome;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::follow::{Decisions, Watchers, watch};
-use super::guard::{enter, late, no_room, retry_after};
+use super::guard::{enter, late, no_room, retry_after, unreadable};
 use super::outcome::{answered, proposed, registered, unavailable, wrong_cluster};
-use super::room::Room;
+use super::room::{Held, Room};
 use crate::admit::{Admit, Purpose};
-use crate::apply::{ProposeResult, ReplyTo};
+use crate::apply::{Counts, ReplyTo, StreamAnswer};
 use crate::caller::Caller;
 use crate::error::{ProposeError, Rejection};
 use crate::handle::Consistency;
@@ -85,10 +85,10 @@ impl v1::consensus_server::Consensus for ConsensusService {
         request: Request<v1::ProposeRequest>,
     ) -> Result<Response<v1::ProposeResponse>, Status> {
         let bytes = request.get_ref().payload.len();
-        let _inside = enter(&self.admit, &request, Purpose::Use, bytes).await?;
+        let (inside, request) = enter(&self.admit, request, Purpose::Use, bytes).await?;
         let request = request.into_inner();
         let result = match self.accepts(&request.cluster) {
-            Ok(()) => self.requests.submit(command(request)).await,
+            Ok(()) => self.requests.submit(command(request), Some(inside)).await,
             Err(misdirected) => Err(misdirected.into()),
         };
         let outcome = Some(proposed(result));
@@ -104,13 +104,24 @@ impl v1::consensus_server::Consensus for ConsensusService {
         let (answers, answered) = mpsc::channel(STREAM_WINDOW);
         let caller = request.extensions().get::<Caller>().cloned();
         let stream = request.into_inner();
-        tokio::spawn(take_in(self.clone(), caller, stream, answers));
-        let responses = ReceiverStream::new(answered).map(|(id, answer)| {
-            let outcome = Some(proposed(answer));
+        let (service, (broke, broken)) = (self.clone(), oneshot::channel());
+        tokio::spawn(async move {
+            if let Err(status) = take_in(service, caller, stream, answers).await {
+                // Whoever is gone needs no reason.
+                drop(broke.send(status));
+            }
+        });
+        let responses = ReceiverStream::new(answered).map(|answer: StreamAnswer| {
+            let StreamAnswer { id, result, counts } = answer;
+            let outcome = Some(proposed(result));
+            drop(counts);
             let result = Some(v1::ProposeResponse { outcome });
             Ok(v1::ProposeStreamResponse { id, result })
         });
-        Ok(Response::new(Box::pin(responses)))
+        // Behind the last answer, which may come long after the last request was read.
+        let why = futures_util::stream::once(broken);
+        let why = why.filter_map(|broken| broken.ok().map(Err));
+        Ok(Response::new(Box::pin(responses.chain(why))))
     }
 
     async fn read(
@@ -118,7 +129,7 @@ impl v1::consensus_server::Consensus for ConsensusService {
         request: Request<v1::ReadRequest>,
     ) -> Result<Response<v1::ReadResponse>, Status> {
         let bytes = request.get_ref().query.len();
-        let _inside = enter(&self.admit, &request, Purpose::Use, bytes).await?;
+        let (inside, request) = enter(&self.admit, request, Purpose::Use, bytes).await?;
         let mut held = self.answers.held_by(request.extensions().get::<Caller>());
         let request = request.into_inner();
         if let Err(misdirected) = self.accepts(&request.cluster) {
@@ -137,7 +148,8 @@ impl v1::consensus_server::Consensus for ConsensusService {
             v1::Consistency::Stale => Consistency::Stale,
         };
         let min_slot = Slot::new(request.min_slot);
-        let query = self.requests.query(request.query, consistency, min_slot);
+        let (query, inside) = (request.query, Some(inside));
+        let query = self.requests.query(query, consistency, min_slot, inside);
         let answer = query.await;
         // Whoever asks and does not take its answers would have them kept, however many.
         let bytes = answer.as_ref().map_or(0, |answer| answer.answer.len());
@@ -154,12 +166,15 @@ impl v1::consensus_server::Consensus for ConsensusService {
         &self,
         request: Request<v1::RegisterRequest>,
     ) -> Result<Response<v1::RegisterResponse>, Status> {
-        let _inside = enter(&self.admit, &request, Purpose::Use, 0).await?;
+        let (inside, request) = enter(&self.admit, request, Purpose::Use, 0).await?;
         let request = request.into_inner();
         let nonce = <[u8; 16]>::try_from(request.nonce.as_ref())
             .map_err(|_| Status::invalid_argument("nonce: must be 16 random bytes"))?;
         let result = match self.accepts(&request.cluster) {
-            Ok(()) => self.requests.register(u128::from_be_bytes(nonce)).await,
+            Ok(()) => {
+                let nonce = u128::from_be_bytes(nonce);
+                self.requests.register(nonce, Some(inside)).await
+            }
             Err(misdirected) => Err(misdirected.into()),
         };
         let outcome = Some(registered(result));
@@ -173,7 +188,8 @@ impl v1::consensus_server::Consensus for ConsensusService {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Decisions>, Status> {
         // Opening one is a request; for as long as it lasts it has a place of its own.
-        drop(enter(&self.admit, &request, Purpose::Use, 0).await?);
+        let (inside, request) = enter(&self.admit, request, Purpose::Use, 0).await?;
+        drop(inside);
         let caller = request.extensions().get::<Caller>().cloned();
         let request = request.into_inner();
         let accepted = self.accepts(&request.cluster);
@@ -184,31 +200,34 @@ impl v1::consensus_server::Consensus for ConsensusService {
 
 /// Reads one stream for as long as its client and the node live. Before a request is taken, room
 /// for its answer is kept: so a client that does not read its answers is not read from, either.
+///
+/// # Errors
+/// What the stream has to end with, since it cannot be read on.
 async fn take_in(
     service: ConsensusService,
     caller: Option<Caller>,
     mut stream: Streaming<v1::ProposeStreamRequest>,
-    answers: mpsc::Sender<(u64, ProposeResult)>,
-) {
+    answers: mpsc::Sender<StreamAnswer>,
+) -> Result<(), Status> {
     let mut stopped = service.stopped.clone();
     let refused = Arc::new(Semaphore::new(STREAM_REFUSED_MAX));
     loop {
         let Ok(room) = answers.clone().reserve_owned().await else {
-            return;
+            return Ok(());
         };
         let message = tokio::select! {
             biased;
             message = stream.message() => message,
             // What was taken is still answered: every answer keeps its own room.
-            () = stopped.at_all() => return,
-            () = answers.closed() => return,
+            () = stopped.at_all() => return Ok(()),
+            () = answers.closed() => return Ok(()),
         };
         let (id, request) = match message {
             Ok(Some(v1::ProposeStreamRequest { id, request })) => (id, request),
-            Ok(None) => return,
+            Ok(None) => return Ok(()),
             Err(error) => {
                 tracing::debug!(%error, "a client's stream broke");
-                return;
+                return Err(unreadable(error, service.requests.value_bytes_max));
             }
         };
         let request = request.unwrap_or_default();
@@ -216,7 +235,12 @@ async fn take_in(
         let inside = match service.admit.ask(caller.as_ref(), Purpose::Use, bytes) {
             Ok(inside) => inside,
             Err(busy) => {
-                refuse(&service.admit, &refused, busy, (id, room, caller.as_ref())).await;
+                let mut held = service.answers.held_by(caller.as_ref());
+                if !held.hold(size_of::<StreamAnswer>() as u64) {
+                    return Err(no_room());
+                }
+                let answer = (id, room, held);
+                refuse(&service.admit, &refused, busy, caller.as_ref(), answer).await;
                 continue;
             }
         };
@@ -228,8 +252,8 @@ async fn take_in(
     }
 }
 
-/// Room for one answer of a stream.
-type AnswerRoom = mpsc::OwnedPermit<(u64, ProposeResult)>;
+/// What an answer is for, where it goes, and what counts it until it is taken.
+type Refused = (u64, mpsc::OwnedPermit<StreamAnswer>, Held);
 
 /// Has a request of a stream told late that it was not let in; what else the stream asks does not
 /// wait for it, as long as it is not refused too often.
@@ -237,12 +261,18 @@ async fn refuse(
     admit: &Admit,
     refused: &Arc<Semaphore>,
     busy: Busy,
-    (id, room, caller): (u64, AnswerRoom, Option<&Caller>),
+    caller: Option<&Caller>,
+    (id, room, held): Refused,
 ) {
     let refusing = caller.map(Caller::is_refused);
     let tell = move |busy: &Busy| {
         let retry_after = retry_after(busy);
-        drop(room.send((id, Err(ProposeError::Overloaded { retry_after }))));
+        let answer = StreamAnswer {
+            id,
+            result: Err(ProposeError::Overloaded { retry_after }),
+            counts: Counts::Bytes(held),
+        };
+        drop(room.send(answer));
     };
     // As for calls that are answered once: too many at a time would be a queue of its own.
     let (Some(place), Ok(own)) = (

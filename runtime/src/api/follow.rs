@@ -201,7 +201,7 @@ mod tests {
         let caller = |name: &str, role| {
             let mut caller = Caller::unknown(SocketAddr::from(([10, 0, 0, 1], 5)));
             let identity = Identity::new("local", Kind::Client(role), name).unwrap();
-            caller.identity = Some(Arc::new(identity));
+            caller.proves(Arc::new(identity));
             caller
         };
         let all_of = |caller: &Caller| -> Vec<Held> {

@@ -19,26 +19,32 @@ const RETRY_AFTER: &str = "retry-after-ms";
 /// The same for the retries that gRPC libraries do by themselves.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
+/// Beside the status of a stream that has ended at a request that is too large to be read: how large
+/// a payload may be.
+const VALUE_BYTES_MAX: &str = "value-bytes-max";
+
 /// A refusal is answered late, but not later than this: a client that asks again at once is slowed
 /// down, whatever it makes of what it is told.
 const LATE_MAX: Duration = Duration::from_millis(200);
 
-/// Lets a call in that is answered once; it counts until what is returned is dropped.
+/// Lets a call in that is answered once; it counts until what is returned with it is dropped.
 pub(super) async fn enter<T>(
     admit: &Admit,
-    request: &Request<T>,
+    request: Request<T>,
     purpose: Purpose,
     bytes: usize,
-) -> Result<Inside, Status> {
+) -> Result<(Inside, Request<T>), Status> {
     let caller = request.extensions().get::<Caller>();
     let busy = match admit.ask(caller, purpose, bytes) {
-        Ok(inside) => return Ok(inside),
+        Ok(inside) => return Ok((inside, request)),
         Err(busy) => busy,
     };
     // Too many of them at a time would be a queue of its own.
     match admit.place_to_wait() {
         Some(_place) => {
             let _refusing = caller.map(Caller::is_refused);
+            // What was asked is not counted any more.
+            drop(request);
             Err(refusal(&late(busy).await))
         }
         None => Err(refusal(&busy)),
@@ -75,6 +81,22 @@ fn busy_status(why: &str, after: Duration) -> Status {
         metadata.insert(key, MetadataValue::from(millis(after)));
     }
     Status::with_metadata(Code::ResourceExhausted, text, metadata)
+}
+
+/// What a stream of requests ends with that could not be read on.
+pub(super) fn unreadable(mut status: Status, value_bytes_max: u64) -> Status {
+    if status.code() == Code::OutOfRange {
+        let max = MetadataValue::from(value_bytes_max);
+        status.metadata_mut().insert(VALUE_BYTES_MAX, max);
+    }
+    status
+}
+
+/// How large a payload may be, if a stream has ended because one was larger.
+pub(super) fn value_bytes_max(status: &Status) -> Option<u64> {
+    let text = status.metadata().get(VALUE_BYTES_MAX)?.to_str().ok()?;
+    let is_too_large = status.code() == Code::OutOfRange;
+    text.parse().ok().filter(|_| is_too_large)
 }
 
 /// When asking again makes sense.

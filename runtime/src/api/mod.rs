@@ -18,5 +18,5 @@ pub(crate) use body::Metered;
 pub(crate) use consensus::ConsensusService;
 pub(crate) use follow::Watchers;
 pub(crate) use permit::Guarded;
-pub(crate) use room::Room;
+pub(crate) use room::{Held, Room};
 pub(crate) use save::Saver;

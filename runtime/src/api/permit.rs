@@ -70,7 +70,7 @@ where
 
 impl<S> Guard<S> {
     fn check(&self, caller: &Caller, path: &str) -> Result<(), Status> {
-        let Some(who) = caller.identity.as_deref() else {
+        let Some(who) = caller.identity() else {
             return Ok(());
         };
         let Some((method, needs)) = needs(path) else {

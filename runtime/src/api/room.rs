@@ -28,7 +28,7 @@ struct Taken {
 
 /// What one of a client's requests holds; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(crate) struct Held {
     room: Room,
     client: Arc<str>,
     bytes: u64,
@@ -53,7 +53,9 @@ impl Room {
     pub(super) fn held_by(&self, caller: Option<&Caller>) -> Held {
         Held {
             room: self.clone(),
-            client: caller.map(Caller::key).unwrap_or_default().into(),
+            client: caller
+                .map(|caller| Arc::clone(caller.key()))
+                .unwrap_or_default(),
             bytes: 0,
         }
     }

@@ -29,7 +29,7 @@ use crate::handle::Answer;
 use crate::ports::Clock;
 use reads::Reads;
 use reply::told;
-pub(crate) use reply::{ProposeResult, Read, ReadResult, ReplyTo};
+pub(crate) use reply::{Counts, ProposeResult, Read, ReadResult, ReplyTo, StreamAnswer};
 
 struct Waiter {
     slot: Slot,

@@ -122,6 +122,7 @@ mod tests {
             min_slot: Slot::ZERO,
             stale: false,
             reply,
+            inside: None,
         };
         reads.wait(ms(at), Slot::new(needed), read, None);
         answer

@@ -89,7 +89,8 @@ fn place(
     count: usize,
 ) -> Vec<Receiver<ProposeResult>> {
     let (replies, outcomes): (Vec<_>, Vec<_>) = (0..count).map(|_| oneshot::channel()).unzip();
-    let replies = replies.into_iter().map(ReplyTo::Once);
+    let replies = replies.into_iter();
+    let replies = replies.map(|reply| ReplyTo::Once(reply, None));
     apply.placed(ballot(n), Slot::new(first), replies);
     outcomes
 }
@@ -101,6 +102,7 @@ fn read(min_slot: u64) -> (Read, Receiver<ReadResult>) {
         min_slot: Slot::new(min_slot),
         stale: false,
         reply,
+        inside: None,
     };
     (read, answer)
 }

@@ -30,7 +30,7 @@ pub(crate) struct Target {
 pub(crate) struct TlsOptions {
     /// This client's certificate, its key and the authorities: PATH.crt, PATH.key, and ca.crt
     /// beside them. The variables CONSENSUS_TLS_CERT, CONSENSUS_TLS_KEY and CONSENSUS_TLS_CA name
-    /// each, and CONSENSUS_TLS_DOMAIN the domain of trust.
+    /// each, also with _FILE behind.
     #[arg(long, value_name = "PATH")]
     tls: Option<String>,
     /// The certificate's file, where it is another one.
@@ -42,19 +42,26 @@ pub(crate) struct TlsOptions {
     /// The file of the authorities.
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<String>,
+    /// The domain of trust; without it the variable CONSENSUS_TLS_DOMAIN counts, or else 'local'.
+    #[arg(long, value_name = "DOMAIN")]
+    tls_domain: Option<String>,
     /// Talk to nodes that do without TLS; the variable CONSENSUS_TLS_ENABLED=false says it, too.
-    #[arg(long, conflicts_with_all = ["tls", "tls_cert", "tls_key", "tls_ca"])]
+    #[arg(long, conflicts_with_all = ["tls", "tls_cert", "tls_key", "tls_ca", "tls_domain"])]
     no_tls: bool,
 }
 
 impl TlsOptions {
     /// A client's TLS, read and checked; `None` where there is none.
     pub(crate) fn load(&self) -> Result<Option<ClientTls>, Failure> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-        let off = variable(Field::TlsEnabled.known().env).is_some_and(|text| text == "false");
-        let flags = [&self.tls, &self.tls_cert, &self.tls_key, &self.tls_ca];
+        let flags = [
+            &self.tls,
+            &self.tls_cert,
+            &self.tls_key,
+            &self.tls_ca,
+            &self.tls_domain,
+        ];
         let given = flags.into_iter().any(Option::is_some);
-        if self.no_tls || (off && !given) {
+        if self.no_tls || (!given && turned_off()?) {
             return Ok(None);
         }
         let beside = |end: &str| self.tls.as_ref().map(|path| format!("{path}.{end}"));
@@ -64,7 +71,10 @@ impl TlsOptions {
         });
         let find = |flag: &Option<String>, beside: Option<String>, field: Field, name: &str| {
             let env = field.known().env;
-            let found = flag.clone().or(beside).or_else(|| variable(env));
+            let found = match flag.clone().or(beside) {
+                Some(flag) => Some(flag),
+                None => variable(field)?.map(|(text, _)| text),
+            };
             found.ok_or_else(|| {
                 Failure::usage(format!(
                     "which certificate? Name it with --tls PATH (PATH.crt, PATH.key, and ca.crt \
@@ -77,12 +87,31 @@ impl TlsOptions {
         let key = find(&self.tls_key, beside("key"), Field::TlsKey, "--tls-key")?;
         let ca = find(&self.tls_ca, ca, Field::TlsCa, "--tls-ca")?;
         let mut tls = Tls::paths_or_pem(&cert, &key, &ca);
-        if let Some(domain) = variable(Field::TlsDomain.known().env) {
+        let domain = match &self.tls_domain {
+            Some(domain) => Some(domain.clone()),
+            None => variable(Field::TlsDomain)?.map(|(text, _)| text),
+        };
+        if let Some(domain) = domain {
             tls = tls.domain(domain);
         }
         let loaded = ClientTls::load(tls).map_err(Failure::usage)?;
         Ok(Some(loaded))
     }
+}
+
+/// Whether the environment says that nodes do without TLS.
+fn turned_off() -> Result<bool, Failure> {
+    let Some((text, origin)) = variable(Field::TlsEnabled)? else {
+        return Ok(false);
+    };
+    let enabled: Result<bool, _> = text.trim().to_ascii_lowercase().parse();
+    let enabled = enabled.map_err(|_| {
+        let key = Field::TlsEnabled.key();
+        Failure::usage(format!(
+            "{key} {origin}: '{text}' is neither true nor false"
+        ))
+    })?;
+    Ok(!enabled)
 }
 
 impl Target {

@@ -6,8 +6,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::failure::Failure;
 
-/// For segments, snapshots, certificates, links to others, log lines, and what libraries open.
-const FILES: u64 = 256;
+/// For links to others, of which there are three to each of at most 256 addresses, and for segments,
+/// snapshots, certificates, log lines, and what libraries open.
+const FILES: u64 = 3 * 256 + 256;
 
 /// Raises what this process may open to what `limits` let in.
 ///

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
-use chil::config::{Field, Settings, fields};
+use chil::config::{Field, Origin, Settings, fields};
 use chil::{KeyValue, StartError};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -99,8 +99,8 @@ fn every_setting() -> String {
 }
 
 impl Arguments {
-    /// The settings of all layers.
-    fn settings(&self) -> Result<Settings, Failure> {
+    /// The settings of all layers, and where the certificate is set.
+    fn settings(&self) -> Result<(Settings, Option<Origin>), Failure> {
         let mut layers = super::config::layers(self.config.clone())?;
         for (field, flag, value) in [
             (Field::NodeId, "--node-id", &self.node_id),
@@ -135,7 +135,8 @@ impl Arguments {
         if self.insecure {
             layers = layers.flag(Field::Insecure, "--insecure", true);
         }
-        Ok(layers.finish()?)
+        let certificate = layers.get(Field::TlsCert).map(|(_, origin)| origin.clone());
+        Ok((layers.finish()?, certificate))
     }
 
     fn filter(&self) -> Result<EnvFilter, Failure> {
@@ -150,10 +151,20 @@ impl Arguments {
     }
 }
 
+/// Why it did not start; what is wrong with a certificate may be that another one was meant.
+fn failed(error: StartError, certificate: Option<Origin>) -> Failure {
+    let of_tls = matches!(error, StartError::Tls(_));
+    let failure = Failure::from(error);
+    match certificate.filter(|_| of_tls) {
+        Some(origin) => failure.during(format_args!("{} {origin}", Field::TlsCert.key())),
+        None => failure,
+    }
+}
+
 /// Runs `chil node`.
 pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let filter = arguments.filter()?;
-    let settings = arguments.settings()?;
+    let (settings, certificate) = arguments.settings()?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -173,7 +184,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         _ = terminate.recv() => return Ok(Exit::Ok),
         _ = interrupt.recv() => return Ok(Exit::Ok),
         () = &mut stdin_closed => return Ok(Exit::Ok),
-        started = ready.start() => started?,
+        started = ready.start() => started.map_err(|error| failed(error, certificate))?,
     };
     line(&format!("ready {} {}", settings.node_id, node.local_addr()))?;
 

@@ -266,7 +266,8 @@ mod tests {
             .set(Field::NodeId, "a")
             .set(Field::DataDir, "/data")
             .set(Field::Peers, "b=h:2,c=h:3")
-            .set(Field::TlsEnabled, false);
+            .set(Field::TlsEnabled, false)
+            .set(Field::Insecure, true);
         let all = settings.iter().copied();
         all.fold(minimal, |layers, (field, value)| layers.set(field, value))
     }

@@ -198,7 +198,7 @@ const MISTAKES: &[Mistake] = &[
         "CONSENSUS_WEIGTH_FILE: unknown variable; did you mean CONSENSUS_WEIGHT_FILE?",
     ),
     env(
-        &[("CONSENSUS_PEERS", "b,c=h:1")],
+        &[("CONSENSUS_PEERS", "b,c=127.0.0.1:1")],
         "consensus.peers from CONSENSUS_PEERS: 'b' has no port: write host:port",
     ),
     env(
@@ -324,4 +324,10 @@ fn a_part_is_judged_for_what_it_says() {
     assert_eq!(fewer.check_part(), Ok(()));
     let lists = Layers::new().set(Field::Peers, "b=h:2,c=h:3");
     assert_eq!(lists.check_part(), Ok(()));
+    // What it allows may be what another layer asks for.
+    let allows = lists.set(Field::Insecure, true);
+    assert_eq!(allows.check_part(), Ok(()));
+    let contradicts = allows.set(Field::TlsCert, "/a.crt").check_part();
+    let wrong = contradicts.unwrap_err().to_string();
+    assert!(wrong.contains("is true, but TLS is on"), "{wrong}");
 }

@@ -91,7 +91,9 @@ pub(crate) use peer::is_loopback;
 pub use peer::{AddressError, Peer, PeerList, PeerListError, check_address};
 pub use secret::Secret;
 #[cfg(feature = "grpc")]
-pub(crate) use secret::is_pem;
+pub(crate) use secret::is_inline;
+#[cfg(feature = "grpc")]
+pub(crate) use security::exposed;
 pub use security::{SecuritySettings, TlsSettings};
 pub use settings::Settings;
 pub use value::Raw;
@@ -193,9 +195,21 @@ impl Layers {
         {
             whole.put(Field::SingleNode, true.into(), Origin::Default);
         }
-        let without_tls = |(raw, _): &(Raw, Origin)| raw.bool() == Ok(false);
-        if !self.get(Field::TlsEnabled).is_some_and(without_tls) {
-            for field in [Field::TlsCert, Field::TlsKey, Field::TlsCa] {
+        let says = |field, wanted| {
+            self.get(field)
+                .is_some_and(|(raw, _)| raw.bool() == Ok(wanted))
+        };
+        let files = [Field::TlsCert, Field::TlsKey, Field::TlsCa];
+        let certified = files.iter().any(|field| self.get(*field).is_some());
+        if says(Field::TlsEnabled, false) {
+            if self.get(Field::Insecure).is_none() {
+                whole.put(Field::Insecure, true.into(), Origin::Default);
+            }
+        } else if says(Field::Insecure, true) && self.get(Field::TlsEnabled).is_none() && !certified
+        {
+            whole.put(Field::TlsEnabled, false.into(), Origin::Default);
+        } else {
+            for field in files {
                 whole.put(field, "/".into(), Origin::Default);
             }
         }
@@ -242,6 +256,7 @@ pub(crate) fn minimal() -> Layers {
         .set(Field::DataDir, "/data")
         .set(Field::Peers, "b=h:2,c=h:3")
         .set(Field::TlsEnabled, false)
+        .set(Field::Insecure, true)
 }
 
 #[cfg(test)]
@@ -284,7 +299,7 @@ mod tests {
         let settings = Layers::new()
             .env(env(&[
                 ("CONSENSUS_NODE_ID", "env"),
-                ("CONSENSUS_PEERS", "b:1"),
+                ("CONSENSUS_PEERS", "127.0.0.1:1"),
                 ("CONSENSUS_TLS_ENABLED", "false"),
             ]))
             .unwrap()

@@ -30,9 +30,20 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whether `text` holds something in the armour of PEM, rather than naming a file that does.
-pub(crate) fn is_pem(text: &str) -> bool {
-    text.trim_start().starts_with("-----BEGIN")
+/// Whether `text` is itself what should stand in a file, rather than the name of one: in the armour
+/// of PEM, or without it, which is a mistake that must not be shown either.
+pub(crate) fn is_inline(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with("-----BEGIN") || text.contains('\n') || is_bare_der(text)
+}
+
+/// Whether `text` is DER in base64 and nothing around it. DER of keys and certificates begins with
+/// a sequence (0x30), which is an `M`.
+fn is_bare_der(text: &str) -> bool {
+    /// The shortest private key has 48 bytes: longer than what one calls a file in this directory.
+    const LENGTH_MIN: usize = 64;
+    let in_alphabet = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    text.len() >= LENGTH_MIN && text.starts_with('M') && text.chars().all(in_alphabet)
 }
 
 /// Whether `text` holds a private key, wherever it was put by mistake.
@@ -59,11 +70,19 @@ mod tests {
     #[test]
     fn a_key_is_known_by_its_armour() {
         let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----\n";
-        assert!(is_pem(key) && holds_key(key));
+        assert!(is_inline(key) && holds_key(key));
         assert!(
-            is_pem("\n-----BEGIN CERTIFICATE-----") && !holds_key("-----BEGIN CERTIFICATE-----")
+            is_inline("\n-----BEGIN CERTIFICATE-----") && !holds_key("-----BEGIN CERTIFICATE-----")
         );
         assert!(holds_key("-----BEGIN EC PRIVATE KEY-----"));
-        assert!(!is_pem("/etc/chil/node.key"));
+        assert!(!is_inline("/etc/chil/node.key"));
+    }
+
+    #[test]
+    fn a_key_without_its_armour_is_no_path() {
+        let bare = "MC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF";
+        assert!(is_inline(bare) && is_inline("MC4CAQ\nAwBQ"));
+        assert!(!is_inline("Makefile") && !is_inline(&bare[..40]));
+        assert!(!is_inline(&format!("/{bare}")) && !is_inline(&format!("{bare}.key")));
     }
 }

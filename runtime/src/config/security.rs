@@ -1,8 +1,10 @@
 //! Settings of the section `security`: certificate, key, authorities, or none of them.
 //! Knows nothing about what is in the files: the node reads them when it starts.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use super::Peer;
 use super::field::Field;
 use super::settings::Check;
 use crate::identity::{Identity, check_domain};
@@ -107,6 +109,28 @@ impl Check<'_> {
         })
     }
 
+    /// Without TLS, nothing may leave the machine unless that is allowed. Where a name stands
+    /// instead of an address to listen on, only the node finds out what it leads to.
+    pub(super) fn exposure(&mut self, bind: &str, others: &[Peer]) {
+        let is = |field, wanted| {
+            let set = self.layers.get(field);
+            set.is_some_and(|(raw, _)| raw.bool() == Ok(wanted))
+        };
+        if !is(Field::TlsEnabled, false) || is(Field::Insecure, true) {
+            return;
+        }
+        let host = bind.rsplit_once(':').map_or(bind, |(host, _)| host);
+        let listens_on = host.trim_matches(['[', ']']).parse().ok();
+        if let Some(exposed) = exposed(listens_on, others) {
+            let insecure = Field::Insecure.key();
+            let what = format!(
+                "is false, but {exposed} is not on loopback: give the node a certificate, or allow \
+                 it with {insecure}: true"
+            );
+            self.refuse(Field::TlsEnabled, what);
+        }
+    }
+
     fn part_of_tls(&mut self, field: Field) -> Option<String> {
         if self.layers.get(field).is_none() {
             let (env, enabled) = (field.known().env, Field::TlsEnabled.key());
@@ -120,6 +144,18 @@ impl Check<'_> {
             );
         }
         self.optional(field, |raw| raw.text())
+    }
+}
+
+/// What of a node without TLS others could reach from beyond this host, if anything: where it
+/// listens, as far as that is known, and its peers.
+pub(crate) fn exposed(listens_on: Option<IpAddr>, others: &[Peer]) -> Option<String> {
+    match listens_on {
+        Some(ip) if !ip.is_loopback() => Some(format!("the address {ip}")),
+        Some(_) | None => {
+            let beyond = others.iter().find(|peer| !peer.is_loopback());
+            beyond.map(|peer| format!("the peer {}", peer.address))
+        }
     }
 }
 
@@ -185,7 +221,8 @@ mod tests {
         );
         assert_eq!(tls.reload_interval, Duration::from_secs(10));
         assert!(!security.insecure);
-        let off = minimal().set(Field::TlsEnabled, false).finish().unwrap();
+        let off = minimal().set(Field::TlsEnabled, false);
+        let off = off.set(Field::Peers, "b=127.0.0.1:2").finish().unwrap();
         assert_eq!(off.security.tls, None);
     }
 
@@ -202,6 +239,33 @@ mod tests {
         assert!(message.contains("no domain of trust"), "{message}");
         let message = refused(with_tls().set(Field::TlsReloadInterval, "10ms"));
         assert!(message.contains("1s at least"), "{message}");
+    }
+
+    #[test]
+    fn without_tls_nothing_leaves_the_machine_unless_that_is_allowed() {
+        let plain = |bind: &str, peers: &str| {
+            minimal()
+                .set(Field::TlsEnabled, false)
+                .set(Field::BindAddress, bind)
+                .set(Field::Peers, peers)
+        };
+        for (bind, peers, exposed) in [
+            ("0.0.0.0:7000", "b=127.0.0.1:2", "the address 0.0.0.0"),
+            ("[::]:7000", "b=[::1]:2", "the address ::"),
+            ("127.0.0.1:7000", "b=localhost:2,c=h:3", "the peer h:3"),
+        ] {
+            let message = refused(plain(bind, peers));
+            let expected = format!(
+                "consensus.security.tls_enabled set in code: is false, but {exposed} is not on \
+                 loopback: give the node a certificate, or allow it with \
+                 consensus.security.insecure: true"
+            );
+            assert_eq!(message, expected);
+            let allowed = plain(bind, peers).set(Field::Insecure, true);
+            assert!(allowed.finish().is_ok());
+        }
+        // Whether this one is, the node finds out.
+        assert!(plain("here:7000", "b=127.0.0.1:2").finish().is_ok());
     }
 
     #[test]

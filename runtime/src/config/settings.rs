@@ -128,7 +128,8 @@ impl Settings {
         Layers::new().env(environment())?.finish()
     }
 
-    /// A node with these settings; what is called on it wins over them.
+    /// A node with these settings, which are whole without it; what is called on it wins over
+    /// them.
     #[cfg(feature = "grpc")]
     pub fn builder(&self) -> NodeBuilder {
         let protocol = self.protocol.clone();
@@ -192,6 +193,7 @@ pub(super) fn check(layers: &Layers) -> Result<Settings, SettingsError> {
     let listed = listed.map(|listed| check.ports(listed, &discovery, &bind_address));
     let (peers, weight) = check.peers(listed.unwrap_or_default(), name, own, weight);
     check.size(&peers, single_node.unwrap_or(false));
+    check.exposure(&bind_address, &peers);
     check.relations(name, &protocol, &limits);
     match (node_id, data_dir) {
         (Some(node_id), Some(data_dir)) if check.problems.is_empty() => Ok(Settings {
@@ -474,7 +476,7 @@ mod tests {
     fn what_nobody_set_has_its_default() {
         let settings = minimal().finish().unwrap();
         assert_eq!(settings.bind_address, "127.0.0.1:7000");
-        assert_eq!((settings.weight, settings.security.insecure), (1, false));
+        assert_eq!(settings.weight, 1);
         assert_eq!(settings.protocol, ProtocolSettings::default());
         let untouched = Config::new(NodeId::from_name("a").unwrap(), 0, 0);
         assert_eq!(format!("{:?}", core(&settings)), format!("{untouched:?}"));

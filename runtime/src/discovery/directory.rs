@@ -267,6 +267,11 @@ impl Directory {
         self.events
     }
 
+    /// Nobody wants to know about `address` any more.
+    pub fn forget(&mut self, address: &str) {
+        self.places.remove(address);
+    }
+
     fn make_room(&mut self) -> Option<String> {
         if self.places.len() < Self::PLACES_MAX {
             return None;

@@ -59,6 +59,9 @@ pub trait Resolve: Clone + Send + Sync + 'static {
     /// connection (`None`), at any news. Cancel-safe.
     fn moved(&self, address: &str, from: Option<SocketAddr>) -> impl Future<Output = ()> + Send;
 
+    /// Nobody asks for `address` any more: what is known of others must not go for it.
+    fn forget(&self, _address: &str) {}
+
     /// Whether any of the addresses that were asked for leads to `ip`.
     fn leads_to(&self, ip: IpAddr) -> bool;
 }

@@ -168,6 +168,11 @@ impl<L: Lookup, C: Clock> Resolve for Names<L, C> {
         self.shared.places.tried(address, at, outcome);
     }
 
+    fn forget(&self, address: &str) {
+        self.shared.places.lock().forget(address);
+        self.shared.forget(address);
+    }
+
     async fn moved(&self, address: &str, from: Option<SocketAddr>) {
         self.shared.places.moved(address, from).await;
     }

@@ -146,6 +146,16 @@ impl Resolve for Resolver {
         }
     }
 
+    fn forget(&self, address: &str) {
+        match &self.0 {
+            Source::Names(names) => names.forget(address),
+            #[cfg(feature = "dns-srv")]
+            Source::Srv(names) => names.forget(address),
+            #[cfg(feature = "kubernetes")]
+            Source::Kubernetes(pods) => pods.forget(address),
+        }
+    }
+
     fn leads_to(&self, ip: IpAddr) -> bool {
         match &self.0 {
             Source::Names(names) => names.leads_to(ip),

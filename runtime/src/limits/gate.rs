@@ -20,6 +20,8 @@ use super::table::Place;
 
 /// Places that only those get who look after the cluster, beside those of all clients.
 const OPERATORS_MAX: usize = 16;
+/// Those of one name among them.
+const OPERATOR_MAX: usize = 8;
 /// Connections that a peer has in good order: one a lane.
 const LANES: usize = 3;
 
@@ -89,8 +91,8 @@ pub enum Who<'a> {
     Peer(&'a str),
     /// The client of this name.
     Client(&'a str),
-    /// A client that looks after the cluster.
-    Operator,
+    /// The client of this name, which looks after the cluster.
+    Operator(&'a str),
     /// Nobody proves anything here.
     Anybody,
 }
@@ -182,7 +184,8 @@ enum State {
     Peer(Arc<str>),
     /// By name, if it has one.
     Client(Option<Arc<str>>),
-    Operator,
+    /// In a place beside those of all clients.
+    Operator(Arc<str>),
     /// From the address of a peer, where nobody proves who it is.
     LikelyPeer,
 }
@@ -211,6 +214,8 @@ pub struct Gate {
     clients: BTreeMap<Arc<str>, usize>,
     clients_open: usize,
     operators_open: usize,
+    /// By name, in those places.
+    operators: BTreeMap<Arc<str>, usize>,
     brake: Brake,
 }
 
@@ -227,6 +232,7 @@ impl Gate {
             clients: BTreeMap::new(),
             clients_open: 0,
             operators_open: 0,
+            operators: BTreeMap::new(),
             brake: Brake::new(limits.late_max),
             limits,
         }
@@ -304,15 +310,12 @@ impl Gate {
                 (State::Peer(name), evicted)
             }
             Who::Client(name) => (self.enter_client(Some(name))?, None),
-            Who::Operator if self.operators_open < OPERATORS_MAX => {
-                self.operators_open += 1;
-                (State::Operator, None)
-            }
+            Who::Operator(name) => (self.enter_operator(name)?, None),
             Who::Anybody if is_known && self.peers_open < self.limits.peers => {
                 self.peers_open += 1;
                 (State::LikelyPeer, None)
             }
-            Who::Operator | Who::Anybody => (self.enter_client(None)?, None),
+            Who::Anybody => (self.enter_client(None)?, None),
         };
         self.end_handshake(ticket);
         ticket.state = state;
@@ -344,19 +347,45 @@ impl Gate {
         Ok((name, evicted))
     }
 
-    fn enter_client(&mut self, name: Option<&str>) -> Result<State, GateReason> {
-        if self.clients_open >= self.limits.clients {
-            return Err(GateReason::Clients);
+    /// The places beside those of all clients are the last that are taken: they are for when
+    /// clients have taken all others.
+    fn enter_operator(&mut self, name: &str) -> Result<State, GateReason> {
+        match self.enter_client(Some(name)) {
+            Err(GateReason::Clients) if self.operators_open < OPERATORS_MAX => {
+                // One tool that has gone wild does not take them all.
+                if self.operators.get(name) >= Some(&OPERATOR_MAX) {
+                    return Err(GateReason::Identity);
+                }
+                let name = self
+                    .operators
+                    .get_key_value(name)
+                    .map_or_else(|| Arc::from(name), |(n, _)| n.clone());
+                let open = self.operators.entry(Arc::clone(&name)).or_default();
+                *open += 1;
+                self.operators_open += 1;
+                Ok(State::Operator(name))
+            }
+            entered => entered,
         }
+    }
+
+    fn enter_client(&mut self, name: Option<&str>) -> Result<State, GateReason> {
+        let full = self.clients_open >= self.limits.clients;
         let mut owned = None;
         if let Some(name) = name {
             let known = self.clients.get_key_value(name);
             if known.is_some_and(|(_, open)| *open >= self.limits.per_identity) {
                 return Err(GateReason::Identity);
             }
+            if full {
+                return Err(GateReason::Clients);
+            }
             let name = known.map_or_else(|| Arc::from(name), |(n, _)| n.clone());
             *self.clients.entry(Arc::clone(&name)).or_default() += 1;
             owned = Some(name);
+        }
+        if full {
+            return Err(GateReason::Clients);
         }
         self.clients_open += 1;
         Ok(State::Client(owned))
@@ -367,7 +396,15 @@ impl Gate {
         match &ticket.state {
             State::Handshake => self.end_handshake(&ticket),
             State::LikelyPeer => self.peers_open -= 1,
-            State::Operator => self.operators_open -= 1,
+            State::Operator(name) => {
+                self.operators_open -= 1;
+                let open = self.operators.get_mut(name);
+                let open = open.expect("entered by enter_operator");
+                *open -= 1;
+                if *open == 0 {
+                    self.operators.remove(name);
+                }
+            }
             State::Peer(name) => {
                 self.peers_open -= 1;
                 // One that was cut for another is in there no more.
@@ -424,6 +461,8 @@ impl Gate {
         assert!(self.handshakes() <= limits.handshakes, "handshakes in all");
         assert!(self.clients_open <= limits.clients, "clients");
         assert!(self.operators_open <= OPERATORS_MAX, "operators");
+        let named: usize = self.operators.values().sum();
+        assert_eq!(named, self.operators_open, "operators by name");
         assert!(
             self.clients.values().sum::<usize>() <= self.clients_open,
             "clients by name"

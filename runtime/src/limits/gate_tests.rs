@@ -133,25 +133,57 @@ fn one_network_of_64_bits_is_one_address_and_mapped_ones_are_of_version_4() {
 
 #[test]
 fn clients_are_bounded_by_name_and_in_all_and_operators_get_in_all_the_same() {
-    let mut gate = Gate::new(SMALL);
+    let mut gate = Gate::new(ConnectionLimits {
+        addresses_tracked: 64,
+        ..SMALL
+    });
     let mut held = Vec::new();
     for (n, name) in [(1, "a"), (2, "a"), (3, "b"), (4, "c")] {
         held.push(enter(&mut gate, address(n), Who::Client(name)).unwrap());
     }
-    let refused = enter(&mut gate, address(5), Who::Client("a")).unwrap_err();
+    let refused = enter(&mut gate, address(5), Who::Client("d")).unwrap_err();
     assert_eq!(refused, GateReason::Clients);
     gate.left(held.pop().unwrap());
     let refused = enter(&mut gate, address(5), Who::Client("a")).unwrap_err();
     assert_eq!(refused, GateReason::Identity);
     held.push(enter(&mut gate, address(5), Who::Client("d")).unwrap());
-    for _ in 0..16 {
-        held.push(
-            enter(&mut gate, address(6), Who::Operator)
-                .or_else(|_| enter(&mut gate, address(7), Who::Peer("n")))
-                .unwrap(),
-        );
-        gate.check();
+    let mut operator = |gate: &mut Gate, name, n| {
+        let entered = enter(gate, address(n), Who::Operator(name));
+        entered.map(|ticket| held.push(ticket))
+    };
+    for (name, first, reason) in [
+        ("o", 10, GateReason::Identity),
+        ("p", 20, GateReason::Clients),
+    ] {
+        for n in 0..8 {
+            assert_eq!(operator(&mut gate, name, first + n), Ok(()));
+            gate.check();
+        }
+        let refused = operator(&mut gate, name, first + 8).unwrap_err();
+        assert_eq!(refused, reason, "one name does not take all");
     }
+}
+
+#[test]
+fn operators_take_the_places_of_their_own_last() {
+    let mut gate = Gate::new(SMALL);
+    let mut held = Vec::new();
+    for (n, name) in [(1, "o"), (2, "o"), (3, "p")] {
+        held.push(enter(&mut gate, address(n), Who::Operator(name)).unwrap());
+    }
+    let refused = enter(&mut gate, address(4), Who::Operator("o")).unwrap_err();
+    assert_eq!(
+        refused,
+        GateReason::Identity,
+        "one tool does not take them all"
+    );
+    held.push(enter(&mut gate, address(4), Who::Client("a")).unwrap());
+    let refused = enter(&mut gate, address(5), Who::Client("b")).unwrap_err();
+    assert_eq!(refused, GateReason::Clients);
+    held.push(enter(&mut gate, address(5), Who::Operator("p")).unwrap());
+    gate.check();
+    held.into_iter().for_each(|ticket| gate.left(ticket));
+    assert_eq!(gate.counts(), Counts::default());
 }
 
 #[test]
@@ -235,7 +267,7 @@ fn who(n: u8) -> Who<'static> {
         0..4 => Who::Peer(NAMES[usize::from(n)]),
         4..8 => Who::Client(NAMES[usize::from(n - 4)]),
         8..10 => Who::Anybody,
-        _ => Who::Operator,
+        _ => Who::Operator(NAMES[usize::from(n - 10)]),
     }
 }
 

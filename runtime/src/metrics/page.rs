@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::Metrics;
 use crate::error::StartError;
+use crate::net::listen::Listener;
 use crate::shutdown::Stopped;
 
 const PATH: &str = "/metrics";
@@ -35,8 +36,6 @@ const CONNECTIONS_MAX: usize = 8;
 const REQUEST_MAX: Duration = Duration::from_secs(5);
 /// A request's line and headers; hyper takes no less than this.
 const HEAD_BYTES_MAX: usize = 8 << 10;
-/// Pause after a failed accept: the usual cause is that no file handle is left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A page that nobody is served yet.
 #[derive(Debug)]
@@ -76,20 +75,15 @@ impl Page {
             self.local_addr
         );
         let mut answering = FuturesUnordered::new();
+        let mut listener = Listener::new(self.listener, "for metrics");
         loop {
             tokio::select! {
                 biased;
                 // What is being answered is dropped with this, and its connections close.
                 () = stopped.at_once() => return,
                 Some(()) = answering.next() => {}
-                accepted = self.listener.accept(), if answering.len() < CONNECTIONS_MAX => {
-                    match accepted {
-                        Ok((stream, _)) => answering.push(answer(stream, &metrics)),
-                        Err(error) => {
-                            tracing::warn!(%error, "cannot accept a connection for metrics");
-                            tokio::time::sleep(ACCEPT_PAUSE).await;
-                        }
-                    }
+                accepted = listener.next(), if answering.len() < CONNECTIONS_MAX => {
+                    answering.push(answer(accepted.0, &metrics));
                 }
             }
         }

@@ -3,17 +3,19 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::connection::{Connection, Socket};
 use super::doors::{Doors, Held};
-use super::server::{Services, serve};
+use super::flow::Flow;
+use super::goodbye;
+use super::listen::Listener;
+use super::server::{CLIENT_STREAMS, Services, serve};
 use super::watch::Watch;
 use crate::admit::Admit;
 use crate::api::Guarded;
@@ -29,10 +31,6 @@ use crate::tls::trust::{Trust, Trusted};
 use crate::tls::{Reason, leaf};
 use crate::turn::Turn;
 
-/// Pause after a failed accept: the usual cause is that no file handle is left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// After somebody was told of one, more of them are not worth a word for so long.
-const ACCEPT_SILENCE: Duration = Duration::from_secs(10);
 /// Connections that may wait for their server.
 const ACCEPTED_MAX: usize = 2_048;
 /// Within what time a handshake has to be through, and something has to be asked behind it.
@@ -42,10 +40,6 @@ const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// What is read from a client before others get a turn: some hundred of the smallest frames.
 const TURN_BYTES: usize = 4 << 10;
-/// What somebody who was refused may still send, and for how long: a socket that is closed with
-/// unread bytes takes the alert back that says why.
-const DRAIN_BYTES_MAX: usize = 64 << 10;
-const DRAIN_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// Connections for one server.
 pub(super) type Incoming = mpsc::Receiver<io::Result<Connection>>;
@@ -72,7 +66,7 @@ impl Proof {
     ) -> Result<(Guard, Stopped), Reason> {
         let chain = chain.unwrap_or_default();
         let identity = Arc::new(leaf::identity(chain.first().ok_or(Reason::NoCertificate)?)?);
-        caller.identity = Some(Arc::clone(&identity));
+        caller.proves(Arc::clone(&identity));
         let open = self.live.open(Entry {
             who: identity,
             from: caller.from,
@@ -109,6 +103,25 @@ pub(crate) struct Acceptor<R> {
 struct Hands {
     peers: Hand,
     clients: Hand,
+}
+
+/// A connection that is to be closed, since it gets no place; until then it has that of its
+/// handshake.
+struct NoPlace {
+    socket: Socket,
+    why: GateReason,
+    held: Held,
+}
+
+impl NoPlace {
+    async fn say_so(self) {
+        let why = self.why.to_string();
+        match self.socket {
+            Socket::Plain(stream) => goodbye::say(stream, &why).await,
+            Socket::Tls(stream) => goodbye::say(stream, &why).await,
+        }
+        drop(self.held);
+    }
 }
 
 /// The connections for the two servers.
@@ -151,24 +164,14 @@ impl<R: Resolve> Acceptor<R> {
     }
 
     async fn run(self, listener: TcpListener, mut accepting: Stopped, hands: Hands) {
-        let mut told: Option<Instant> = None;
+        let mut listener = Listener::new(listener, "of peers and clients");
         loop {
-            let accepted = tokio::select! {
+            let (stream, from) = tokio::select! {
                 biased;
                 () = accepting.at_all() => return,
-                accepted = listener.accept() => accepted,
+                accepted = listener.next() => accepted,
             };
-            match accepted {
-                Ok((stream, from)) => self.accepted(stream, Caller::unknown(from), &hands),
-                Err(error) => {
-                    // It lasts, mostly: the log must not be what the next file handle is for.
-                    if told.is_none_or(|told| told.elapsed() >= ACCEPT_SILENCE) {
-                        tracing::warn!(%error, "cannot accept connections");
-                        told = Some(Instant::now());
-                    }
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+            self.accepted(stream, Caller::unknown(from), &hands);
         }
     }
 
@@ -182,15 +185,24 @@ impl<R: Resolve> Acceptor<R> {
             tracing::debug!(%error, "an accepted connection keeps its delay");
         }
         let Some(proof) = self.proof.clone() else {
-            return self.enter(Socket::Plain(stream), caller, held, None, hands);
+            let entered = self.enter(Socket::Plain(stream), caller, held, None, hands);
+            if let Err(no_place) = entered {
+                self.until_cut(no_place.say_so());
+            }
+            return;
         };
         let (this, hands) = (self.clone(), hands.clone());
+        self.until_cut(async move { this.shake(proof, stream, caller, held, hands).await });
+    }
+
+    /// Does this beside the loop, for as long as there are to be connections.
+    fn until_cut(&self, doing: impl Future<Output = ()> + Send + 'static) {
+        let mut connected = self.connected.clone();
         tokio::spawn(async move {
-            let mut connected = this.connected.clone();
             tokio::select! {
                 biased;
                 () = connected.at_once() => {}
-                () = this.shake(proof, stream, caller, held, hands) => {}
+                () = doing => {}
             }
         });
     }
@@ -216,7 +228,7 @@ impl<R: Resolve> Acceptor<R> {
             Ok(Ok(stream)) => stream,
             Ok(Err((error, stream))) => {
                 self.refused(&caller, &Reason::of_io(&error));
-                return drain(stream).await;
+                return goodbye::drain(stream).await;
             }
             Err(_) => return self.refused(&caller, &Reason::TooSlow(limit)),
         };
@@ -226,29 +238,37 @@ impl<R: Resolve> Acceptor<R> {
             Err(reason) => return self.refused(&caller, &reason),
         };
         let stream = Socket::Tls(Box::new(TlsStream::Server(stream)));
-        self.enter(stream, caller, held, Some(live), &hands);
+        if let Err(no_place) = self.enter(stream, caller, held, Some(live), &hands) {
+            no_place.say_so().await;
+        }
     }
 
-    /// Hands a connection to the server that is for it.
+    /// Hands a connection to the server that is for it, if it gets a place.
     fn enter(
         &self,
         socket: Socket,
-        caller: Caller,
+        mut caller: Caller,
         mut held: Held,
         live: Option<(Guard, Stopped)>,
         hands: &Hands,
-    ) {
-        let key = caller.key();
-        let (side, who) = match caller.identity.as_deref().map(Identity::kind) {
+    ) -> Result<(), Box<NoPlace>> {
+        let key = &**caller.key();
+        let (side, who) = match caller.identity().map(Identity::kind) {
             None => ("anybody", Who::Anybody),
-            Some(Kind::Node) => ("peers", Who::Peer(&key)),
-            Some(Kind::Client(Role::Admin)) => ("clients", Who::Operator),
-            Some(Kind::Client(_)) => ("clients", Who::Client(&key)),
+            Some(Kind::Node) => ("peers", Who::Peer(key)),
+            Some(Kind::Client(Role::Admin)) => ("clients", Who::Operator(key)),
+            Some(Kind::Client(_)) => ("clients", Who::Client(key)),
         };
         let evicted = match held.identified(who) {
             Ok(evicted) => evicted,
-            Err(reason) => return self.turned_away(&caller, reason),
+            Err(why) => {
+                self.turned_away(&caller, why);
+                return Err(Box::new(NoPlace { socket, why, held }));
+            }
         };
+        if side == "clients" {
+            caller.flow = Arc::new(Flow::new(CLIENT_STREAMS));
+        }
         let mut told = vec![self.connected.clone(), evicted];
         let opened = self.watch.metrics.net.opened(side);
         let guard = live.map(|(guard, not_believed)| {
@@ -286,6 +306,7 @@ impl<R: Resolve> Acceptor<R> {
             let text = format!("{ACCEPTED_MAX} connections wait for their server");
             self.watch.refused(caller.party(), ("accept-queue", &text));
         }
+        Ok(())
     }
 
     fn refused(&self, caller: &Caller, reason: &Reason) {
@@ -295,24 +316,4 @@ impl<R: Resolve> Acceptor<R> {
     fn turned_away(&self, caller: &Caller, reason: GateReason) {
         self.watch.refused(caller.party(), (reason.code(), &reason));
     }
-}
-
-/// Lets an alert get through before the socket closes.
-async fn drain(mut stream: TcpStream) {
-    let draining = async {
-        // Whatever fails here, the socket is closed next.
-        if stream.shutdown().await.is_err() {
-            return;
-        }
-        let mut left = DRAIN_BYTES_MAX;
-        let mut buffer = [0; 4_096];
-        while left > 0 {
-            match stream.read(&mut buffer).await {
-                Ok(0) | Err(_) => return,
-                Ok(read) => left = left.saturating_sub(read),
-            }
-        }
-    };
-    // Time over: enough was done for somebody who is refused.
-    drop(tokio::time::timeout(DRAIN_TIME_MAX, draining).await);
 }

@@ -18,12 +18,16 @@ use tonic::transport::server::Connected;
 
 use super::doors::Held;
 use crate::caller::Caller;
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, duration};
 use crate::metrics::Opened;
 use crate::ports::Clock;
 use crate::shutdown::Stopped;
 use crate::tls::live::Guard;
 use crate::turn::Turn;
+
+/// What TLS begins with that has met something else (RFC 8446, section 5.1); HTTP/2 begins with the
+/// length of a short frame.
+const TLS_ALERT: u8 = 21;
 
 /// What bytes go over.
 pub(super) enum Socket {
@@ -45,6 +49,8 @@ pub(crate) struct Connection {
     /// What may be read before others get a turn, and what is left of that.
     turn: Option<(usize, usize)>,
     yields: Option<Yields>,
+    /// Whether what is read first is to be looked at: it may be TLS where none is spoken.
+    looks_for_tls: bool,
     _keep: Keep,
 }
 
@@ -58,8 +64,9 @@ struct Patience {
     out: Out,
 }
 
-/// How long what is written may wait without any of it being taken. Keepalive does not notice
-/// whoever answers pings, which can be guessed, and reads nothing.
+/// How long what is written may wait without any of it being taken, and how long HTTP/2 may wait
+/// with an answer, since its stream has no window. Keepalive does not notice whoever answers pings,
+/// which can be guessed, and reads nothing.
 struct Stall {
     limit: Duration,
     /// While something waits.
@@ -116,6 +123,21 @@ enum Doing {
 }
 
 impl Stall {
+    /// Also who is slow may have megabytes on its way, and be taking them.
+    const WINDOWS: u32 = 3;
+
+    /// Whether it is too long.
+    fn is_over(&mut self, caller: &Caller, cx: &mut Context<'_>) -> bool {
+        let until = self.until.as_mut();
+        if until.is_some_and(|until| until.as_mut().poll(cx).is_ready()) {
+            return true;
+        }
+        let since = caller.flow.waits_since();
+        since.is_some_and(|since| {
+            duration(SystemClock.now().since(since)) >= self.limit * Self::WINDOWS
+        })
+    }
+
     fn observe(&mut self, doing: Doing, waits: bool) {
         if waits {
             let limit = self.limit;
@@ -150,6 +172,7 @@ impl Connection {
             stall: None,
             turn: None,
             yields: None,
+            looks_for_tls: false,
             _keep: keep,
         }
     }
@@ -174,8 +197,9 @@ impl Connection {
         self
     }
 
-    /// Ends it when the other side takes nothing of what is written for `limit`, and calls `out`
-    /// then. TLS keeps up to 64 KiB itself: where there is some, less than that may be taken in time.
+    /// Ends it when the other side takes nothing of what is written for `limit`, or gives a stream
+    /// no window for three times as long although an answer waits, and calls `out` then. TLS keeps
+    /// up to 64 KiB itself: where there is some, less than that may be taken in time.
     pub(super) fn with_stall_limit(mut self, limit: Duration, out: Out) -> Self {
         self.stall = Some(Stall {
             limit,
@@ -203,6 +227,12 @@ impl Connection {
         self
     }
 
+    /// Tells apart who answers by TLS, which reads badly as anything else.
+    pub(super) const fn looking_for_tls(mut self) -> Self {
+        self.looks_for_tls = true;
+        self
+    }
+
     /// Whether it has to end now. Asked before every read, so that somebody who never stops sending
     /// is cut off, and whenever a write waits, for somebody who never reads; never bounded by the
     /// budget of the task, which such a one would use up.
@@ -222,8 +252,7 @@ impl Connection {
             return Poll::Ready(io::ErrorKind::ConnectionAborted.into());
         }
         if let Some(stall) = &mut self.stall
-            && let Some(until) = &mut stall.until
-            && until.as_mut().poll(cx).is_ready()
+            && stall.is_over(&self.caller, cx)
         {
             if let Some(stall) = self.stall.take() {
                 (stall.out)();
@@ -244,12 +273,6 @@ impl Connection {
         }
         self.cut = None;
         Poll::Ready(io::ErrorKind::TimedOut.into())
-    }
-
-    fn took(&self, written: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(bytes)) = written {
-            self.caller.flow.took(*bytes);
-        }
     }
 
     /// What the socket says of a write, unless it waits and the connection has to end.
@@ -288,7 +311,7 @@ impl AsyncRead for Connection {
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        let read = match &mut self.socket {
+        let mut read = match &mut self.socket {
             Socket::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         };
@@ -297,6 +320,16 @@ impl AsyncRead for Connection {
                 Poll::Ready(_) => left.saturating_sub(buf.filled().len() - before),
                 Poll::Pending => *all,
             };
+        }
+        if self.looks_for_tls
+            && let Some(first) = buf.filled().get(before)
+        {
+            self.looks_for_tls = false;
+            if *first == TLS_ALERT {
+                read = Poll::Ready(Err(io::Error::other(
+                    "it answers by TLS, and this side was told to do without",
+                )));
+            }
         }
         read
     }
@@ -312,7 +345,6 @@ impl AsyncWrite for Connection {
             Socket::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Socket::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         };
-        self.took(&written);
         self.or_end(Doing::Write, written, cx)
     }
 
@@ -341,7 +373,6 @@ impl AsyncWrite for Connection {
             Socket::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Socket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         };
-        self.took(&written);
         self.or_end(Doing::Write, written, cx)
     }
 
@@ -368,6 +399,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::net::flow::StreamFlow;
     use crate::shutdown::{Stop, Stopper, signal};
 
     const SOON: Duration = Duration::from_millis(200);
@@ -484,6 +516,26 @@ mod tests {
                 assert_eq!(error.kind(), io::ErrorKind::TimedOut);
             }
             drop(held);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_gives_an_answer_no_window_is_closed_though_it_takes_all_else() {
+        let (connection, mut other, _cut) = connected().await;
+        let (told, out) = std::sync::mpsc::channel();
+        let mut connection =
+            connection.with_stall_limit(SOON / 10, Box::new(move || told.send(()).unwrap()));
+        let stream = StreamFlow::new(Arc::clone(&connection.caller.flow));
+        let mut byte = [0];
+        for hands in [false, true] {
+            let answer = hands.then(|| stream.hands(vec![7].into(), ()));
+            tokio::time::sleep(SOON).await;
+            other.write_all(&[0]).await.unwrap();
+            let read = connection.read_exact(&mut byte).await;
+            let kind = read.err().map(|error| error.kind());
+            assert_eq!(kind, hands.then_some(io::ErrorKind::TimedOut));
+            assert_eq!(out.try_recv().is_ok(), hands);
+            drop(answer);
         }
     }
 

@@ -117,12 +117,9 @@ impl<R: Resolve> Dialler<R> {
         stream.set_nodelay(true).map_err(socket)?;
         let mut caller = Caller::unknown(at);
         let Some(proof) = &self.proof else {
-            return Ok(Connection::new(
-                Socket::Plain(stream),
-                caller,
-                Vec::new(),
-                (None, None),
-            ));
+            let socket = Socket::Plain(stream);
+            let connection = Connection::new(socket, caller, Vec::new(), (None, None));
+            return Ok(connection.looking_for_tls());
         };
         let refused = |reason| DialError::Refused { at, reason };
         if proof.looks {
@@ -147,7 +144,7 @@ impl<R: Resolve> Dialler<R> {
 }
 
 fn check_name(caller: &Caller, target: &Target) -> Result<(), Reason> {
-    let found = caller.identity.as_deref().map_or("nobody", Identity::name);
+    let found = caller.identity().map_or("nobody", Identity::name);
     match &target.name {
         Some(wanted) if wanted != found => Err(Reason::OtherName {
             found: shown(found),

@@ -211,11 +211,12 @@ async fn read(mut incoming: impl ReceiveFrames, lanes: Lanes, watch: &Watch) {
             Lane::Quorum => &lanes.quorum,
             Lane::Bulk => &lanes.bulk,
         };
-        if !to.put(frame, len).await {
-            return;
-        }
+        // Before it is there: the loop may take it at once, and would be waited for behind that.
         if lane != Lane::Bulk {
             lanes.turn.wanted(SystemClock.now());
+        }
+        if !to.put(frame, len).await {
+            return;
         }
     }
 }

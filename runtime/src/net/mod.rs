@@ -6,7 +6,9 @@ mod connection;
 pub(crate) mod dial;
 pub(crate) mod doors;
 pub(crate) mod flow;
+mod goodbye;
 pub(crate) mod inbox;
+pub(crate) mod listen;
 pub(crate) mod peer;
 #[cfg(test)]
 mod peer_tests;

@@ -1,9 +1,8 @@
 //! Outbound links: one connection per address and lane, kept up with back-off, fed by a queue.
 //! Knows nothing about the protocol nor about sockets: it is written against the `Network` port.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chil_core::{Lane, Span, Time};
 use chil_proto::{Frame, encode};
@@ -24,6 +23,8 @@ pub struct LinkStatus {
     pub lane: Lane,
     /// Whether it is connected now.
     pub connected: bool,
+    /// Why it is not, as far as an attempt has shown.
+    pub trouble: Option<String>,
     /// Frames handed to a connection.
     pub sent: u64,
     /// Frames dropped because the link was down or its queue full.
@@ -42,6 +43,8 @@ pub(crate) struct Links<N, C> {
     seed: u64,
     /// By address; the links of one, in the order of [`Lane::ALL`].
     links: BTreeMap<String, [Link; Lane::ALL.len()]>,
+    /// The addresses that are there only since somebody who said that it is there asked something.
+    guests: BTreeSet<String>,
     /// By address, the name of the node that has to answer there.
     expected: BTreeMap<String, String>,
     /// How much waits on each lane.
@@ -53,14 +56,43 @@ pub(crate) struct Links<N, C> {
 struct Link {
     lane: Lane,
     queue: Arc<Queue>,
-    connected: Arc<AtomicBool>,
+    state: State,
     used: Time,
     task: AbortHandle,
 }
 
+/// Whether a link is connected, or why not; nothing before the first attempt has ended. Its task
+/// and the link share it.
+#[derive(Clone, Debug, Default)]
+struct State(Arc<Mutex<Option<Result<(), String>>>>);
+
+impl State {
+    fn set(&self, state: Result<(), String>) {
+        *self.lock() = Some(state);
+    }
+
+    fn connected(&self) -> bool {
+        matches!(*self.lock(), Some(Ok(())))
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.lock().clone()?.err()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Result<(), String>>> {
+        // Every change leaves it whole, so a panic elsewhere does not spoil it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl<N: Network, C: Clock> Links<N, C> {
-    /// Most addresses; above it the one that was not used for longest is given up.
+    /// Most addresses of this node's own choice; above it the one that was not used for longest is
+    /// given up.
     const ADDRESSES_MAX: usize = 192;
+    /// Most addresses that others chose. They may say what they like, and must not cost the links
+    /// to members: without room, whoever was not used for so long goes, or else nothing is said.
+    const GUESTS_MAX: usize = 64;
+    const GUEST_IDLE: Span = Span::from_millis(1_000);
 
     /// No links yet. A lost connection is tried again after at most `retry_max` and a jitter.
     pub(crate) fn new(network: N, clock: C, retry_max: Span, seed: u64) -> Self {
@@ -70,6 +102,7 @@ impl<N: Network, C: Clock> Links<N, C> {
             retry_max,
             seed,
             links: BTreeMap::new(),
+            guests: BTreeSet::new(),
             expected: BTreeMap::new(),
             bounds: Bounds::default(),
             closed: Default::default(),
@@ -82,7 +115,7 @@ impl<N: Network, C: Clock> Links<N, C> {
         let before = self.expected.insert(address.to_owned(), name.to_owned());
         if before.is_none_or(|before| before != name) {
             // Somebody else may be at the other end of the links that there are.
-            self.close(address);
+            self.cut(address);
         }
     }
 
@@ -94,10 +127,20 @@ impl<N: Network, C: Clock> Links<N, C> {
 
     /// Sends `frame` to `address`; opens the links to it if there are none. It may be lost.
     pub(crate) fn send(&mut self, address: &str, lane: Lane, frame: Frame) {
-        if !self.links.contains_key(address) {
-            self.open(address);
+        self.open(address);
+        self.push(address, lane, frame);
+    }
+
+    /// Sends `frame` to where somebody says that it is who has asked for it. It may be lost, and is
+    /// if too many say such things.
+    pub(crate) fn answer(&mut self, address: &str, lane: Lane, frame: Frame) {
+        if self.links.contains_key(address) || self.invite(address) {
+            self.push(address, lane, frame);
         }
-        let links = self.links.get_mut(address).expect("opened above");
+    }
+
+    fn push(&mut self, address: &str, lane: Lane, frame: Frame) {
+        let links = self.links.get_mut(address).expect("whoever calls has them");
         let link = links.iter_mut().find(|link| link.lane == lane);
         let link = link.expect("an address has a link for every lane");
         link.used = self.clock.now();
@@ -106,18 +149,49 @@ impl<N: Network, C: Clock> Links<N, C> {
 
     /// Opens the links to `address` before there is something to say.
     pub(crate) fn open(&mut self, address: &str) {
-        while self.links.len() >= Self::ADDRESSES_MAX {
-            let used = |links: &[Link; Lane::ALL.len()]| links.iter().map(|link| link.used).max();
-            let idle = self.links.iter().min_by_key(|(_, links)| used(links));
-            let Some(idle) = idle.map(|(address, _)| address.clone()) else {
+        if self.guests.remove(address) || self.links.contains_key(address) {
+            return;
+        }
+        while self.links.len() - self.guests.len() >= Self::ADDRESSES_MAX {
+            let Some((idle, _)) = self.longest_unused(|address| !self.guests.contains(address))
+            else {
                 break;
             };
             self.close(&idle);
         }
-        if !self.links.contains_key(address) {
-            let links = Lane::ALL.map(|lane| self.connect(address, lane));
-            self.links.insert(address.to_owned(), links);
+        self.connect_all(address);
+    }
+
+    /// Opens the links to an address that somebody else has chosen, if there is room for it.
+    fn invite(&mut self, address: &str) -> bool {
+        if self.guests.len() >= Self::GUESTS_MAX {
+            let idle = self.longest_unused(|address| self.guests.contains(address));
+            let now = self.clock.now();
+            let Some((idle, _)) = idle.filter(|(_, used)| now.since(*used) >= Self::GUEST_IDLE)
+            else {
+                return false;
+            };
+            self.close(&idle);
         }
+        self.connect_all(address);
+        self.guests.insert(address.to_owned());
+        true
+    }
+
+    /// Which of these addresses was not used for longest, and when it was.
+    fn longest_unused(&self, which: impl Fn(&str) -> bool) -> Option<(String, Time)> {
+        let of_them = self.links.iter().filter(|(address, _)| which(address));
+        let used = of_them.filter_map(|(address, links)| {
+            let used = links.iter().map(|link| link.used).max()?;
+            Some((address, used))
+        });
+        let first = used.min_by_key(|(_, used)| *used);
+        first.map(|(address, used)| (address.clone(), used))
+    }
+
+    fn connect_all(&mut self, address: &str) {
+        let links = Lane::ALL.map(|lane| self.connect(address, lane));
+        self.links.insert(address.to_owned(), links);
     }
 
     /// Closes the links that have not been used for `idle`, but for those to `wanted` addresses.
@@ -132,7 +206,14 @@ impl<N: Network, C: Clock> Links<N, C> {
         idle.iter().for_each(|address| self.close(address));
     }
 
+    /// Nothing is said there any more.
     fn close(&mut self, address: &str) {
+        self.cut(address);
+        self.network.forget(address);
+    }
+
+    fn cut(&mut self, address: &str) {
+        self.guests.remove(address);
         let links = self.links.remove(address).into_iter().flatten();
         for (link, sum) in links.zip(&mut self.closed) {
             link.queue.clear(DropReason::Closed);
@@ -157,7 +238,8 @@ impl<N: Network, C: Clock> Links<N, C> {
             LinkStatus {
                 address: address.clone(),
                 lane: link.lane,
-                connected: link.connected.load(Ordering::Relaxed),
+                connected: link.state.connected(),
+                trouble: link.state.trouble(),
                 sent: counts.sent,
                 dropped: counts.lost(),
                 superseded: counts.dropped(DropReason::Superseded),
@@ -173,9 +255,24 @@ impl<N: Network, C: Clock> Links<N, C> {
         self.links.iter().flat_map(of_address).collect()
     }
 
+    /// The addresses of this node's choice to which none of the links is connected, and why not.
+    pub(crate) fn not_reached(&self) -> impl Iterator<Item = (&str, String)> {
+        let chosen = |(address, _): &(&String, _)| !self.guests.contains(*address);
+        self.links
+            .iter()
+            .filter(chosen)
+            .filter_map(|(address, links)| {
+                if links.iter().any(|link| link.state.connected()) {
+                    return None;
+                }
+                let trouble = links.iter().find_map(|link| link.state.trouble())?;
+                Some((address.as_str(), trouble))
+            })
+    }
+
     fn connect(&mut self, address: &str, lane: Lane) -> Link {
         let queue = Arc::new(Queue::new(self.bounds));
-        let connected = Arc::new(AtomicBool::new(false));
+        let state = State::default();
         self.seed = self.seed.wrapping_add(1);
         let connector = Connector {
             network: self.network.clone(),
@@ -186,14 +283,14 @@ impl<N: Network, C: Clock> Links<N, C> {
             },
             lane,
             queue: Arc::clone(&queue),
-            connected: Arc::clone(&connected),
+            state: state.clone(),
             retry_max: self.retry_max,
             rng: ChaCha8Rng::seed_from_u64(self.seed),
         };
         Link {
             lane,
             queue,
-            connected,
+            state,
             used: self.clock.now(),
             task: tokio::spawn(connector.run()).abort_handle(),
         }
@@ -213,7 +310,7 @@ struct Connector<N, C> {
     target: Target,
     lane: Lane,
     queue: Arc<Queue>,
-    connected: Arc<AtomicBool>,
+    state: State,
     retry_max: Span,
     rng: ChaCha8Rng,
 }
@@ -227,9 +324,9 @@ impl<N: Network, C: Clock> Connector<N, C> {
                 Ok(connection) => {
                     tracing::debug!(address = %self.target.address, lane = ?self.lane, "connected");
                     let since = self.clock.now();
-                    self.connected.store(true, Ordering::Relaxed);
+                    self.state.set(Ok(()));
                     let error = self.pump(connection).await;
-                    self.connected.store(false, Ordering::Relaxed);
+                    self.state.set(Err(error.reason.clone()));
                     tracing::debug!(address = %self.target.address, lane = ?self.lane, %error, "connection lost");
                     told = false;
                     // One that breaks at once is no better than none: only a lasting one resets.
@@ -242,6 +339,7 @@ impl<N: Network, C: Clock> Connector<N, C> {
                         tracing::debug!(address = %self.target.address, lane = ?self.lane, %error, "cannot connect, will keep trying");
                         told = true;
                     }
+                    self.state.set(Err(error.reason));
                     self.queue.clear(DropReason::Unreachable);
                 }
             }

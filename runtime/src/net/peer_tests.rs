@@ -1,6 +1,7 @@
 //! Links over a network of channels and a clock that jumps: back-off, reconnecting, dropping.
 //! Knows nothing about sockets.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ struct Fake {
     reachable: bool,
     attempts: Vec<Instant>,
     accepted: Vec<mpsc::Receiver<Bytes>>,
+    forgotten: Vec<String>,
 }
 
 struct Pipe(mpsc::Sender<Bytes>);
@@ -68,6 +70,10 @@ impl Network for FakeNetwork {
 
     async fn accept(&self) -> Result<Nothing, NetError> {
         std::future::pending().await
+    }
+
+    fn forget(&self, address: &str) {
+        self.0.lock().unwrap().forgotten.push(address.to_owned());
     }
 }
 
@@ -147,8 +153,14 @@ async fn attempts_become_rarer_up_to_the_limit_and_old_frames_are_dropped() {
         "no jitter: {pauses:?}"
     );
 
+    assert_eq!(status(&links).trouble, Some(gone().reason));
+    let not_reached: Vec<(&str, String)> = links.not_reached().collect();
+    assert_eq!(not_reached, [("peer", gone().reason)]);
+
     network.0.lock().unwrap().reachable = true;
     tokio::time::sleep(Duration::from_millis(250)).await;
+    assert_eq!(links.not_reached().count(), 0);
+    assert_eq!(status(&links).trouble, None);
     links.send("peer", Lane::Bulk, frame(2));
     assert_eq!(received(&network, 0).await, [frame(2)]);
     let status = status(&links);
@@ -188,4 +200,43 @@ async fn links_to_strangers_are_closed_when_they_are_idle() {
         .map(|link| link.address)
         .collect();
     assert!(!addresses.is_empty() && addresses.iter().all(|address| address == "member"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_say_that_they_are_elsewhere_again_and_again_cost_no_member_its_link() {
+    let network = FakeNetwork::default();
+    let mut links = links(&network);
+    links.send("member", Lane::Bulk, frame(1));
+    let all = |links: &Links<FakeNetwork, PausedClock>| -> BTreeSet<String> {
+        links
+            .status()
+            .into_iter()
+            .map(|link| link.address)
+            .collect()
+    };
+    for second in 0..3 {
+        for n in 0..1_000 {
+            links.answer(&format!("{second}-{n}"), Lane::Bulk, frame(n));
+        }
+        let open = all(&links);
+        assert!(open.contains("member"), "{open:?}");
+        assert_eq!(open.len(), 1 + 64, "{open:?}");
+        assert!(
+            open.contains(&format!("{second}-0")),
+            "those before were idle"
+        );
+        tokio::time::sleep(Duration::from_millis(1_001)).await;
+    }
+    // One that this node wants to speak with is no guest any more.
+    links.open("2-7");
+    for n in 0..64 {
+        links.answer(&format!("3-{n}"), Lane::Bulk, frame(n));
+    }
+    let open = all(&links);
+    assert!(
+        open.contains("2-7") && open.contains("3-62") && open.len() == 66,
+        "{open:?}"
+    );
+    let forgotten = network.0.lock().unwrap().forgotten.len();
+    assert_eq!(forgotten, 64 + 64 + 63, "all guests that had to go");
 }

@@ -51,7 +51,7 @@ const PEERS: Http2 = Http2 {
 /// must fit into memory, and pings for them must cost nothing that shows. A frame is kept until it
 /// is whole, before anybody counts it.
 const CLIENTS: Http2 = Http2 {
-    streams: 256,
+    streams: CLIENT_STREAMS,
     stream_window: 256 << 10,
     connection_window: 1 << 20,
     frame: 16 << 10,
@@ -60,9 +60,14 @@ const CLIENTS: Http2 = Http2 {
     keepalive_timeout: Duration::from_secs(20),
 };
 
+/// The most streams of a client, where it is known that it is one.
+pub(super) const CLIENT_STREAMS: u32 = 256;
+/// The most streams that any connection has.
+pub(super) const STREAMS_MAX: u32 = 1_024;
+
 /// Where it is not known who is who, both have to find room.
 const ANYBODY: Http2 = Http2 {
-    streams: 1_024,
+    streams: STREAMS_MAX,
     resets: 64,
     ..PEERS
 };

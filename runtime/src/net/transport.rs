@@ -130,6 +130,13 @@ impl<R: Resolve> Network for TonicNetwork<R> {
     async fn moved(&self, address: &str) {
         self.dialler.resolver.moved(address, None).await;
     }
+
+    fn forget(&self, address: &str) {
+        self.dialler.resolver.forget(address);
+        if let Some(troubles) = &self.dialler.troubles {
+            troubles.forget(address);
+        }
+    }
 }
 
 /// What a failed call says to people.
@@ -222,7 +229,7 @@ impl LinkHandler {
     ) -> Result<Response<ReceiverStream<Result<Bytes, Status>>>, Status> {
         let caller = request.extensions().get::<Caller>();
         let address = caller.map_or_else(|| "a peer".to_owned(), |caller| caller.from.to_string());
-        let identity = caller.and_then(|caller| caller.identity.as_deref());
+        let identity = caller.and_then(Caller::identity);
         let sender = identity.map(|identity| identity.name().to_owned());
         let (open, acks) = mpsc::channel(1);
         let incoming = TonicIncoming {

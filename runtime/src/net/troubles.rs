@@ -51,6 +51,11 @@ impl Troubles {
         }
     }
 
+    /// Nobody wants to reach it any more.
+    pub(super) fn forget(&self, address: &str) {
+        self.lock().remove(address);
+    }
+
     fn is_new(&self, address: &str, code: &'static str) -> bool {
         self.lock().insert(address.to_owned(), code) != Some(code)
     }
@@ -88,6 +93,8 @@ mod tests {
         assert!(troubles.is_new("b:1", socket.code()), "it is another peer");
         troubles.reached("a:1");
         assert!(troubles.is_new("a:1", socket.code()), "it was reached");
+        troubles.forget("a:1");
+        assert_eq!(troubles.lock().len(), 1, "b:1");
         let counted = "chil_dials_refused_total{node=\"n\",reason=\"unknown-authority\"} 3";
         assert!(metrics.text().contains(counted), "{}", metrics.text());
     }

@@ -28,7 +28,7 @@ pub(crate) struct Party<'a> {
 impl Caller {
     /// Whom something happens to that happens to this caller.
     pub(crate) fn party(&self) -> Party<'_> {
-        let who = self.identity.as_deref();
+        let who = self.identity();
         Party {
             from: &self.from,
             who: who.map(|who| who as &(dyn fmt::Display + Sync)),

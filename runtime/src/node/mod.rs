@@ -309,7 +309,7 @@ where
                 let answer = forming::answer_formed(&self.meta, &self.about.address, &message);
                 if let Some((address, answer)) = answer {
                     self.links
-                        .send(&address, Lane::Bulk, Frame::Forming(answer.into()));
+                        .answer(&address, Lane::Bulk, Frame::Forming(answer.into()));
                 }
             }
         }

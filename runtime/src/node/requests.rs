@@ -7,7 +7,7 @@ use super::NodeLoop;
 use crate::apply::Read;
 use crate::clock::duration;
 use crate::error::TransferError;
-use crate::explain::Finding;
+use crate::explain::{Finding, Topic};
 use crate::handle::Consistency;
 use crate::ports::{Clock, Network, SnapshotStorage, Storage};
 use crate::request::{Request, TransferReply};
@@ -98,11 +98,17 @@ where
     fn explain(&self) -> Vec<Finding> {
         let explanation = self.replica.explain();
         let name = |node| self.book.name(node);
-        explanation
-            .findings
-            .iter()
-            .map(|finding| Finding::named(finding, &name))
-            .collect()
+        let found = explanation.findings.iter();
+        let found = found.map(|finding| Finding::named(finding, &name));
+        let not_reached = self.links.not_reached().filter_map(|it| {
+            let peer = self.book.peers().find(|peer| peer.address == it.0)?;
+            Some(Finding::not_reached(
+                Topic::Peer,
+                Some(peer.name.clone()),
+                it,
+            ))
+        });
+        found.chain(not_reached).collect()
     }
 
     pub(super) fn status(&self) -> NodeStatus {

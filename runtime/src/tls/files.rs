@@ -2,13 +2,13 @@
 //! Knows nothing about whether they are any good.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::TlsError;
-use crate::config::is_pem;
+use crate::config::is_inline;
 
 /// Larger files are no certificates.
 const BYTES_MAX: u64 = 1 << 20;
@@ -23,9 +23,9 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// PEM where the text begins as one, a path otherwise.
+    /// A path, unless the text is itself what should stand there.
     pub(crate) fn of(text: &str) -> Self {
-        if is_pem(text) {
+        if is_inline(text) {
             Self::Inline(text.to_owned())
         } else {
             Self::File(PathBuf::from(text))
@@ -53,6 +53,20 @@ impl Source {
             }
         }
     }
+}
+
+/// The permissions of a file that let everybody read it who gets to it.
+#[cfg(unix)]
+fn open_to_all(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o004 != 0).then_some(mode & 0o777)
+}
+
+/// Who may read what is another matter here.
+#[cfg(not(unix))]
+fn open_to_all(_path: &Path) -> Option<u32> {
+    None
 }
 
 impl fmt::Display for Source {
@@ -91,6 +105,26 @@ pub(crate) struct Contents {
 }
 
 impl Sources {
+    /// What is said when they cannot be read in time.
+    pub(super) fn hangs(&self) -> TlsError {
+        TlsError::Read {
+            file: format!("{}, {} and {}", self.cert, self.key, self.ca),
+            source: std::io::ErrorKind::TimedOut.into(),
+        }
+    }
+
+    /// What is to be said of the key's file, if its permissions let everybody read it.
+    pub(super) fn key_is_open(&self) -> Option<String> {
+        let Source::File(path) = &self.key else {
+            return None;
+        };
+        let mode = open_to_all(path)?;
+        let file = path.display();
+        Some(format!(
+            "the mode of {file} ({mode:o}) lets everybody read the key: chmod 600 it"
+        ))
+    }
+
     /// Reads all three: as they were together, if they change meanwhile.
     pub(crate) fn read(&self) -> Result<Contents, TlsError> {
         /// Somebody who replaces files does not do so for ever.
@@ -153,4 +187,29 @@ pub(super) fn certificates(
         return Err(content(what.to_owned()));
     }
     Ok(found)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_everybody_may_read_is_complained_about() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("node.key");
+        std::fs::write(&key, "").unwrap();
+        let sources = Sources {
+            cert: Source::of("node.crt"),
+            key: Source::File(key.clone()),
+            ca: Source::of("ca.crt"),
+        };
+        for (mode, said) in [(0o600, false), (0o640, false), (0o644, true)] {
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+            let open = sources.key_is_open();
+            assert_eq!(open.is_some(), said, "{open:?}");
+            assert!(open.is_none_or(|text| text.contains("node.key (644) lets everybody")));
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod time;
 pub(crate) mod trust;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identity::Identity;
@@ -21,6 +22,7 @@ pub use inspect::{Inspected, inspect, verify};
 pub use reason::Reason;
 pub use reload::Reloaded;
 pub(crate) use time::{date, span};
+use trust::{Owner, Trusted, WallClock};
 
 /// How often files are looked at where nothing else is set.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
@@ -77,6 +79,16 @@ impl Tls {
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = domain.into();
         self
+    }
+
+    /// Reads everything and finds out whether the node of this name could start with it, here and
+    /// now.
+    ///
+    /// # Errors
+    /// What cannot be used, and why.
+    pub fn check_for_node(&self, name: &str) -> Result<(), TlsError> {
+        let owner = Owner::Node(name.to_owned());
+        Trusted::load(self.clone(), owner, Arc::new(WallClock)).map(drop)
     }
 
     /// Looks every so often whether the files have changed. Default: ten seconds.

@@ -153,11 +153,16 @@ impl Reloader {
 
     /// Judges what is open anew: authorities may have gone, and time has passed.
     async fn review(&mut self) {
+        let before = self.trusted.now().generation;
         if let Err(error) = self.trusted.leave_out_expired() {
             // The own certificate is then of no use, either, and that is said louder.
             tracing::debug!(node = self.node, %error, "believes its authorities on");
         }
         let trust = self.trusted.now();
+        if trust.generation != before {
+            // What is said of the next authority was not said of the one that is left out.
+            self.warned[1] = 0;
+        }
         self.tell_times(&trust);
         for (of, expires) in [(0, trust.expires), (1, trust.authority_expires)] {
             self.warn(of, expires);

@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
 };
+use rustls::time_provider::TimeProvider;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::sync::mpsc;
 
@@ -66,11 +68,25 @@ fn in_seconds(seconds: u64) -> UnixTime {
     UnixTime::since_unix_epoch(since_1970() + Duration::from_secs(seconds))
 }
 
+/// A clock that is so many seconds ahead.
+#[derive(Debug, Default)]
+struct Ahead(AtomicU64);
+
+impl TimeProvider for Ahead {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(in_seconds(self.0.load(Ordering::Relaxed)))
+    }
+}
+
 fn reloader(dir: &Path) -> (Reloader, Arc<Metrics>) {
+    reloader_by(dir, Arc::new(WallClock))
+}
+
+fn reloader_by(dir: &Path, clock: Arc<dyn TimeProvider>) -> (Reloader, Arc<Metrics>) {
     let tls = Tls::files(dir.join("crt"), dir.join("key"), dir.join("ca"));
     let owner = Owner::Node("n".to_owned());
     let proof = Proof {
-        trusted: Arc::new(Trusted::load(tls, owner, Arc::new(WallClock)).unwrap()),
+        trusted: Arc::new(Trusted::load(tls, owner, clock).unwrap()),
         live: Live::default(),
         looks: false,
     };
@@ -192,4 +208,27 @@ async fn an_authority_is_believed_until_it_expires() {
     let contents = reloader.trusted.changed().await.unwrap().unwrap();
     let error = reloader.trusted.replace(contents).unwrap_err().to_string();
     assert!(error.contains("authorities has expired on"), "{error}");
+}
+
+#[tokio::test]
+async fn each_authority_is_warned_of_before_it_expires() {
+    const DAY: u64 = 86_400;
+    let dir = tempfile::tempdir().unwrap();
+    let ours = Authority::lasting("ours", 50 * DAY as i64);
+    let leaving = Authority::lasting("leaving", 100);
+    ours.write(dir.path());
+    std::fs::write(dir.path().join("ca"), format!("{}{}", ours.1, leaving.1)).unwrap();
+    let clock = Arc::new(Ahead::default());
+    let (_, cert, key) = ours.issue(Duration::from_secs(49 * DAY));
+    std::fs::write(dir.path().join("crt"), cert).unwrap();
+    std::fs::write(dir.path().join("key"), key).unwrap();
+    let (mut reloader, _) = reloader_by(dir.path(), Arc::clone(&clock) as _);
+    let mut said = Vec::new();
+    for ahead in [0, 200, 10 * DAY, 25 * DAY, 45 * DAY] {
+        clock.0.store(ahead, Ordering::Relaxed);
+        reloader.review().await;
+        said.push((reloader.trusted.now().generation, reloader.warned[1]));
+    }
+    let expected = [(1, 3), (2, 0), (2, 0), (2, 1), (2, 2)];
+    assert_eq!(said, expected, "of each: 30 days, 7 days, a day before");
 }

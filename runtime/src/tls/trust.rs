@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::client::Resumption;
@@ -14,6 +14,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, Error, InconsistentKeys, ServerConfig};
 use rustls_pki_types::{CertificateDer, UnixTime};
+use tokio::sync::Semaphore;
 
 use super::files::{Contents, Pems, Source};
 use super::judge::{Judge, Shown};
@@ -22,6 +23,8 @@ use super::reason::Reason;
 use super::{Tls, TlsError, date};
 use crate::identity::{Identity, Kind, check_domain};
 
+/// Reading three small files does not take longer, or the disk hangs.
+const READING_MAX: Duration = Duration::from_secs(5);
 /// HTTP/2, the only protocol that is spoken here.
 const ALPN: &[u8] = b"h2";
 
@@ -85,6 +88,8 @@ pub(crate) struct Trusted {
     clock: Arc<dyn TimeProvider>,
     /// When [`Self::look`] has looked last.
     looked: Mutex<Instant>,
+    /// Files are read by one at a time.
+    reading: Arc<Semaphore>,
 }
 
 impl Trusted {
@@ -96,12 +101,14 @@ impl Trusted {
     ) -> Result<Self, TlsError> {
         let contents = tls.sources.read()?;
         let trust = trust(&tls, &owner, contents, &clock, 1)?;
+        warn_of_key(&tls);
         Ok(Self {
             now: ArcSwap::from_pointee(trust),
             tls,
             owner,
             clock,
             looked: Mutex::new(Instant::now()),
+            reading: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -131,13 +138,22 @@ impl Trusted {
     /// What the files contain now, if that is anything new.
     pub(crate) async fn changed(self: &Arc<Self>) -> Result<Option<Contents>, TlsError> {
         let this = Arc::clone(self);
-        // Files may lie on a disk that hangs.
-        let reading = tokio::task::spawn_blocking(move || this.tls.sources.read());
-        let Ok(contents) = reading.await else {
-            // The process ends: nothing is read any more.
-            return Ok(None);
+        // Files may lie on a disk that hangs: then one thread hangs with it, and not those that
+        // have to look after connections.
+        let Ok(turn) = Arc::clone(&self.reading).try_acquire_owned() else {
+            return Err(self.tls.sources.hangs());
         };
-        let contents = contents?;
+        let reading = tokio::task::spawn_blocking(move || {
+            let contents = this.tls.sources.read();
+            drop(turn);
+            contents
+        });
+        let contents = match tokio::time::timeout(READING_MAX, reading).await {
+            Ok(Ok(contents)) => contents?,
+            // The process ends: nothing is read any more.
+            Ok(Err(_)) => return Ok(None),
+            Err(_) => return Err(self.tls.sources.hangs()),
+        };
         Ok((contents != self.now.load().contents).then_some(contents))
     }
 
@@ -145,6 +161,7 @@ impl Trusted {
     pub(crate) fn replace(&self, contents: Contents) -> Result<Arc<Trust>, TlsError> {
         let generation = self.now.load().generation + 1;
         let trust = trust(&self.tls, &self.owner, contents, &self.clock, generation)?;
+        warn_of_key(&self.tls);
         let trust = Arc::new(trust);
         self.now.store(Arc::clone(&trust));
         Ok(trust)
@@ -170,10 +187,16 @@ impl Trusted {
     }
 }
 
+fn warn_of_key(tls: &Tls) {
+    if let Some(open) = tls.sources.key_is_open() {
+        tracing::warn!("{open}");
+    }
+}
+
 /// What a clock says.
 pub(super) fn time_of(clock: &dyn TimeProvider) -> UnixTime {
     // Before 1970 nothing is valid, and everybody is told so.
-    let epoch = UnixTime::since_unix_epoch(std::time::Duration::ZERO);
+    let epoch = UnixTime::since_unix_epoch(Duration::ZERO);
     clock.current_time().unwrap_or(epoch)
 }
 

@@ -298,6 +298,13 @@ async fn what_a_person_has_to_do_is_said() {
     );
     let mut options = cluster.options();
     options.namespace = Some("default".to_owned());
+    cluster.api.delete("a");
+    let error = KubernetesResolver::new(options.clone())
+        .resolve(NODES[0])
+        .await
+        .unwrap_err();
+    let nobody = "the service 'chil' has no pods at all in the namespace default";
+    assert!(error.to_string().contains(nobody), "{error}");
     options.api = "http://127.0.0.1:1".to_owned();
     let error = KubernetesResolver::new(options)
         .resolve(NODES[0])

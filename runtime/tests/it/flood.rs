@@ -22,6 +22,10 @@ const RATE: u64 = 200;
 const LASTS: Duration = Duration::from_millis(1_500);
 
 fn limited(_: usize, node: NodeBuilder) -> NodeBuilder {
+    node.limits(limits())
+}
+
+fn limits() -> Limits {
     let requests = Rate {
         per_second: RATE,
         burst: Span::from_millis(100),
@@ -30,10 +34,10 @@ fn limited(_: usize, node: NodeBuilder) -> NodeBuilder {
         requests,
         ..AdmissionLimits::default()
     };
-    node.limits(Limits {
+    Limits {
         admission,
         ..Limits::default()
-    })
+    }
 }
 
 fn put() -> ProposeRequest {
@@ -212,6 +216,57 @@ async fn a_refusal_in_a_stream_is_told_late_and_holds_up_nothing_else() {
         overloaded.retry_after_ms <= 2,
         "{overloaded:?}: it has waited"
     );
+}
+
+/// A stream that is not read keeps its refusals: they have a bound for all streams of a client.
+#[tokio::test]
+async fn refusals_that_nobody_takes_are_not_kept_without_end() {
+    let little = |_: usize, node: NodeBuilder| {
+        node.limits(Limits {
+            receiving_bytes: 1,
+            ..limits()
+        })
+    };
+    let cluster = Cluster::tuned(little).await;
+    let leader = cluster.leader_seen_by(0).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", cluster.addresses[leader]));
+    let endpoint = endpoint.unwrap().initial_stream_window_size(1);
+    // It ends as a process does, in the middle of everything.
+    let asking = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    asking.spawn(async move {
+        let mut client = ConsensusClient::new(endpoint.connect().await.unwrap());
+        let mut unread = Vec::new();
+        for _ in 0..32 {
+            let ask = |id| ProposeStreamRequest {
+                id,
+                request: Some(put()),
+            };
+            let asked = tokio_stream::iter((0..).map(ask));
+            unread.push(client.propose_stream(asked).await.unwrap());
+        }
+        std::future::pending::<()>().await;
+    });
+    let refused = "chil_requests_refused_total{";
+    let is_bounded = || {
+        let metrics = cluster.node(leader).metrics();
+        let mut lines = metrics.lines().filter(|line| line.starts_with(refused));
+        lines.any(|line| line.contains("reason=\"answers\"") && !line.ends_with(" 0"))
+    };
+    let began = Instant::now();
+    while !is_bounded() {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "{}",
+            cluster.node(leader).metrics()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    asking.shutdown_background();
+    gets_through(&cluster, leader).await;
 }
 
 /// Who keeps to what it is told gets through, and in the end nothing is under way any more.

@@ -1,9 +1,12 @@
 //! What cannot work is refused, with the reason, and loses nothing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use chil::client::{Client, ClientError, ClientOptions};
 use chil::proto::consensus_client::ConsensusClient;
 use chil::proto::{
-    ProposeRequest, ProposeStreamRequest, ReadRequest, RegisterRequest, WatchRequest,
+    Consistency, ProposeRequest, ProposeStreamRequest, ReadRequest, RegisterRequest, WatchRequest,
     propose_response, read_response, register_response, watch_response,
 };
 use chil::{KeyValue, Node, ProposeError, Rejection, SessionLimits, StartError};
@@ -47,9 +50,7 @@ async fn a_directory_serves_one_node_at_a_time_and_only_its_own() {
     node.propose("key", "value").await.unwrap();
     let reason = refused(alone(&dir)).await;
     assert!(reason.contains("in use by another process"), "{reason}");
-    node.shutdown(std::time::Duration::from_secs(5))
-        .await
-        .unwrap();
+    node.shutdown(Duration::from_secs(5)).await.unwrap();
 
     let other = Node::builder("other")
         .bind("127.0.0.1:0")
@@ -86,9 +87,7 @@ async fn what_the_cluster_was_formed_with_is_not_changed_by_settings() {
     let node = node.unwrap();
     node.wait_for_leader().await.unwrap();
     node.propose("key", "value").await.unwrap();
-    node.shutdown(std::time::Duration::from_secs(5))
-        .await
-        .unwrap();
+    node.shutdown(Duration::from_secs(5)).await.unwrap();
     let reason = refused(alone(&dir)).await;
     assert!(
         reason.contains("formed with at most 7 sessions") && reason.contains("65536"),
@@ -270,15 +269,94 @@ async fn a_value_over_the_limit_is_rejected_and_a_smaller_one_is_not() {
 }
 
 #[tokio::test]
+async fn what_is_too_large_to_be_read_is_rejected_and_disturbs_nobody() {
+    let cluster = Cluster::start().await;
+    let client = cluster.client();
+    client.put("key", "value").await.unwrap();
+    for round in 0..3 {
+        let others = (0..50).map(|n| {
+            let client = client.clone();
+            tokio::spawn(async move { client.put(format!("{round}-{n}"), "value").await })
+        });
+        let others: Vec<_> = others.collect();
+        let error = client.put("large", vec![0_u8; 3 << 20]).await.unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, ClientError::Rejected { .. }), "{error:?}");
+        assert!(text.contains("at most 1048576 are allowed"), "{text}");
+        for other in others {
+            other.await.unwrap().unwrap();
+        }
+    }
+    // Without a session nothing is sent twice that may have been executed: what stood behind the
+    // large one surely was not, and is.
+    let once = Client::connect(
+        cluster.addresses.clone(),
+        ClientOptions {
+            exactly_once: false,
+            ..ClientOptions::default()
+        },
+    );
+    once.put("key", "value").await.unwrap();
+    let large = once.put("large", vec![0_u8; 3 << 20]);
+    let behind = futures_util::future::join_all((0..50).map(|n| once.put(format!("{n}"), "value")));
+    let (large, behind) = futures_util::future::join(large, behind).await;
+    let large = large.unwrap_err();
+    assert!(matches!(large, ClientError::Rejected { .. }), "{large:?}");
+    for put in behind {
+        put.unwrap();
+    }
+    let error = client.get("k".repeat(3 << 20)).await.unwrap_err();
+    assert!(matches!(error, ClientError::Rejected { .. }), "{error:?}");
+}
+
+/// A node that holds a request counts it: who takes its requests back has them held all the same.
+#[tokio::test]
+async fn a_request_counts_until_it_is_answered_also_when_nobody_waits_for_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = alone(&dir).state_machine(KeyValue::default());
+    let node = node.start().await.unwrap();
+    assert!(node.wait_for_leader().await.is_some());
+    let address = format!("http://{}", node.local_addr());
+    let endpoint = tonic::transport::Endpoint::from_shared(address);
+    let client = ConsensusClient::new(endpoint.unwrap().connect().await.unwrap());
+    let read = ReadRequest {
+        consistency: Consistency::Stale.into(),
+        min_slot: u64::MAX,
+        ..ReadRequest::default()
+    };
+    for _ in 0..8 {
+        let mut client = client.clone();
+        let asking = client.read(read.clone());
+        let asked = tokio::time::timeout(Duration::from_millis(20), asking).await;
+        assert!(asked.is_err(), "nobody has executed so much: {asked:?}");
+    }
+    let under_way = |count: u64| {
+        node.metrics().contains(&format!(
+            "chil_requests_in_flight{{node=\"alone\"}} {count}\n"
+        ))
+    };
+    assert!(under_way(8), "{}", node.metrics());
+    let over = async {
+        while !under_way(0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let over = tokio::time::timeout(crate::cluster::PATIENCE, over).await;
+    assert!(
+        over.is_ok(),
+        "a read waits for a second: {}",
+        node.metrics()
+    );
+}
+
+#[tokio::test]
 async fn a_directory_of_another_cluster_is_refused_by_its_peers() {
     let mut cluster = Cluster::start().await;
     cluster.client().put("key", "value").await.unwrap();
     let follower = (cluster.leader_seen_by(0).await + 1) % 3;
     let node = cluster.node(follower).clone();
     cluster.kill(follower);
-    node.shutdown(std::time::Duration::from_secs(5))
-        .await
-        .unwrap();
+    node.shutdown(Duration::from_secs(5)).await.unwrap();
     drop(node);
     // The disk was lost: the name is known, but under another identity.
     std::fs::remove_dir_all(cluster.data_dir(follower)).unwrap();

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use chil_tests::certs::Certs;
 use serde_json::Value;
 
 use crate::harness::{Outcome, chil, run};
@@ -105,6 +106,19 @@ fn a_file_is_judged_by_itself() {
         outcome.stderr.contains("node.yaml line 3: value_bytes_max"),
         "{outcome:?}"
     );
+    // That this is allowed may be said elsewhere.
+    let text = "consensus:\n  peers: [b=10.0.0.2:7000]\n  security: {tls_enabled: false}\n";
+    let (_dir, path) = file(text);
+    assert_eq!(check(&path).code, 0);
+    let (_dir, path) = file(&text.replace("false}", "false, insecure: false}"));
+    let outcome = check(&path);
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("node.yaml line 3: is false, but the peer 10.0.0.2:7000"),
+        "{outcome:?}"
+    );
     let nowhere = check(Path::new("/nowhere/node.yaml"));
     assert_eq!(nowhere.code, 2, "{nowhere:?}");
 }
@@ -152,4 +166,87 @@ fn clients_find_their_nodes_in_a_file_as_well() {
     let place = format!("the file {}, named by CONSENSUS_PEERS_FILE", path.display());
     assert!(wrong.stderr.contains(&place), "{wrong:?}");
     assert_eq!(status("127.0.0.1:1\n", "127.0.0.1:2").code, 2);
+}
+
+#[test]
+fn a_file_may_be_judged_with_all_that_a_node_finds_on_its_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    let certs = Certs::new(dir.path(), ["node-1".to_owned()]);
+    let [cert, key, ca] = certs.node("node-1");
+    let text = format!(
+        "consensus:\n  node_id: node-1\n  peers: [node-2=10.0.0.2:7000]\n  security:\n    \
+         cert_file: {cert}\n    key_file: {key}\n    ca_file: {ca}\n"
+    );
+    let (_dir, file) = file(&text);
+    let here = |variables: &[(&str, &str)]| {
+        let mut command = chil(&["config", "check", "--here"]);
+        command.arg(&file).env_remove("CONSENSUS_TLS_ENABLED");
+        command.envs(variables.iter().copied());
+        run(command)
+    };
+    let data = ("CONSENSUS_DATA_DIR", "/data");
+    let missing = here(&[]);
+    assert_eq!(missing.code, 2, "{missing:?}");
+    assert!(
+        missing.stderr.contains("consensus.data_dir: is missing"),
+        "{missing:?}"
+    );
+    let whole = here(&[data]);
+    assert_eq!(whole.code, 0, "{whole:?}");
+    for (variables, said) in [
+        (
+            [data, ("CONSENSUS_NODE_ID", "node-9")],
+            "is the certificate of chil://local/node/node-1, but this is the node 'node-9'",
+        ),
+        (
+            [data, ("CONSENSUS_TLS_KEY", "/nowhere/key")],
+            "/nowhere/key: cannot be read",
+        ),
+        (
+            [data, ("CONSENSUS_TLS_ENABLED", "false")],
+            "is set, but consensus.security.tls_enabled is false",
+        ),
+    ] {
+        let refused = here(&variables);
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert!(refused.stderr.contains(said), "{refused:?}");
+    }
+}
+
+#[test]
+fn clients_find_their_certificates_as_nodes_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let certs = Certs::new(dir.path(), ["node-1".to_owned()]);
+    let ask = |variables: &[(&str, &str)]| {
+        let mut command = chil(&["status", "-p", "127.0.0.1:1", "--timeout", "0.2"]);
+        command.env_remove("CONSENSUS_TLS_ENABLED");
+        command.envs(variables.iter().copied());
+        run(command)
+    };
+    let [cert, key, ca] = certs.client();
+    let files = [
+        ("CONSENSUS_TLS_CERT_FILE", cert.as_str()),
+        ("CONSENSUS_TLS_KEY_FILE", key.as_str()),
+        ("CONSENSUS_TLS_CA_FILE", ca.as_str()),
+    ];
+    // Nobody listens there: the certificates were found.
+    assert_eq!(ask(&files).code, 3);
+    let without = ask(&files[..2]);
+    assert_eq!(without.code, 2, "{without:?}");
+    assert!(
+        without.stderr.contains("--tls-ca or CONSENSUS_TLS_CA"),
+        "{without:?}"
+    );
+    let twice = ask(&[files[0], files[1], files[2], ("CONSENSUS_TLS_CERT", &cert)]);
+    assert!(
+        twice.stderr.contains("says it, too: set one of the two"),
+        "{twice:?}"
+    );
+    assert_eq!(ask(&[("CONSENSUS_TLS_ENABLED", "False")]).code, 3);
+    let neither = ask(&[("CONSENSUS_TLS_ENABLED", "no")]);
+    assert_eq!(neither.code, 2, "{neither:?}");
+    assert!(
+        neither.stderr.contains("'no' is neither true nor false"),
+        "{neither:?}"
+    );
 }

@@ -128,7 +128,7 @@ fn a_flood_of_connections_leaves_files_to_the_log_or_the_node_does_not_start() {
         .lines()
         .find(|line| line.starts_with("Max open files"));
     let soft = files.and_then(|line| line.split_whitespace().nth(3));
-    assert_eq!(soft, Some("1048"), "{limits}");
+    assert_eq!(soft, Some("1816"), "{limits}");
 }
 
 /// Runs `chil cert` with these words behind it.
@@ -136,6 +136,34 @@ fn cert(dir: &Path, arguments: &[&str]) -> Outcome {
     let mut command = chil(&["cert"]);
     command.args(arguments).current_dir(dir);
     run(command)
+}
+
+/// What a client was told by the environment reaches nodes that are started there as well.
+#[test]
+fn another_ones_certificate_is_refused_with_where_it_is_set() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path();
+    assert_eq!(cert(dir, &["init"]).code, 0);
+    assert_eq!(cert(dir, &["issue", "node", "a"]).code, 0);
+    assert_eq!(
+        cert(dir, &["issue", "client", "me", "--role", "admin"]).code,
+        0
+    );
+    let text = "consensus: {node_id: a, data_dir: data, single_node: true, security: {cert_file: \
+                certs/a.crt, key_file: certs/a.key, ca_file: certs/ca.crt}}";
+    fs::write(dir.join("a.yaml"), text).unwrap();
+    let mut command = chil(&["node", "--config", "a.yaml"]);
+    command.current_dir(dir);
+    command.env_remove("CONSENSUS_TLS_ENABLED");
+    for (name, file) in [("CERT", "certs/me.crt"), ("KEY", "certs/me.key")] {
+        command.env(format!("CONSENSUS_TLS_{name}"), file);
+    }
+    let outcome = run(command);
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    let said = "consensus.security.cert_file from CONSENSUS_TLS_CERT: tls: certs/me.crt is the \
+                certificate of chil://local/";
+    assert!(outcome.stderr.contains(said), "{outcome:?}");
+    assert!(!dir.join("data").exists());
 }
 
 #[test]

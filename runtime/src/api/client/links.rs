@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chil_core::Command;
 use chil_core::retry::{Answer, Ask};
+use chil_core::{Command, Span};
 use chil_proto::v1;
 use chil_proto::v1::propose_response::Outcome;
 use tokio::sync::mpsc;
@@ -15,9 +15,10 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::outcomes::{proposed, register};
+use super::outcomes::{proposed, register, too_large};
 use super::targets::{Refusal, Targets};
 use super::{ClientError, PENDING_MAX};
+use crate::api::guard::value_bytes_max;
 
 /// The address of a node.
 pub(super) type Address = Arc<str>;
@@ -46,11 +47,21 @@ pub(super) enum Event {
     },
     Ended {
         stream: u64,
-        why: Refusal,
+        why: Over,
     },
     Registered {
         id: u64,
         result: Result,
+    },
+}
+
+/// Why a stream is over.
+#[derive(Debug)]
+pub(super) enum Over {
+    Refused(Refusal),
+    /// A request was larger than this, and was not read.
+    TooLarge {
+        max: u64,
     },
 }
 
@@ -77,6 +88,8 @@ struct Flight<K> {
     tag: K,
     /// 0 for what travels in no stream.
     stream: u64,
+    /// Of its payload.
+    bytes: u64,
 }
 
 /// All streams of one client.
@@ -119,7 +132,8 @@ impl<K> Links<K> {
         let id = self.next_id;
         match ask {
             Ask::Register { nonce } => {
-                self.flights.insert(id, Flight { tag, stream: 0 });
+                let (stream, bytes) = (0, 0);
+                self.flights.insert(id, Flight { tag, stream, bytes });
                 let (targets, to) = (Arc::clone(&self.targets), Arc::clone(to));
                 let events = self.to_events.clone();
                 tokio::spawn(async move {
@@ -140,7 +154,8 @@ impl<K> Links<K> {
             return;
         };
         let stream = link.stream;
-        self.flights.insert(id, Flight { tag, stream });
+        let bytes = command.payload.len() as u64;
+        self.flights.insert(id, Flight { tag, stream, bytes });
         match &mut link.state {
             State::Opening(waiting) => waiting.push((id, command)),
             State::Open { requests, cluster } => {
@@ -264,7 +279,7 @@ impl<K> Links<K> {
 
     /// The stream is over. What it did not answer may or may not have been executed, but for what
     /// had not even been sent.
-    fn ended(&mut self, stream: u64, why: Refusal) {
+    fn ended(&mut self, stream: u64, why: Over) {
         let at = self.links.iter().find(|(_, link)| link.stream == stream);
         let link = at
             .map(|(address, _)| Arc::clone(address))
@@ -272,15 +287,16 @@ impl<K> Links<K> {
                 let link = self.links.remove(&address)?;
                 Some((address, link))
             });
-        let rejected = match why {
-            Refusal::Failed(reason) => {
+        let (mut rejected, mut most) = (None, None);
+        match why {
+            Over::Refused(Refusal::Failed(reason)) => {
                 if let Some((address, _)) = &link {
                     self.targets.failed(address, &reason);
                 }
-                None
             }
-            Refusal::Forever(error) => Some(error),
-        };
+            Over::Refused(Refusal::Forever(error)) => rejected = Some(error),
+            Over::TooLarge { max } => most = Some(max),
+        }
         if let Some((
             _,
             Link {
@@ -300,9 +316,21 @@ impl<K> Links<K> {
             .flights
             .iter()
             .filter(|(_, flight)| flight.stream == stream);
-        let lost: Vec<u64> = lost.map(|(id, _)| *id).collect();
-        for id in lost {
-            self.settle(id, Answer::Unknown);
+        let lost: Vec<(u64, u64)> = lost.map(|(id, flight)| (*id, flight.bytes)).collect();
+        let mut read = true;
+        for (id, len) in lost {
+            let result = match most {
+                Some(max) if len > max => {
+                    read = false;
+                    Answer::Rejected(too_large(len, max))
+                }
+                // It was sent behind that one, and nobody read it. The node is as well as before.
+                Some(_) if !read => Answer::Overloaded {
+                    retry_after: Span::ZERO,
+                },
+                Some(_) | None => Answer::Unknown,
+            };
+            self.settle(id, result);
         }
     }
 
@@ -350,32 +378,38 @@ async fn serve_stream(
     stream: u64,
     limit: Duration,
     events: &mpsc::Sender<Event>,
-) -> Refusal {
+) -> Over {
+    let failed = |reason: &str| Over::Refused(Refusal::Failed(reason.to_owned()));
     let opening = timeout(limit, open_stream(targets, address)).await;
     let (requests, cluster, mut answers) = match opening {
         Ok(Ok(opened)) => opened,
-        Ok(Err(refusal)) => return refusal,
-        Err(_) => return Refusal::Failed("did not answer in time".to_owned()),
+        Ok(Err(refusal)) => return Over::Refused(refusal),
+        Err(_) => return failed("did not answer in time"),
     };
     let opened = Event::Opened {
         stream,
         requests,
         cluster,
     };
-    let gone = || Refusal::Failed("the client is gone".to_owned());
+    const GONE: &str = "the client is gone";
     if events.send(opened).await.is_err() {
-        return gone();
+        return failed(GONE);
     }
     loop {
         match answers.message().await {
             Ok(Some(response)) => {
                 let answered = Event::Answered { stream, response };
                 if events.send(answered).await.is_err() {
-                    return gone();
+                    return failed(GONE);
                 }
             }
-            Ok(None) => return Refusal::Failed("the node closed the stream".to_owned()),
-            Err(status) => return Refusal::of(&status),
+            Ok(None) => return failed("the node closed the stream"),
+            Err(status) => {
+                return match value_bytes_max(&status) {
+                    Some(max) => Over::TooLarge { max },
+                    None => Over::Refused(Refusal::of(&status)),
+                };
+            }
         }
     }
 }

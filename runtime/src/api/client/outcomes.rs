@@ -25,11 +25,7 @@ pub(super) fn proposed(targets: &Targets, address: &str, outcome: Option<Outcome
         },
         Some(Outcome::NotLeader(leader)) => not_leader(targets, address, leader),
         Some(Outcome::Overloaded(overloaded)) => busy(targets, address, overloaded),
-        Some(Outcome::TooLarge(v1::TooLarge { len, max })) => {
-            Answer::Rejected(ClientError::Rejected {
-                reason: format!("the command has {len} bytes, but at most {max} are allowed"),
-            })
-        }
+        Some(Outcome::TooLarge(v1::TooLarge { len, max })) => Answer::Rejected(too_large(len, max)),
         Some(Outcome::Refused(v1::Refused { reason })) => {
             Answer::Rejected(ClientError::Rejected { reason })
         }
@@ -57,6 +53,13 @@ pub(super) fn proposed(targets: &Targets, address: &str, outcome: Option<Outcome
             targets.busy(address, "the answer is not understood");
             Answer::Unknown
         }
+    }
+}
+
+/// The error for a command of `len` bytes where `max` are allowed.
+pub(super) fn too_large(len: u64, max: u64) -> ClientError {
+    ClientError::Rejected {
+        reason: format!("the command has {len} bytes, but at most {max} are allowed"),
     }
 }
 

@@ -63,7 +63,8 @@ impl Refusal {
     /// What a call that ended without an answer says of whether others are to be asked.
     pub(super) fn of(status: &Status) -> Self {
         let reason = status_text(status);
-        if status.code() == Code::PermissionDenied {
+        // Whoever may not, or sends more than fits, may not, and does, at every node.
+        if matches!(status.code(), Code::PermissionDenied | Code::OutOfRange) {
             return Self::Forever(ClientError::Rejected { reason });
         }
         Self::Failed(reason)

@@ -1,5 +1,5 @@
-//! `chil config check`: whether one file makes sense, whatever else a node is told.
-//! Knows nothing about the environment: the file is judged by itself.
+//! `chil config check`: whether one file makes sense, whatever else a node is told, or with all of
+//! that. Knows nothing about what a node does then.
 
 use std::path::PathBuf;
 
@@ -12,14 +12,19 @@ use super::super::output::Format;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Ends with 0 if nothing in the file is wrong, and with 2 if something is. What the file does not say
-may come from variables or flags.
+may come from variables or flags. With --here it is judged as `chil node` would on this machine:
+together with the variables, and with the certificates that it names.
 
-Example:
-  chil config check node.yaml")]
+Examples:
+  chil config check node.yaml
+  CONSENSUS_NODE_ID=node-1 chil config check --here /etc/chil/node.yaml")]
 pub(crate) struct Arguments {
     /// The YAML file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Judge it with this machine's variables, and the certificates that it names.
+    #[arg(long)]
+    here: bool,
 }
 
 /// What was found out about a file that makes sense.
@@ -33,8 +38,17 @@ struct View {
 }
 
 pub(super) fn run(arguments: &Arguments, format: Format) -> Result<Exit, Failure> {
-    let layers = Layers::new().file(&arguments.file)?;
-    layers.check_part()?;
+    let mut layers = Layers::new().file(&arguments.file)?;
+    if arguments.here {
+        layers = layers.env(super::variables())?;
+        let settings = layers.clone().finish()?;
+        if let Some(tls) = &settings.security.tls {
+            let checked = tls.tls().check_for_node(&settings.node_id);
+            checked.map_err(Failure::usage)?;
+        }
+    } else {
+        layers.check_part()?;
+    }
     let settings = layers.effective();
     let is_set = |setting: &&Effective| matches!(setting.value, Value::Set(_));
     let sets = |field| {

@@ -56,6 +56,15 @@ impl<T: Send + 'static> Apart<T> {
         Ok(Self { stop, done })
     }
 
+    /// The same, once its clients are connected.
+    async fn once(self, connected: oneshot::Receiver<()>) -> anyhow::Result<Self> {
+        if connected.await.is_err() {
+            self.finish().await?;
+            anyhow::bail!("the clients did not connect");
+        }
+        Ok(self)
+    }
+
     async fn finish(self) -> anyhow::Result<T> {
         drop(self.stop);
         self.done.await.context("the thread has ended")?
@@ -91,17 +100,14 @@ impl Crowd {
             let mut tasks = JoinSet::new();
             for (number, asker) in askers.into_iter().enumerate() {
                 let (ordered, counts) = (ordered.clone(), counts.0.clone());
-                tasks.spawn(one_of_many(asker, number, clients, ordered, counts));
+                tasks.spawn(one_of_many(asker, (number, clients), ordered, counts));
             }
             tasks.spawn(insist(greedy, ordered, counts.1.clone()));
             // Dropped or told: both mean the end, and so do the tasks.
             drop(stopped.await);
             Ok(counts)
         })?;
-        if connected.await.is_err() {
-            apart.finish().await?;
-            anyhow::bail!("the clients did not connect");
-        }
+        let apart = apart.once(connected).await?;
         Ok(Self {
             clients,
             orders,
@@ -152,14 +158,8 @@ impl Polite {
             let mut tasks = JoinSet::new();
             for (number, asker) in askers.into_iter().enumerate() {
                 let (ordered, counts, took) = (ordered.clone(), counts.clone(), took.clone());
-                let all = clients.len();
-                tasks.spawn(one_that_is_timed(
-                    asker,
-                    (number, all),
-                    ordered,
-                    counts,
-                    took,
-                ));
+                let number = (number, clients.len());
+                tasks.spawn(one_that_is_timed(asker, number, ordered, counts, took));
             }
             drop(stopped.await);
             tasks.shutdown().await;
@@ -171,10 +171,7 @@ impl Polite {
             }
             Ok((latencies, counts))
         })?;
-        if connected.await.is_err() {
-            apart.finish().await?;
-            anyhow::bail!("the clients did not connect");
-        }
+        let apart = apart.once(connected).await?;
         Ok(Self {
             each,
             orders,
@@ -214,15 +211,15 @@ async fn connect(
     connected.context("the clients could not connect in time")?
 }
 
-/// Asks at its pace, whether or not what it asked for before has an answer.
-async fn one_of_many(
-    asker: Asker,
-    number: usize,
-    all: usize,
+/// Which of how many it is.
+type Number = (usize, usize);
+
+/// Calls `ask` at the pace that is ordered, until nobody orders any more.
+async fn at_pace(
+    (number, all): Number,
     mut ordered: watch::Receiver<Order>,
-    counts: Counts,
+    mut ask: impl FnMut(Phase),
 ) {
-    let room = Arc::new(Semaphore::new(UNANSWERED_MAX));
     loop {
         let order = *ordered.borrow_and_update();
         let mut pace = pace(order.each, number, all);
@@ -233,53 +230,54 @@ async fn one_of_many(
                     Ok(()) => break,
                     Err(_) => return,
                 },
-                _ = pace.tick() => {}
+                _ = pace.tick() => ask(order.phase),
             }
-            let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-                counts.count(order.phase, Told::HeldBack);
-                continue;
-            };
-            let (mut asker, counts) = (asker.clone(), counts.clone());
-            tokio::spawn(async move {
-                counts.count(order.phase, asker.ask().await);
-                drop(place);
-            });
         }
     }
 }
 
-/// The same, with what it took.
+/// Asks at its pace, whether or not what it asked for before has an answer.
+async fn one_of_many(
+    asker: Asker,
+    number: Number,
+    ordered: watch::Receiver<Order>,
+    counts: Counts,
+) {
+    let room = Arc::new(Semaphore::new(UNANSWERED_MAX));
+    let ask = |phase| {
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+            return counts.count(phase, Told::HeldBack);
+        };
+        let (mut asker, counts) = (asker.clone(), counts.clone());
+        tokio::spawn(async move {
+            counts.count(phase, asker.ask().await);
+            drop(place);
+        });
+    };
+    at_pace(number, ordered, ask).await;
+}
+
+/// The same, with what it took, and without a bound.
 async fn one_that_is_timed(
     asker: Asker,
-    (number, all): (usize, usize),
-    mut ordered: watch::Receiver<Order>,
+    number: Number,
+    ordered: watch::Receiver<Order>,
     counts: Counts,
     times: mpsc::UnboundedSender<(Phase, Duration)>,
 ) {
-    loop {
-        let order = *ordered.borrow_and_update();
-        let mut pace = pace(order.each, number, all);
-        loop {
-            tokio::select! {
-                biased;
-                changed = ordered.changed() => match changed {
-                    Ok(()) => break,
-                    Err(_) => return,
-                },
-                _ = pace.tick() => {}
+    let ask = |phase| {
+        let (mut asker, counts, times) = (asker.clone(), counts.clone(), times.clone());
+        tokio::spawn(async move {
+            let asked = Instant::now();
+            let told = asker.ask().await;
+            counts.count(phase, told);
+            if told == Told::Admitted {
+                // It is over when nobody wants to know any more.
+                let _over = times.send((phase, asked.elapsed()));
             }
-            let (mut asker, counts, times) = (asker.clone(), counts.clone(), times.clone());
-            tokio::spawn(async move {
-                let asked = Instant::now();
-                let told = asker.ask().await;
-                counts.count(order.phase, told);
-                if told == Told::Admitted {
-                    // It is over when nobody wants to know any more.
-                    let _over = times.send((order.phase, asked.elapsed()));
-                }
-            });
-        }
-    }
+        });
+    };
+    at_pace(number, ordered, ask).await;
 }
 
 /// Asks at its pace in one stream, which takes as much ahead as the node allows.

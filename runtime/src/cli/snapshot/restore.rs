@@ -284,7 +284,7 @@ mod tests {
             reply_bytes_max: 1_000,
         };
         let command = command(
-            &["a=10.0.0.1:1", "b=10.0.0.2:2"],
+            &["a=127.0.0.1:1", "b=127.0.0.1:2"],
             "data",
             Some(lease),
             limits,
@@ -300,7 +300,7 @@ mod tests {
         let settings = settings
             .set(Field::NodeId, "a")
             .set(Field::DataDir, "data")
-            .set(Field::Peers, "b=10.0.0.2:2")
+            .set(Field::Peers, "b=127.0.0.1:2")
             .set(Field::TlsEnabled, false)
             .finish()
             .unwrap();

@@ -21,7 +21,9 @@ use crate::cli::output::{Format, list};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The first of the given nodes that answers is asked, so name the one that you want; any node will do, but
-one that is cut off from the others saves an old state: then there is a warning. The bytes go into a
+one that is cut off from the others saves an old state: then there is a warning. A follower may lack what
+was acknowledged a moment ago: `age_ms` says how long before the state was surely the newest, and the
+leader's lacks nothing. The bytes go into a
 temporary file beside FILE; only when all of them have come, are those that the node has sent and are
 synced to disk, the file gets its name. So FILE is whole, or not there.
 

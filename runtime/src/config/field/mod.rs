@@ -7,7 +7,7 @@ mod metrics;
 mod node;
 mod security;
 
-use super::secret::is_pem;
+use super::secret::is_inline;
 
 /// One setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -194,7 +194,7 @@ impl Known {
 
     /// Whether this value of it must not be shown. The name of a file may be.
     pub(crate) fn hides(&self, value: &str) -> bool {
-        matches!(self.field, Field::TlsKey) && (is_pem(value) || !self.names_file())
+        matches!(self.field, Field::TlsKey) && (is_inline(value) || !self.names_file())
     }
 }
 

@@ -31,9 +31,10 @@ const API: &str = "https://kubernetes.default.svc";
 /// How long a connection, and then an answer's beginning, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// A stream that sends nothing for so long is dead: the API ends it sooner.
-const SILENCE: Duration = Duration::from_secs(300);
-const STREAM_SECONDS: u64 = 290;
+/// A stream that sends nothing for so long is dead: the API ends it sooner. Going on behind what
+/// was said last is cheap, and a stream that died with a machine must not be believed for long.
+const SILENCE: Duration = Duration::from_secs(75);
+const STREAM_SECONDS: u64 = 60;
 /// Largest page of a list, and largest body of a refusal.
 const PAGE_BYTES_MAX: usize = 16 << 20;
 const REFUSAL_BYTES_MAX: usize = 64 << 10;

@@ -47,6 +47,8 @@ impl Drop for Task {
 struct Shared {
     places: Arc<Places<SystemClock>>,
     service: String,
+    /// Where that is looked for; `None`: where this pod is.
+    namespace: Option<String>,
     known: Mutex<Known>,
 }
 
@@ -67,6 +69,7 @@ impl KubernetesResolver {
             // What is gone from the slices of a service is gone.
             places: Arc::new(Places::new(SystemClock, 1)),
             service: options.service.clone(),
+            namespace: options.namespace.clone(),
             known: Mutex::default(),
         });
         let watcher = Watcher {
@@ -109,6 +112,10 @@ impl Resolve for KubernetesResolver {
         self.shared.places.tried(address, at, outcome);
     }
 
+    fn forget(&self, address: &str) {
+        self.shared.places.lock().forget(address);
+    }
+
     async fn moved(&self, address: &str, from: Option<SocketAddr>) {
         self.shared.places.moved(address, from).await;
     }
@@ -130,7 +137,7 @@ impl Shared {
         let answer = match (&known.endpoints, &known.trouble) {
             (Some(endpoints), _) => {
                 let found = endpoints.get(&first_label(host));
-                let found = found.ok_or_else(|| self.nowhere(host));
+                let found = found.ok_or_else(|| self.nowhere(host, endpoints.is_empty()));
                 found.map(|found| found.iter().map(|one| one.at(port)).collect())
             }
             (None, Some(trouble)) => Err(ResolveError::Failed {
@@ -144,15 +151,24 @@ impl Shared {
         Ok(())
     }
 
-    fn nowhere(&self, host: &str) -> ResolveError {
+    fn nowhere(&self, host: &str, nobody: bool) -> ResolveError {
+        let (service, pod) = (&self.service, first_label(host));
+        let hint = if nobody {
+            // The API does not say whether there is such a service.
+            let namespace = self.namespace.as_deref().unwrap_or("of this pod");
+            format!(
+                "the service '{service}' has no pods at all in the namespace {namespace}: are both \
+                 called so, and has the service publishNotReadyAddresses: true?"
+            )
+        } else {
+            format!(
+                "no pod of the service '{service}' is called '{pod}': is it running, and has the \
+                 service publishNotReadyAddresses: true?"
+            )
+        };
         ResolveError::Nowhere {
             host: host.to_owned(),
-            hint: format!(
-                "no pod of the service '{}' is called '{}': is it running, and has the service \
-                 publishNotReadyAddresses: true?",
-                self.service,
-                first_label(host)
-            ),
+            hint,
         }
     }
 }

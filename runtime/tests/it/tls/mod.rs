@@ -2,12 +2,14 @@
 //! Knows nothing about processes.
 
 mod dialled;
+mod ends;
 mod matrix;
 mod pki;
 mod reload;
 mod roles;
 mod senders;
 mod stranger;
+mod told;
 
 use std::net::SocketAddr;
 use std::path::Path;
