@@ -137,10 +137,17 @@ impl Coverage {
     /// What was reached although it cannot be, each with a sentence.
     #[must_use]
     pub fn contradictions(&self) -> Vec<String> {
+        let contradicted = self.contradicted().into_iter();
+        contradicted.map(|(_, sentence)| sentence).collect()
+    }
+
+    /// The same, each by its name and with a sentence.
+    pub(crate) fn contradicted(&self) -> Vec<(String, String)> {
         let cells = self.cells().into_iter().filter(|(_, count)| *count > 0);
         let contradicted = cells.filter_map(|(cell, count)| {
             let reason = reason(&cell)?;
-            Some(format!("{cell}, {count} times, although {reason}"))
+            let sentence = format!("{cell}, {count} times, although {reason}");
+            Some((cell, sentence))
         });
         contradicted.collect()
     }

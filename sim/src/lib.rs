@@ -26,6 +26,7 @@ pub mod mutants;
 mod network;
 mod node;
 mod outputs;
+mod patience;
 pub mod plan;
 mod queue;
 mod reads;

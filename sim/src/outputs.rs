@@ -116,9 +116,7 @@ impl World {
                 let lsn = persist.lsn.get();
                 self.trace
                     .mix(Mark::Persist, self.now, node, [lsn, 0, 0, 0]);
-                for record in &persist.records {
-                    self.judge.written(node, record)?;
-                }
+                self.judge.written(node, &persist.records)?;
                 self.nodes[node].store.submit(persist);
                 Ok(())
             }

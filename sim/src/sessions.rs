@@ -31,6 +31,8 @@ pub(crate) struct Attempt {
     id: AttemptId,
     pub(crate) node: usize,
     pub(crate) ask: Ask,
+    /// The operation that it is of, where that is to be told.
+    pub(crate) operation: Option<usize>,
 }
 
 /// Who waits for a slot.
@@ -151,15 +153,27 @@ impl World {
     fn attempt(&mut self, client: usize, id: AttemptId, node: usize, ask: Ask) {
         self.stats.attempts += 1;
         let number = self.attempts.len();
+        let is_told = self.trace.is_told();
         self.attempts.push(Attempt {
             client,
             id,
             node,
             ask,
+            operation: is_told.then(|| self.operation_of(client, id)).flatten(),
         });
         // A request that is lost on its way is as good as one whose answer is lost.
         let at = self.now + self.clients.travel(client);
         self.schedule(at, Event::Attempt { number });
+    }
+
+    /// The operation that a client has just begun an attempt of. Later nobody knows: requests may
+    /// ask for the same, and sessions go on.
+    fn operation_of(&self, client: usize, id: AttemptId) -> Option<usize> {
+        let automaton = &self.callers[client].automaton;
+        let operations = self.clients.operations.iter().enumerate();
+        let mut own = operations.filter(|(_, op)| op.client == client);
+        let own = own.rfind(|(n, _)| automaton.attempt_of(Token::new(*n as u64)) == Some(id));
+        own.map(|(operation, _)| operation)
     }
 
     /// An attempt reaches its node.

@@ -71,7 +71,8 @@ pub struct Stats {
     pub transfers_asked: u64,
     /// How that ended, in the order of [`Stats::TRANSFERS`].
     pub transfers: [u64; TRANSFERS],
-    /// Heartbeat rounds from the end of the faults to a leader that stayed: sum and maximum.
+    /// Heartbeat rounds from the end of the faults to a leader that stayed, or handed over: sum and
+    /// maximum.
     pub heal_rounds_sum: u64,
     /// How often a cluster, or a core of it, was healed.
     pub healings: u64,

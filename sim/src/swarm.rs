@@ -4,9 +4,9 @@
 //! Swarm testing (Groce et al., ISSTA 2012): leaving features out of a test case finds more than
 //! having all of them in every one, since faults mask each other.
 
-mod admission;
+pub(crate) mod admission;
 mod features;
-mod healing;
+pub(crate) mod healing;
 mod overload;
 mod troubles;
 
@@ -84,6 +84,12 @@ pub fn short(seed: u64) -> Plan {
     plan.faults.retain(|fault| fault.at_us < plan.heal_at_us);
     plan.workload.operations_max = plan.workload.operations_max.min(SHORT_OPERATIONS);
     plan
+}
+
+/// The plan of `seed`, cut down or not.
+#[must_use]
+pub fn drawn(seed: u64, is_short: bool) -> Plan {
+    if is_short { short(seed) } else { plan(seed) }
 }
 
 /// Heartbeat rounds of the fault phase of a short run.
@@ -440,6 +446,22 @@ mod tests {
             let drawn = plan(seed);
             let text = serde_json::to_string(&drawn).unwrap();
             assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), drawn);
+        }
+    }
+
+    #[test]
+    fn clocks_are_off_and_run_fast_and_slow_and_well() {
+        let (mut off, mut fast, mut slow, mut even) = (0, 0, 0, 0);
+        for seed in 0..300 {
+            let clocks = plan(seed).clocks;
+            let first = clocks.first().map(|clock| clock.offset_us);
+            off += u32::from(clocks.iter().any(|it| Some(it.offset_us) != first));
+            fast += u32::from(clocks.iter().any(|it| it.drift_ppm > 1_000));
+            slow += u32::from(clocks.iter().any(|it| it.drift_ppm < -1_000));
+            even += u32::from(clocks.iter().all(|it| it.drift_ppm == 0));
+        }
+        for (what, count) in [("off", off), ("fast", fast), ("slow", slow), ("even", even)] {
+            assert!(count > 60, "{what} in {count} of 300 plans");
         }
     }
 

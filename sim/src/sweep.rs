@@ -1,13 +1,13 @@
 //! Many seeds: one after the other on each of several threads, and what they add up to.
 //! Knows nothing about how results are shown.
 
+mod crew;
+
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
 
 use crate::campaign::Shard;
 use crate::check::only::Only;
@@ -21,6 +21,7 @@ use crate::subject::Subject;
 use crate::swarm;
 use crate::token::Token;
 use crate::world::World;
+use crew::{Crew, Word};
 
 thread_local! {
     /// Where this thread's last caught panic came from; `None` outside of a guarded run.
@@ -35,8 +36,8 @@ pub fn guarded(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
 
 /// Executes a plan like [`guarded`], but only until the faults end: nothing that comes later is
 /// judged.
-pub(crate) fn guarded_until_healing(subject: &Subject, plan: &Plan) -> Outcome {
-    guarded_by(subject, plan, Watch::default(), World::live_until_healing)
+pub(crate) fn guarded_until_healing(subject: &Subject, plan: &Plan, watch: Watch) -> Outcome {
+    guarded_by(subject, plan, watch, World::live_until_healing)
 }
 
 fn guarded_by(
@@ -131,6 +132,8 @@ pub struct Failure {
     pub explained: Vec<String>,
     /// Whether a second run of it was the same, event by event.
     pub repeats: bool,
+    /// Whether it came to an end; else it was given up, and nothing more is known.
+    pub ended: bool,
 }
 
 /// What came of a seed.
@@ -144,49 +147,83 @@ pub struct Ran {
     pub failures: Vec<Failure>,
 }
 
-/// Runs the seeds. `each` is told what came of them, in the order of the shard, and returns
-/// whether to go on; what was begun by then is finished, and told.
-pub fn sweep(subject: &Subject, what: Sweep, mut each: impl FnMut(Ran) -> bool) {
-    let next = AtomicU64::new(what.done);
-    let stop = AtomicBool::new(false);
-    let (sender, receiver) = mpsc::channel();
-    std::thread::scope(|scope| {
-        for _ in 0..what.jobs.max(1) {
-            let sender = sender.clone();
-            let (next, stop) = (&next, &stop);
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let position = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(seed) = what.shard.seed(position) else {
-                        break;
-                    };
-                    if sender.send((position, one(subject, seed, what))).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let mut ahead = BTreeMap::new();
-        let mut due = what.done;
-        for (position, ran) in receiver {
-            ahead.insert(position, ran);
-            while let Some(ran) = ahead.remove(&due) {
-                due += 1;
-                if !each(ran) {
-                    stop.store(true, Ordering::Relaxed);
-                }
+/// So many threads are enough for any machine; each has its own memory.
+pub const JOBS_MAX: usize = 1_024;
+
+/// What whoever runs seeds is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// What came of the next seed of the shard.
+    Ran(Box<Ran>),
+    /// A second passes, whether or not anything comes of a seed.
+    Waits {
+        /// Seeds that have been under way for too long to be ordinary; each is named once.
+        slow: Vec<u64>,
+    },
+}
+
+/// How long seeds are waited for, in seconds.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// Then it is told that they are slow.
+    slow: u32,
+    /// Then they count as never ending.
+    hangs: u32,
+}
+
+/// Runs take milliseconds, or seconds of a slow build: one of minutes will not end.
+const PATIENCE: Patience = Patience {
+    slow: 30,
+    hangs: 600,
+};
+
+/// Runs the seeds. `each` is told what came of them, in the order of the shard, and once a second
+/// that it has to wait; it returns whether to go on. What was begun by then is finished, and told.
+/// A seed that does not end is told as one that failed, and the others go on without it.
+pub fn sweep(subject: &Subject, what: Sweep, each: impl FnMut(Told) -> bool) {
+    sweep_with(subject, what, PATIENCE, each);
+}
+
+fn sweep_with(
+    subject: &Subject,
+    what: Sweep,
+    patience: Patience,
+    mut each: impl FnMut(Told) -> bool,
+) {
+    let (mut crew, words) = Crew::new(subject, what);
+    crew.enlist();
+    let mut ahead = BTreeMap::new();
+    let mut due = what.done;
+    while crew.works() {
+        let mut told = Vec::new();
+        match words.recv().expect("the crew has a sender itself") {
+            Word::Begins(worker, work) => crew.begins(worker, work),
+            Word::Ran(worker, ran) => ahead.extend(crew.ran(worker, *ran)),
+            Word::Ends { worker, panicked } => {
+                assert!(!panicked, "the simulator itself panicked: see above");
+                crew.ended(worker);
+            }
+            Word::Second => {
+                let slow = crew.waits(patience.slow);
+                told.push(Told::Waits { slow });
+                ahead.extend(crew.gives_up(patience.hangs));
             }
         }
-    });
+        while let Some(ran) = ahead.remove(&due) {
+            due += 1;
+            told.push(Told::Ran(Box::new(ran)));
+        }
+        for told in told {
+            if !each(told) {
+                crew.stops();
+            }
+        }
+    }
 }
 
 fn one(subject: &Subject, seed: u64, what: Sweep) -> Ran {
-    let mut plan = if what.short {
-        swarm::short(seed)
-    } else {
-        swarm::plan(seed)
-    };
+    let drawn = swarm::drawn(seed, what.short);
+    let mut plan = drawn.clone();
     subject.fit(&mut plan);
     let watch = || Watch {
         check_every: what.check_every,
@@ -196,36 +233,51 @@ fn one(subject: &Subject, seed: u64, what: Sweep) -> Ran {
     let outcome = guarded(subject, &plan, watch());
     let sampled = what.twice_every > 0 && seed.is_multiple_of(what.twice_every);
     let again = (sampled || outcome.violation.is_some()).then(|| guarded(subject, &plan, watch()));
-    judged(&plan, outcome, again.as_ref())
+    judged(&drawn, outcome, again.as_ref())
 }
 
-/// What a run and, if there was one, its second run come to.
-fn judged(plan: &Plan, outcome: Outcome, again: Option<&Outcome>) -> Ran {
-    let differs = again
-        .filter(|again| **again != outcome)
-        .map(|again| Failure {
-            token: Token::of(plan),
-            violation: Violation {
-                check: "determinism",
-                node: None,
-                what: "a second run of the same plan was another run".to_owned(),
-            },
-            explained: vec![difference(&outcome, again)],
-            repeats: false,
-        });
+/// Executes a plan twice, whatever comes of it: that something differs from run to run shows in no
+/// single one.
+pub(crate) fn twice(subject: &Subject, plan: &Plan) -> Ran {
+    let first = guarded(subject, plan, Watch::default());
+    let again = guarded(subject, plan, Watch::default());
+    judged(plan, first, Some(&again))
+}
+
+/// What a run of a plan that was drawn so and, if there was one, its second run come to.
+fn judged(drawn: &Plan, outcome: Outcome, again: Option<&Outcome>) -> Ran {
+    let differs = again.and_then(|again| differs(&outcome, again));
+    let differs = differs.map(|(violation, how)| Failure {
+        token: Token::of(drawn),
+        violation,
+        explained: vec![how],
+        repeats: false,
+        ended: true,
+    });
     let violated = outcome.violation.map(|violation| Failure {
-        token: Token::of(plan),
+        token: Token::of(drawn),
         violation,
         explained: outcome.explained,
         repeats: differs.is_none(),
+        ended: true,
     });
     let mut stats = outcome.stats;
     stats.run_twice = u64::from(again.is_some());
     Ran {
-        seed: plan.seed,
+        seed: drawn.seed,
         stats,
         failures: violated.into_iter().chain(differs).collect(),
     }
+}
+
+/// What is violated if two runs of the same plan are not the same, and in what they differ.
+pub(crate) fn differs(first: &Outcome, second: &Outcome) -> Option<(Violation, String)> {
+    let violation = || Violation {
+        check: "determinism",
+        node: None,
+        what: "a second run of the same plan was another run".to_owned(),
+    };
+    (first != second).then(|| (violation(), difference(first, second)))
 }
 
 fn difference(first: &Outcome, second: &Outcome) -> String {
@@ -243,7 +295,13 @@ fn difference(first: &Outcome, second: &Outcome) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use chil_core::kv::KeyValue;
+
     use super::*;
+    use crate::subject::{Draw, Request};
 
     #[test]
     fn another_second_run_is_a_failure() {
@@ -295,8 +353,10 @@ mod tests {
             only: Only::ALL,
         };
         let mut seeds = Vec::new();
-        sweep(&Subject::key_value(), what, |ran| {
-            seeds.push(ran.seed);
+        sweep(&Subject::key_value(), what, |told| {
+            if let Told::Ran(ran) = told {
+                seeds.push(ran.seed);
+            }
             seeds.len() < 4
         });
         // What was begun when enough was told is finished: how much that is, is the threads' affair.
@@ -306,5 +366,55 @@ mod tests {
             .take(seeds.len())
             .collect();
         assert_eq!(seeds, expected);
+    }
+
+    #[test]
+    fn a_seed_that_never_ends_is_named_and_given_up_and_others_go_on() {
+        let stuck = Arc::new(AtomicBool::new(false));
+        let request = move |draw: &mut Draw<'_>| {
+            // Whichever seed asks first never asks again.
+            if !stuck.swap(true, Ordering::Relaxed) {
+                loop {
+                    std::thread::park();
+                }
+            }
+            Request::Query(draw.word().to_le_bytes().to_vec().into())
+        };
+        let subject = Subject::new(KeyValue::default).with_workload(move || request.clone());
+        let what = Sweep {
+            shard: Shard::whole(0, 12),
+            done: 0,
+            jobs: 2,
+            short: true,
+            check_every: 1,
+            twice_every: 0,
+            only: Only::ALL,
+        };
+        let patience = Patience { slow: 1, hangs: 2 };
+        let (mut seeds, mut named, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+        sweep_with(&subject, what, patience, |told| {
+            match told {
+                Told::Waits { slow } => named.extend(slow),
+                Told::Ran(ran) => {
+                    seeds.push(ran.seed);
+                    failures.extend(ran.failures);
+                    assert_eq!(ran.stats.seeds, 1);
+                }
+            }
+            true
+        });
+        assert_eq!(seeds, (0..12).collect::<Vec<u64>>());
+        assert_eq!(failures.len(), 1);
+        let failure = &failures[0];
+        // Others may be slow as well, on a machine that has much to do.
+        assert!(named.contains(&failure.token.seed), "{named:?}");
+        assert_eq!((failure.violation.check, failure.ended), (ASSERTION, false));
+        assert!(
+            failure
+                .violation
+                .what
+                .contains("had not ended after 2 seconds")
+        );
+        assert_eq!(failure.token.plan(true).1, None);
     }
 }

@@ -147,13 +147,10 @@ impl World {
             let text = format!("client {client} asks for a session (attempt {number})");
             return self.tell(node, || What::Note { text });
         };
-        let operations = self.clients.operations.iter().enumerate();
-        let operation = operations
-            .rev()
-            .find(|(_, op)| op.client == client && *op.request.bytes() == command.payload);
-        let Some((operation, op)) = operation else {
+        let Some(operation) = attempt.operation else {
             return;
         };
+        let op = &self.clients.operations[operation];
         let (seq, text) = (command.seq, self.subject.describe(&op.request));
         self.tell(node, || What::Client {
             client,

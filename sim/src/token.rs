@@ -20,7 +20,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// The token of a plan that was drawn from a seed.
+    /// The token of a plan as it was drawn from a seed: before it was made fit for a subject.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         Self {
@@ -33,11 +33,7 @@ impl Token {
     /// another one than the token was made for.
     #[must_use]
     pub fn plan(&self, short: bool) -> (Plan, Option<String>) {
-        let plan = if short {
-            swarm::short(self.seed)
-        } else {
-            swarm::plan(self.seed)
-        };
+        let plan = swarm::drawn(self.seed, short);
         let now = fingerprint(&plan);
         let changed = self.fingerprint.is_some_and(|then| then != now);
         let warning = changed.then(|| {

@@ -46,6 +46,8 @@ pub(crate) struct Clients {
     /// How many operations may begin; raised for the healing phase.
     budget: u64,
     closed: bool,
+    /// How many bytes a request may have.
+    request_limit: u64,
 }
 
 /// One thing that a client wants.
@@ -159,6 +161,7 @@ impl Clients {
             operations: Vec::new(),
             budget: plan.workload.operations_max,
             closed: false,
+            request_limit: subject.request_limit(plan),
             requests: subject.workload(plan),
             request_dice: Dice::new(plan.seed, Concern::Workload),
             seed: plan.seed,
@@ -211,8 +214,21 @@ impl Clients {
         if let Some(record) = &mut self.record {
             record.push(Scripted::new(now, client, node, &request, what));
         }
+        self.fits(&request);
         self.push(client, request, what, now, node);
         Some(number)
+    }
+
+    /// Nodes refuse for ever what is larger than they take: nothing of it would be tested, and where
+    /// clients have sessions nobody would notice.
+    fn fits(&self, request: &Request) {
+        let (bytes, most) = (request.bytes().len(), self.request_limit);
+        assert!(
+            bytes as u64 <= most,
+            "the workload asks for {bytes} bytes in one request, and {most} are said to be the most: \
+             raise that with Chaos::request_bytes_max (in a plan: cluster.value_bytes_max), or ask \
+             for less"
+        );
     }
 
     /// Begins the operation that a script says, and returns which it is; `None` when it comes so
@@ -223,6 +239,7 @@ impl Clients {
         }
         let number = self.operations.len();
         let (request, what) = scripted.request(self.seen[scripted.client]);
+        self.fits(&request);
         self.in_flight[scripted.client] += 1;
         self.push(scripted.client, request, what, now, scripted.node);
         Some(number)

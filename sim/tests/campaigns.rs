@@ -93,19 +93,21 @@ fn two_shards_merged_are_one_run() {
     assert_eq!(half.status.code(), Some(1));
 }
 
+/// A batch is written after a second: so many short seeds take several.
+const KILLED_SEEDS: u64 = if cfg!(debug_assertions) { 800 } else { 8_000 };
+
 #[test]
 fn a_killed_campaign_goes_on_and_runs_nothing_twice() {
     let place = Place::new();
     let (out, straight) = (place.file("killed.jsonl"), place.name("straight.jsonl"));
+    let seeds = format!("100..{}", 100 + KILLED_SEEDS);
     let args = |out: &str| {
-        let args = [
-            "run", "--short", "--seeds", "100..160", "--json", "--out", out,
-        ];
+        let args = ["run", "--short", "--seeds", &seeds, "--json", "--out", out];
         args.map(str::to_owned)
     };
     let mut command = Command::new(SIM);
     command.args(args(out.to_str().unwrap()));
-    // Slow enough to be killed in the middle.
+    // So that a batch comes long before the end.
     command.args(["--jobs", "1"]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut killed = command.spawn().unwrap();
@@ -115,8 +117,15 @@ fn a_killed_campaign_goes_on_and_runs_nothing_twice() {
         std::thread::sleep(Duration::from_millis(5));
     }
     killed.kill().unwrap();
-    killed.wait().unwrap();
+    let ended = killed.wait().unwrap();
+    assert_eq!(ended.code(), None, "it had ended by itself: {ended}");
     let left = lines(&out);
+    let last: Value = serde_json::from_str(left.last().unwrap()).unwrap();
+    let done = last["batch"]["done"].as_u64().unwrap();
+    assert!(
+        (1..KILLED_SEEDS).contains(&done),
+        "{done} of {KILLED_SEEDS} seeds were done when it was killed"
+    );
 
     // A torn line, as a crash in the middle of writing leaves it.
     let mut torn = std::fs::read_to_string(&out).unwrap();
@@ -132,7 +141,10 @@ fn a_killed_campaign_goes_on_and_runs_nothing_twice() {
     assert_eq!(summary(&again), summary(&whole));
     assert_eq!(lines(&out)[..left.len()], left, "what was written stays");
     let words = stderr(&again);
-    assert!(words.contains("goes on behind"), "{words}");
+    assert!(
+        words.contains(&format!("goes on behind {done} of")),
+        "{words}"
+    );
 
     let before = lines(&out);
     let nothing_left = Command::new(SIM)
@@ -190,6 +202,58 @@ fn a_file_of_other_seeds_is_refused() {
     let refused = run(&["--seeds", "4", "--shard", "1/4"]);
     assert!(
         stderr(&refused).contains("line 1 is no result"),
+        "{}",
+        stderr(&refused)
+    );
+}
+
+#[test]
+fn a_shard_that_has_run_nothing_is_merged_and_merged_again() {
+    let place = Place::new();
+    let shard = |index: u64, out: &str| {
+        let shard = format!("{index}/2");
+        let args = [
+            "run", "--short", "--seeds", "8", "--shard", &shard, "--out", out,
+        ];
+        assert_eq!(chil_sim(&args).status.code(), Some(0));
+    };
+    let (begun, done) = (place.name("begun.jsonl"), place.name("done.jsonl"));
+    shard(0, &begun);
+    shard(1, &done);
+    // As if it had been killed right behind its header.
+    let head = lines(Path::new(&begun)).remove(0);
+    std::fs::write(&begun, format!("{head}\n")).unwrap();
+    let both = place.name("both.jsonl");
+    let merged = chil_sim(&["merge", &begun, &done, "--json", "--out", &both]);
+    let merged = summary(&merged);
+    assert_eq!(
+        (&merged["stats"]["seeds"], &merged["missing"]),
+        (&4.into(), &4.into())
+    );
+    assert_eq!(summary(&chil_sim(&["merge", &both, "--json"])), merged);
+
+    // Killed before even that, or in the middle of it.
+    for content in ["", &head[..head.len() / 2]] {
+        let died = place.name("died.jsonl");
+        std::fs::write(&died, content).unwrap();
+        let merged = chil_sim(&["merge", &died, &done]);
+        assert_eq!(merged.status.code(), Some(0), "{}", stderr(&merged));
+        let words = stderr(&merged);
+        assert!(words.contains("died.jsonl is left out"), "{words}");
+        let whole = chil_sim(&["merge", "--complete", &both, &died]);
+        assert_eq!(whole.status.code(), Some(1));
+        let alone = chil_sim(&["merge", &died]);
+        assert_eq!(alone.status.code(), Some(1));
+        assert!(
+            stderr(&alone).contains("no file holds results"),
+            "{}",
+            stderr(&alone)
+        );
+    }
+    std::fs::write(&begun, "something else").unwrap();
+    let refused = chil_sim(&["merge", &begun, &done]);
+    assert!(
+        stderr(&refused).contains("something else than results"),
         "{}",
         stderr(&refused)
     );
@@ -284,6 +348,8 @@ fn the_file_of_a_campaign_that_runs_is_not_written_over() {
 fn nothing_is_no_campaign() {
     for args in [
         &["run", "--jobs", "0"][..],
+        &["run", "--jobs", "1000000"],
+        &["run", "--shard", "0/18446744073709551615"],
         &["run", "--check-every", "0"],
         &["run", "--shard", "8/8"],
         &["scenarios", "--jobs", "0"],
@@ -352,6 +418,55 @@ fn a_violation_is_reported_again_and_counted_once() {
     let xml = std::fs::read_to_string(junit).unwrap();
     assert!(xml.contains("chose &lt;two&gt; &amp; more"), "{xml}");
     assert!(xml.contains("tests=\"2\" failures=\"1\""), "{xml}");
+}
+
+#[test]
+fn what_was_found_is_told_whatever_becomes_of_the_files() {
+    let place = Place::new();
+    let out = place.name("out.jsonl");
+    let run = ["run", "--short", "--seeds", "2", "--out", &out];
+    // Before anything is run.
+    let nowhere = place.name("missing/campaign.html");
+    let refused = chil_sim(&[&run[..], &["--html", &nowhere]].concat());
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("cannot write"),
+        "{}",
+        stderr(&refused)
+    );
+    assert!(refused.stdout.is_empty() && !place.file("out.jsonl").exists());
+
+    // Behind it, and nothing was violated: then the file is the trouble.
+    let full = [&run[..], &["--html", "/dev/full"]].concat();
+    let clean = chil_sim(&full);
+    assert_eq!(clean.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&clean.stdout).into_owned();
+    assert!(text.contains("nothing was violated"), "{text}");
+    assert!(stderr(&clean).contains("/dev/full"), "{}", stderr(&clean));
+
+    let text = std::fs::read_to_string(&out).unwrap();
+    let failed = r#""failures":[{"seed":1,"token":"1","check":"agreement","node":1,"what":"w","signature":"agreement","explained":[],"repeats":true}]"#;
+    std::fs::write(&out, text.replacen(r#""failures":[]"#, failed, 1)).unwrap();
+    for args in [&full[..], &["merge", &out, "--junit", "/dev/full"]] {
+        let violated = chil_sim(args);
+        assert_eq!(violated.status.code(), Some(42));
+        let text = String::from_utf8_lossy(&violated.stdout).into_owned();
+        assert!(text.contains("VIOLATED 1 times: agreement"), "{text}");
+        assert!(
+            stderr(&violated).contains("/dev/full"),
+            "{}",
+            stderr(&violated)
+        );
+    }
+    // Nobody reads it.
+    let mut command = Command::new(SIM);
+    command
+        .args(run)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(42));
 }
 
 #[test]

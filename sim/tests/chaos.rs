@@ -1,11 +1,17 @@
 //! Chaos as embedders use it: what it says of state machines that are at fault themselves.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read, Result, Write};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use chil_core::{FrozenState, Slot, StateMachine};
+use chil_sim::campaign::Shard;
+use chil_sim::check::only::Only;
+use chil_sim::subject::Subject;
+use chil_sim::sweep::{Sweep, Told, sweep};
 use chil_sim::{Chaos, Draw, Request};
 
 /// Counts words; how much of it is right is the type's to say.
@@ -18,6 +24,10 @@ const REPLIES_BY_HASH: u8 = 0;
 const FREEZES_BY_HASH: u8 = 1;
 const FORGETS_ONE: u8 = 2;
 const NONE: u8 = 3;
+const PANICS: u8 = 4;
+const LOOKS_AT_A_CLOCK: u8 = 5;
+const LOOKS_AT_SECONDS: u8 = 6;
+const IS_RANDOM: u8 = 7;
 
 impl<const FAULT: u8> Default for Words<FAULT> {
     fn default() -> Self {
@@ -54,9 +64,18 @@ impl<const FAULT: u8> StateMachine for Words<FAULT> {
     fn apply(&mut self, _slot: Slot, command: &Bytes) -> Bytes {
         let word = String::from_utf8_lossy(command).into_owned();
         *self.counts.entry(word).or_default() += 1;
+        assert!(FAULT != PANICS || self.counts.len() < 5, "too many words");
         if FAULT == REPLIES_BY_HASH {
             let words: Vec<&str> = self.counts.keys().map(String::as_str).collect();
             return Bytes::from(words.join(","));
+        }
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        match FAULT {
+            LOOKS_AT_A_CLOCK => return Bytes::from(now.as_nanos().to_string()),
+            LOOKS_AT_SECONDS => return Bytes::from(now.as_secs().to_string()),
+            // Each of these states has random keys.
+            IS_RANDOM => return Bytes::from(RandomState::new().hash_one(7).to_string()),
+            _ => {}
         }
         Bytes::from(self.counts.len().to_string())
     }
@@ -71,7 +90,7 @@ impl<const FAULT: u8> StateMachine for Words<FAULT> {
         words.fold(7, |sum, (word, count)| {
             let word = word
                 .bytes()
-                .fold(0_u128, |sum, b| sum * 257 + u128::from(b));
+                .fold(0_u128, |sum, b| sum.wrapping_mul(257) + u128::from(b));
             sum.wrapping_mul(1_000_003) ^ word ^ u128::from(count) << 64
         })
     }
@@ -142,6 +161,36 @@ fn replies_in_the_order_of_a_hash_map_are_named() {
 }
 
 #[test]
+fn a_look_at_a_clock_is_named() {
+    let told = told::<LOOKS_AT_A_CLOCK>("clock");
+    assert!(told.contains("give different replies after"), "{told}");
+    assert!(told.contains("Look for clocks"), "{told}");
+}
+
+#[test]
+fn random_numbers_are_named() {
+    let told = told::<IS_RANDOM>("random");
+    assert!(told.contains("give different replies after"), "{told}");
+    assert!(told.contains("random numbers"), "{told}");
+}
+
+#[test]
+fn a_clock_that_shows_whole_seconds_is_named_when_one_has_passed() {
+    let dir = tempfile::tempdir().unwrap();
+    // As long as it takes until a second ends in the middle of a run.
+    let chaos = Chaos::new(Words::<LOOKS_AT_SECONDS>::default).workload(requests);
+    let chaos = chaos.for_about(Duration::from_secs(60));
+    let told = chaos.artifacts(dir.path()).check().unwrap_err();
+    assert!(
+        told.contains("the state machine is not deterministic"),
+        "{told}"
+    );
+    // Or a second ended just when instances were compared.
+    let ways = ["a second later", "give different replies after"];
+    assert!(ways.iter().any(|way| told.contains(way)), "{told}");
+}
+
+#[test]
 fn snapshots_in_the_order_of_a_hash_map_are_named() {
     let told = told::<FREEZES_BY_HASH>("freezes");
     assert!(told.contains("`freeze` is not canonical"), "{told}");
@@ -152,6 +201,91 @@ fn what_a_snapshot_forgets_is_named() {
     let told = told::<FORGETS_ONE>("forgets");
     assert!(told.contains("lose something"), "{told}");
     assert!(told.contains("CHIL_SIM_PLAN="), "{told}");
+}
+
+#[test]
+fn a_machine_that_panics_costs_nothing_of_what_is_told() {
+    let told = told::<PANICS>("panics");
+    assert!(
+        told.contains("violates assertion: too many words"),
+        "{told}"
+    );
+    assert!(
+        told.contains("panics by itself when it executes the same commands"),
+        "{told}"
+    );
+    for line in ["CHIL_SIM_SEED=", "CHIL_SIM_PLAN=", "diagram:", "the story"] {
+        assert!(told.contains(line), "{line} is missing in {told}");
+    }
+}
+
+#[test]
+fn a_description_that_panics_hides_nothing() {
+    let (chaos, dir) = chaos::<REPLIES_BY_HASH>("describes");
+    let chaos = chaos.describe(|_| panic!("no word"), |_, _| panic!("no word"));
+    let told = chaos.check().unwrap_err();
+    assert!(told.contains("give different replies after"), "{told}");
+    std::fs::remove_dir_all(dir).unwrap();
+
+    // One that does the same each time, so that the story is of the violation.
+    let (chaos, dir) = self::chaos::<PANICS>("describes-panics");
+    let chaos = chaos.describe(|_| panic!("no word"), |_, _| panic!("no word"));
+    let told = chaos.check().unwrap_err();
+    let (_, story) = told.split_once("the story").unwrap();
+    for part in ["VIOLATED assertion", "what describes it panics: no word"] {
+        assert!(story.contains(part), "{part} is missing in {story}");
+    }
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_token_means_the_same_plan_however_that_was_made_fit() {
+    let subject = Subject::new(Words::<PANICS>::default).with_workload(|| requests);
+    let what = Sweep {
+        shard: Shard::whole(0, 40),
+        done: 0,
+        jobs: 2,
+        short: true,
+        check_every: 1,
+        twice_every: 0,
+        only: Only::ALL,
+    };
+    let mut fitted = 0;
+    sweep(&subject, what, |told| {
+        let Told::Ran(ran) = told else {
+            return true;
+        };
+        for failure in ran.failures {
+            let (drawn, warning) = failure.token.plan(true);
+            assert_eq!(warning, None);
+            let mut plan = drawn.clone();
+            subject.fit(&mut plan);
+            fitted += u32::from(plan != drawn);
+        }
+        true
+    });
+    assert!(fitted > 10, "{fitted} of them were other plans than drawn");
+}
+
+#[test]
+fn requests_larger_than_said_are_named_whoever_asks() {
+    let large = |draw: &mut Draw<'_>| {
+        Request::Command(Bytes::from(vec![
+            b'x';
+            50 + usize::try_from(draw.below(20))
+                .unwrap()
+        ]))
+    };
+    let chaos = || Chaos::new(Words::<NONE>::default).workload(large).seeds(8);
+    let dir = tempfile::tempdir().unwrap();
+    let told = chaos().request_bytes_max(64).artifacts(dir.path()).check();
+    let told = told.unwrap_err();
+    assert!(
+        told.contains("bytes in one request, and 64 are said"),
+        "{told}"
+    );
+    assert!(told.contains("Chaos::request_bytes_max"), "{told}");
+    chaos().request_bytes_max(70).check().unwrap();
 }
 
 #[test]

@@ -72,6 +72,17 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 }
 
 #[test]
+fn an_image_is_not_built_from_what_was_built_here() {
+    // Podman and BuildKit look for it beside the file that they are given.
+    let ignored = file("Containerfile.dockerignore");
+    let ignored: Vec<&str> = ignored
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .collect();
+    assert_eq!(ignored, ["/target", "/.git"]);
+}
+
+#[test]
 fn the_indexed_job_runs_every_shard_and_adds_them_up() {
     let documents = documents("kubernetes.yaml");
     let kinds: Vec<&str> = documents.iter().map(|d| text(d, "/kind")).collect();

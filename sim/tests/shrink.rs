@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use bytes::Bytes;
 use chil_core::{FrozenState, Slot, StateMachine};
 use chil_sim::check::Violation;
+use chil_sim::check::only::Only;
 use chil_sim::plan::Plan;
 use chil_sim::run::Watch;
 use chil_sim::shrink::{Counts, Shrink, Shrunk};
@@ -115,6 +116,19 @@ fn a_bug_of_a_state_machine_becomes_a_small_plan() {
     let script = shrunk.plan.script.as_ref().unwrap();
     let asked = serde_json::to_string(&script.requests).unwrap();
     assert!(asked.contains("hold") && asked.contains("release"));
+}
+
+#[test]
+fn only_what_counts_is_made_smaller() {
+    let subject = till();
+    let (plan, violation) = failing(&subject, "exactly_once");
+    let shrunk = |check| {
+        let only = Only::named(&[check]).unwrap();
+        let shrink = Shrink::new(&subject, &plan).only(only);
+        shrink.run(|_| false).map(|shrunk| shrunk.violation.check)
+    };
+    assert_eq!(shrunk("one_leader"), None);
+    assert_eq!(shrunk("exactly_once"), Some(violation.check));
 }
 
 #[test]

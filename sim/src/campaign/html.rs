@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use super::merge::Merged;
 use super::tally::{Failed, Group};
-use super::words::{mean_rounds, per_second, replay_command, share};
+use super::words::{contradictions, mean_rounds, per_second, replay_command, share};
 use parts::{escaped, grouped, items};
 
 const STYLE: &str = include_str!("page/style.css");
@@ -62,7 +62,7 @@ fn verdict(merged: &Merged) -> String {
         let (failed, kinds) = (merged.tally.failures.len(), merged.tally.groups().len());
         format!("<p class=\"verdict bad\">{failed} violations, of {kinds} signatures.</p>\n")
     };
-    let contradictions = merged.tally.stats.coverage.contradictions();
+    let contradictions = contradictions(merged);
     if !contradictions.is_empty() {
         let items = items(&contradictions);
         let _ = writeln!(
@@ -172,14 +172,14 @@ fn failures(merged: &Merged) -> String {
     }
     let mut out = String::from("<h2>Failures by signature</h2>\n");
     for group in &groups {
-        out.push_str(&failure(group, merged.header.short));
+        out.push_str(&failure(group, merged));
     }
     out
 }
 
-fn failure(group: &Group<'_>, short: bool) -> String {
+fn failure(group: &Group<'_>, merged: &Merged) -> String {
     let item = |failed: &&Failed| {
-        let again = if failed.repeats {
+        let again = if failed.repeats || !failed.ended {
             ""
         } else {
             " <b>A second run was different.</b>"
@@ -195,7 +195,7 @@ fn failure(group: &Group<'_>, short: bool) -> String {
         };
         format!(
             "<li><code>{}</code><br>{}{again}{explained}</li>\n",
-            escaped(&replay_command(&failed.token, short)),
+            escaped(&replay_command(merged, &failed.token)),
             escaped(&failed.sentence())
         )
     };

@@ -34,10 +34,11 @@ pub fn json(merged: &Merged) -> Value {
         "checks": Coverage::CHECKS.as_slice(),
         "never_reached": merged.tally.stats.coverage.missed(),
         "impossible_and_reached": merged.tally.stats.coverage.contradictions(),
+        "impossible_seeds": merged.tally.impossible,
         "tops": merged.tally.tops,
         "failed": merged.tally.failures.len(),
         "signatures": groups.iter().map(group).collect::<Vec<Value>>(),
-        "failures": shown.iter().map(|one| failure(one, header.short)).collect::<Vec<Value>>(),
+        "failures": shown.iter().map(|one| failure(one, merged)).collect::<Vec<Value>>(),
     })
 }
 
@@ -46,7 +47,7 @@ fn group(group: &Group<'_>) -> Value {
     json!({ "signature": group.signature, "count": group.count, "seeds": seeds })
 }
 
-fn failure(failed: &Failed, short: bool) -> Value {
+fn failure(failed: &Failed, merged: &Merged) -> Value {
     json!({
         "seed": failed.seed,
         "check": failed.check,
@@ -54,7 +55,7 @@ fn failure(failed: &Failed, short: bool) -> Value {
         "what": failed.what,
         "explained": failed.explained,
         "repeats": failed.repeats,
-        "replay": replay_command(&failed.token, short),
+        "replay": replay_command(merged, &failed.token),
     })
 }
 

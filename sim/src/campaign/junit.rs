@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::merge::Merged;
 use super::tally::Group;
 use super::text::text;
-use super::words::replay_command;
+use super::words::{contradictions, replay_command};
 
 /// The XML: one case for the campaign as such, which passes when nothing else is wrong, and a
 /// failing one for each signature. The former fails when something came about that is listed as
@@ -14,7 +14,7 @@ use super::words::replay_command;
 #[must_use]
 pub fn junit(merged: &Merged) -> String {
     let groups = merged.tally.groups();
-    let contradictions = merged.tally.stats.coverage.contradictions();
+    let contradictions = contradictions(merged);
     let seconds = merged.seconds;
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let counts = format!(
@@ -35,7 +35,7 @@ pub fn junit(merged: &Merged) -> String {
         escaped(&text(merged))
     );
     for group in &groups {
-        case(group, merged.header.short, &mut out);
+        case(group, merged, &mut out);
     }
     out.push_str("  </testsuite>\n</testsuites>\n");
     out
@@ -51,7 +51,7 @@ fn impossible(reached: &[String]) -> String {
     )
 }
 
-fn case(group: &Group<'_>, short: bool, out: &mut String) {
+fn case(group: &Group<'_>, merged: &Merged, out: &mut String) {
     let check = group.failures.first().map_or("", |f| f.check.as_str());
     let times = if group.count == 1 {
         "once"
@@ -61,7 +61,7 @@ fn case(group: &Group<'_>, short: bool, out: &mut String) {
     let mut words = format!("{} failures, the first ones:\n", group.count);
     for failed in &group.failures {
         let (run, sentence) = (&failed.token, failed.sentence());
-        let _ = writeln!(words, "{}  # {sentence}", replay_command(run, short));
+        let _ = writeln!(words, "{}  # {sentence}", replay_command(merged, run));
     }
     let _ = writeln!(
         out,

@@ -22,6 +22,8 @@ pub struct Merged {
     pub missing: u64,
     /// Which ones, in words.
     pub gaps: Vec<String>,
+    /// The checks that counted; all, if none are named.
+    pub checks: Vec<String>,
 }
 
 impl Merged {
@@ -35,6 +37,16 @@ impl Merged {
             seconds: part.seconds,
             missing: left,
             gaps: unfinished(part).into_iter().collect(),
+            checks: Vec::new(),
+        }
+    }
+
+    /// The same of runs in which only these checks counted.
+    #[must_use]
+    pub fn counting(self, checks: &[String]) -> Self {
+        Self {
+            checks: checks.to_vec(),
+            ..self
         }
     }
 
@@ -50,7 +62,9 @@ impl Merged {
 /// # Errors
 /// If they are not of one campaign and one build, or two have run the same seed.
 pub fn merge(parts: &[(String, Part)]) -> anyhow::Result<Merged> {
-    let (first_name, first) = parts.first().context("there is nothing to merge")?;
+    let (first_name, first) = parts
+        .first()
+        .context("there is nothing to merge: no file holds results")?;
     let mut tally = Tally::default();
     let (mut from, mut to, mut seconds) = (u64::MAX, 0, 0.0);
     for (number, (name, part)) in parts.iter().enumerate() {
@@ -76,12 +90,20 @@ pub fn merge(parts: &[(String, Part)]) -> anyhow::Result<Merged> {
     let mut header = first.header.clone();
     header.shard = Shard::whole(from, to);
     let done: u64 = parts.iter().map(|(_, part)| part.done).sum();
+    let missing = header.shard.len() - done;
     Ok(Merged {
-        missing: header.shard.len() - done,
         header,
         tally,
         seconds,
-        gaps: gaps(parts),
+        missing,
+        // What one part lacks another may have: no seed is in two, so that their number tells.
+        gaps: if missing == 0 {
+            Vec::new()
+        } else {
+            gaps(parts)
+        },
+        // Files of results are of all.
+        checks: Vec::new(),
     })
 }
 
@@ -185,6 +207,31 @@ mod tests {
                 "seeds 40..50: in no file",
             ]
         );
+    }
+
+    #[test]
+    fn what_one_lacks_and_another_has_is_no_gap() {
+        for parts in [
+            // One that ended early, and one that went on behind it.
+            vec![
+                part(header(0, 100, 0, 1), 50),
+                part(header(50, 100, 0, 1), 50),
+            ],
+            // A range that was split in two ways.
+            vec![
+                part(header(0, 40, 0, 4), 10),
+                part(header(0, 40, 1, 2), 20),
+                part(header(0, 40, 2, 4), 10),
+            ],
+            // One that was begun, and its copy that was finished.
+            vec![part(header(0, 40, 0, 1), 0), part(header(0, 40, 0, 1), 40)],
+        ] {
+            let parts: Vec<(String, Part)> = parts.into_iter().map(named).collect();
+            let merged = merge(&parts).unwrap();
+            assert_eq!((merged.missing, &merged.gaps[..]), (0, &[][..]));
+            let text = crate::campaign::text(&merged);
+            assert!(!text.contains("NOT RUN"), "{text}");
+        }
     }
 
     #[test]

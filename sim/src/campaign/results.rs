@@ -5,6 +5,7 @@
 //! writing leaves at most one torn line: it is dropped, and its seeds are run when the campaign
 //! goes on. Files can be put together with `cat`: each header begins the results of another shard.
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::shard::Shard;
+use super::shard::{SHARDS_MAX, Shard};
 use super::tally::{Failed, Tally, Tops};
 use crate::stats::Stats;
 
@@ -81,6 +82,9 @@ pub struct Batch {
     pub tops: Tops,
     /// Its failures, by seed.
     pub failures: Vec<Failed>,
+    /// See [`Tally::impossible`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub impossible: BTreeMap<String, u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -115,7 +119,7 @@ impl Part {
         }
     }
 
-    fn add(&mut self, batch: &Batch) {
+    pub(super) fn add(&mut self, batch: &Batch) {
         self.done = batch.done;
         self.seconds += batch.seconds;
         self.tally.add(batch);
@@ -207,8 +211,23 @@ impl Results {
     /// # Errors
     /// If it cannot be written.
     pub fn append(&mut self, batch: Batch) -> anyhow::Result<()> {
-        self.part.add(&batch);
+        self.count(&batch);
         self.write(&Line::Batch(Box::new(batch)))
+    }
+
+    /// Counts a batch that cannot be kept any more: nothing that was found is left out.
+    pub(crate) fn count(&mut self, batch: &Batch) {
+        self.part.add(batch);
+    }
+
+    /// Results whose file nothing can be written to.
+    #[cfg(test)]
+    pub(crate) fn unwritable(header: Header) -> Self {
+        let file = File::open(file!().trim_start_matches("sim/")).expect("this file");
+        Self {
+            file: Some(file),
+            part: Part::new(header),
+        }
     }
 
     fn write(&mut self, line: &Line) -> anyhow::Result<()> {
@@ -223,7 +242,7 @@ impl Results {
     }
 }
 
-/// All parts of a file of results.
+/// All parts of a file of results; none, if its campaign died before it had written anything.
 ///
 /// # Errors
 /// If it cannot be read, or is none.
@@ -232,24 +251,28 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Part>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
     let (parts, _) = parsed(&bytes).with_context(|| shown.to_string())?;
     ensure!(
-        !parts.is_empty(),
-        "{shown} holds no results: was its campaign ever begun?"
+        !parts.is_empty() || is_torn_header(&bytes),
+        "{shown} holds something else than results"
     );
     Ok(parts)
 }
 
-/// A part as lines, of which the batches are one.
+/// A part as lines, of which the batches are one; none, if there are none.
 ///
 /// # Errors
 /// Never, in truth: results have only string keys.
 pub(crate) fn lines(part: &Part) -> anyhow::Result<String> {
     let header = serde_json::to_string(&Line::Campaign(part.header.clone()))?;
+    if part.done == 0 {
+        return Ok(format!("{header}\n"));
+    }
     let batch = serde_json::to_string(&Line::Batch(Box::new(Batch {
         done: part.done,
         seconds: part.seconds,
         stats: part.tally.stats.clone(),
         tops: part.tally.tops.clone(),
         failures: part.tally.failures.clone(),
+        impossible: part.tally.impossible.clone(),
     })))?;
     Ok(format!("{header}\n{batch}\n"))
 }
@@ -277,7 +300,8 @@ fn parsed(bytes: &[u8]) -> anyhow::Result<(Vec<Part>, usize)> {
         match (line, parts.last_mut()) {
             (Line::Campaign(header), _) => {
                 let Shard { index, of, .. } = header.shard;
-                ensure!(index < of, "line {number} names shard {index} of {of}");
+                let is_one = index < of && of <= SHARDS_MAX;
+                ensure!(is_one, "line {number} names shard {index} of {of}");
                 parts.push(Part::new(header));
             }
             (Line::Batch(batch), Some(part)) => {

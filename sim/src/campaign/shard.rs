@@ -8,6 +8,9 @@
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+/// Shards of a campaign at most: those that are missing are named one by one.
+pub(super) const SHARDS_MAX: u64 = 100_000;
+
 /// Seeds `from..to`, of which every `of`th is meant: those with the remainder `index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,7 +84,7 @@ impl Shard {
         };
         let end = many.seed(limit.checked_sub(1)?)?;
         let begin = many.seed(0)?.saturating_sub(few.seed(0)?) / few.of;
-        (begin..count.min(begin.saturating_add(many.of + 2)))
+        (begin..count.min(begin.saturating_add(many.of).saturating_add(2)))
             .map_while(|position| few.seed(position))
             .take_while(|seed| *seed <= end)
             .find(|seed| *seed >= many.from && seed % many.of == many.index)
@@ -146,6 +149,10 @@ pub(crate) fn parse_shard(
     ensure!(
         index < of,
         "there is no shard {index} of {of}: they are numbered from 0"
+    );
+    ensure!(
+        of <= SHARDS_MAX,
+        "a campaign has at most {SHARDS_MAX} shards, not {of}"
     );
     Ok((index, of))
 }
@@ -232,6 +239,7 @@ mod tests {
             ("auto/8", Some("x")),
             ("3", None),
             ("0/0", None),
+            ("0/18446744073709551615", None),
             ("-1/3", None),
         ] {
             assert!(parse_shard(wrong, index).is_err(), "{wrong}");

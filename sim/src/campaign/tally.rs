@@ -39,6 +39,13 @@ pub struct Failed {
     pub explained: Vec<String>,
     /// Whether a second run of it was the same, event by event.
     pub repeats: bool,
+    /// See [`Failure::ended`].
+    #[serde(default = "yes")]
+    pub ended: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl From<Failure> for Failed {
@@ -53,6 +60,7 @@ impl From<Failure> for Failed {
             what: cut(failure.violation.what),
             explained: explained.map(cut).collect(),
             repeats: failure.repeats,
+            ended: failure.ended,
         }
     }
 }
@@ -153,6 +161,9 @@ pub struct Tally {
     pub tops: Tops,
     /// The failures, by seed.
     pub failures: Vec<Failed>,
+    /// What was reached although `sim/src/impossible.rs` says that it cannot be, and the lowest
+    /// seed that did.
+    pub impossible: BTreeMap<String, u64>,
 }
 
 impl Tally {
@@ -161,6 +172,7 @@ impl Tally {
         self.stats.add(&batch.stats);
         self.tops.add(&batch.tops);
         self.take(&batch.failures);
+        lowest(&mut self.impossible, &batch.impossible);
     }
 
     /// Adds what others add up to.
@@ -168,6 +180,7 @@ impl Tally {
         self.stats.add(&other.stats);
         self.tops.add(&other.tops);
         self.take(&other.failures);
+        lowest(&mut self.impossible, &other.impossible);
     }
 
     fn take(&mut self, failures: &[Failed]) {
@@ -200,11 +213,22 @@ impl Tally {
     }
 }
 
+/// Keeps the lowest seed of each.
+fn lowest(kept: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
+    for (cell, seed) in more {
+        let lowest = kept.entry(cell.clone()).or_insert(*seed);
+        *lowest = (*lowest).min(*seed);
+    }
+}
+
 impl Batch {
     /// Adds a seed, which is the next one of the shard.
     pub(crate) fn take(&mut self, ran: Ran) {
         self.stats.add(&ran.stats);
         self.tops.note(ran.seed, &ran.stats);
+        let impossible = ran.stats.coverage.contradicted().into_iter();
+        let impossible = impossible.map(|(cell, _)| (cell, ran.seed)).collect();
+        lowest(&mut self.impossible, &impossible);
         self.failures
             .extend(ran.failures.into_iter().map(Failed::from));
     }
@@ -213,7 +237,8 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::campaign::testing::failed;
+    use crate::campaign::results::{Part, lines, read};
+    use crate::campaign::testing::{failed, header};
 
     #[test]
     fn the_order_in_which_seeds_come_does_not_matter() {
@@ -259,6 +284,66 @@ mod tests {
             ("bounds", 2)
         );
         assert_eq!(groups[0].failures[1].seed, 4);
+    }
+
+    #[test]
+    fn what_cannot_be_and_was_has_its_first_seed_also_when_read_again() {
+        let ran = |seed, forming: u64, malformed: u64| {
+            let mut stats = Stats {
+                seeds: 1,
+                ..Stats::default()
+            };
+            // An Accept while forming, and a notice of something malformed.
+            stats.coverage.received[2].0[1] = forming;
+            stats.coverage.notices.0[29] = malformed;
+            // An Accept while following is nothing special.
+            stats.coverage.received[2].0[2] = 7;
+            Ran {
+                seed,
+                stats,
+                failures: Vec::new(),
+            }
+        };
+        let mut batch = Batch::default();
+        for ran in [ran(10, 0, 0), ran(11, 3, 0), ran(12, 1, 1)] {
+            batch.take(ran);
+        }
+        let (mut first, mut second) = (
+            Part::new(header(10, 13, 0, 1)),
+            Part::new(header(0, 10, 0, 1)),
+        );
+        batch.done = 3;
+        first.add(&batch);
+        let (accept, malformed) = ("Accept while forming", "notice Ignored: Malformed");
+        let noted = |of: [(&str, u64); 2]| of.map(|(cell, seed)| (cell.to_owned(), seed)).into();
+        assert_eq!(
+            first.tally.impossible,
+            noted([(accept, 11), (malformed, 12)])
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("out.jsonl");
+        let text = lines(&first).unwrap();
+        std::fs::write(&file, &text).unwrap();
+        assert_eq!(read(&file).unwrap(), [first.clone()]);
+
+        // With a lower seed, in whichever order they come; one that came from a file of an earlier
+        // build, which noted no seeds, takes nothing away.
+        let mut batch = Batch::default();
+        batch.take(ran(0, 0, 2));
+        batch.done = 1;
+        second.add(&batch);
+        let mut other = first.tally.clone();
+        other.join(&second.tally);
+        second.tally.join(&first.tally);
+        assert_eq!(other.impossible, noted([(accept, 11), (malformed, 0)]));
+        assert_eq!(second.tally.impossible, other.impossible);
+        let noted = format!(",\"impossible\":{{\"{accept}\":11,\"{malformed}\":12}}");
+        assert!(text.contains(&noted), "{text}");
+        std::fs::write(&file, text.replace(&noted, "")).unwrap();
+        let earlier = read(&file).unwrap().remove(0);
+        assert!(earlier.tally.impossible.is_empty());
+        other.join(&earlier.tally);
+        assert_eq!(second.tally.impossible, other.impossible);
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(crate) fn failed(seed: u64, check: &str, what: &str) -> Failed {
         signature: check.to_owned(),
         explained: vec![format!("n0: seed {seed} stands in the way")],
         repeats: true,
+        ended: true,
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::merge::Merged;
 use super::tally::{Extreme, Group};
-use super::words::{mean_rounds, per_second, replay_command, share};
+use super::words::{contradictions, mean_rounds, per_second, replay_command, share};
 use crate::plan::{Ailment, FaultKind};
 use crate::stats::Stats;
 
@@ -67,14 +67,14 @@ pub fn text(merged: &Merged) -> String {
         rows.row("never reached", &few(&missed));
     }
     let mut out = rows.0;
-    for contradiction in stats.coverage.contradictions() {
+    for contradiction in contradictions(merged) {
         let _ = writeln!(out, "IMPOSSIBLE AND REACHED {contradiction}");
     }
     for gap in &merged.gaps {
         let _ = writeln!(out, "NOT RUN {gap}");
     }
     for group in merged.tally.groups() {
-        failures(&group, merged.header.short, &mut out);
+        failures(&group, merged, &mut out);
     }
     if merged.is_clean() {
         out.push_str("nothing was violated");
@@ -187,7 +187,7 @@ fn extremes(merged: &Merged, rows: &mut Rows) {
     rows.row("most ballots", &line(&tops.ballots, &plain));
 }
 
-fn failures(group: &Group<'_>, short: bool, out: &mut String) {
+fn failures(group: &Group<'_>, merged: &Merged, out: &mut String) {
     let Some(first) = group.failures.first() else {
         return;
     };
@@ -203,12 +203,12 @@ fn failures(group: &Group<'_>, short: bool, out: &mut String) {
     let _ = writeln!(out, "\nVIOLATED {count} times: {signature}");
     let _ = writeln!(out, "seeds {}{more}", seeds.join(", "));
     let _ = writeln!(out, "seed {}: {}", first.seed, first.sentence());
-    if !first.repeats {
+    if !first.repeats && first.ended {
         out.push_str(
             "A second run of it was different: the simulator is not deterministic here.\n",
         );
     }
-    let _ = writeln!(out, "See it: {}", replay_command(&first.token, short));
+    let _ = writeln!(out, "See it: {}", replay_command(merged, &first.token));
     for line in &first.explained {
         let _ = writeln!(out, "  {line}");
     }
@@ -255,5 +255,18 @@ mod tests {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("nothing was violated"), "{text}");
+    }
+
+    #[test]
+    fn a_second_run_is_spoken_of_where_there_was_one() {
+        let shown = |ended| {
+            let mut part = part(header(0, 40, 0, 1), 5);
+            let mut failed = failed(3, "assertion", "x");
+            (failed.repeats, failed.ended) = (false, ended);
+            part.tally.failures.push(failed);
+            text(&Merged::alone(&part))
+        };
+        assert!(shown(true).contains("A second run of it was different"));
+        assert!(!shown(false).contains("A second run"));
     }
 }

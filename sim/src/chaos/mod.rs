@@ -3,6 +3,7 @@
 //!
 //! This is the edge of the simulation: here are a clock, threads and the environment.
 
+mod caller;
 mod failure;
 mod settings;
 mod suspicion;
@@ -17,11 +18,11 @@ use crate::campaign::Shard;
 use crate::check::only::Only;
 use crate::dice::Draw;
 use crate::plan::Plan;
-use crate::run::Watch;
 use crate::stats::Stats;
 use crate::subject::{Model, Request, Subject, Workload};
-use crate::sweep::{Sweep, guarded, sweep};
+use crate::sweep::{Sweep, Told, sweep, twice};
 use crate::token::Token;
+use caller::Caller;
 use failure::Failed;
 use settings::{Settings, What};
 
@@ -126,7 +127,7 @@ impl Chaos {
         self
     }
 
-    /// The largest request in bytes [default: 64 KiB].
+    /// The largest request in bytes [default: 64 KiB]. A workload that asks for more fails the test.
     pub fn request_bytes_max(mut self, bytes: u64) -> Self {
         self.subject = self.subject.with_request_bytes_max(bytes);
         self
@@ -178,11 +179,13 @@ impl Chaos {
                     .to_owned(),
             );
         }
-        let name = test_name();
+        self.subject.check()?;
+        let caller = Caller::current();
+        let name = &caller.name;
         let settings = Settings::from_env(self.seeds, self.span)?;
         let failed = match &settings.what {
             What::Seeds { from, to, span } => {
-                let ran = self.sweep(&name, (*from, *to), *span, settings.jobs);
+                let ran = self.sweep(name, (*from, *to), *span, settings.jobs);
                 match ran {
                     Ok(stats) => return Ok(stats),
                     Err(failed) => failed,
@@ -193,18 +196,23 @@ impl Chaos {
                 if let Some(warning) = warning {
                     say(&format!("{name}: {warning}"));
                 }
-                match self.one(&name, plan, Some(*token)) {
+                match self.one(name, plan, Some(*token)) {
                     Ok(stats) => return Ok(stats),
                     Err(failed) => failed,
                 }
             }
-            What::Plan(plan) => match self.one(&name, (**plan).clone(), None) {
-                Ok(stats) => return Ok(stats),
-                Err(failed) => failed,
-            },
+            What::Plan(plan) => {
+                let mut plan = (**plan).clone();
+                self.subject.fit(&mut plan);
+                plan.check().map_err(|error| format!("{name}: {error}"))?;
+                match self.one(name, plan, None) {
+                    Ok(stats) => return Ok(stats),
+                    Err(failed) => failed,
+                }
+            }
         };
-        let dir = self.artifacts.unwrap_or_else(|| artifacts(&name));
-        Err(failed.text(&self.subject, &name, &dir, settings.jobs))
+        let dir = self.artifacts.unwrap_or_else(|| caller.artifacts());
+        Err(failed.text(&self.subject, &caller, &dir, settings.jobs))
     }
 
     /// What a seed means in a test: the same faults as in a campaign, but only those of the first
@@ -216,20 +224,21 @@ impl Chaos {
     }
 
     fn one(&self, name: &str, plan: Plan, token: Option<Token>) -> Result<Stats, Box<Failed>> {
-        let outcome = guarded(&self.subject, &plan, Watch::default());
-        let Some(violation) = outcome.violation.clone() else {
+        let ran = twice(&self.subject, &plan);
+        let Some(failure) = ran.failures.into_iter().next() else {
             say(&format!(
-                "{name}: {} events, nothing violated",
-                outcome.stats.events
+                "{name}: {} events, nothing violated{}",
+                ran.stats.events,
+                unknown(&ran.stats)
             ));
-            return Ok(outcome.stats);
+            return Ok(ran.stats);
         };
-        let repeats = guarded(&self.subject, &plan, Watch::default()) == outcome;
         Err(Box::new(Failed {
             plan,
             token,
-            violation,
-            repeats,
+            violation: failure.violation,
+            repeats: failure.repeats,
+            ended: failure.ended,
         }))
     }
 
@@ -253,22 +262,36 @@ impl Chaos {
         };
         let (mut ran, mut failed) = (Stats::default(), None);
         let mut told = began;
-        sweep(&self.subject, what, |seed| {
-            ran.add(&seed.stats);
-            if failed.is_none() {
-                failed = seed.failures.into_iter().next();
+        sweep(&self.subject, what, |word| {
+            match word {
+                Told::Ran(seed) => {
+                    ran.add(&seed.stats);
+                    if failed.is_none() {
+                        failed = seed.failures.into_iter().next();
+                    }
+                }
+                Told::Waits { slow } => slow.iter().for_each(|seed| {
+                    say(&format!(
+                        "{name}: seed {seed} is still under way: if it never ends, it will be \
+                         given up"
+                    ));
+                }),
             }
             if told.elapsed() >= PROGRESS {
                 told = Instant::now();
                 say(&progress(name, &ran, began.elapsed(), to - from, span));
             }
-            failed.is_none() && span.is_none_or(|span| began.elapsed() < span)
+            // A test that has run nothing has tested nothing, however little time it has.
+            let in_time = ran.seeds == 0 || span.is_none_or(|span| began.elapsed() < span);
+            failed.is_none() && in_time
         });
         let Some(failure) = failed else {
             let seconds = began.elapsed().as_secs_f64();
             say(&format!(
-                "{name}: {} seeds, {} events in {seconds:.1} s, nothing violated",
-                ran.seeds, ran.events
+                "{name}: {} seeds, {} events in {seconds:.1} s, nothing violated{}",
+                ran.seeds,
+                ran.events,
+                unknown(&ran)
             ));
             return Ok(ran);
         };
@@ -277,6 +300,7 @@ impl Chaos {
             token: Some(failure.token),
             violation: failure.violation,
             repeats: failure.repeats,
+            ended: failure.ended,
         }))
     }
 }
@@ -299,30 +323,44 @@ fn progress(name: &str, ran: &Stats, took: Duration, seeds: u64, span: Option<Du
     )
 }
 
+/// What of it nobody knows, if anything.
+fn unknown(ran: &Stats) -> String {
+    let (unknown, all) = (ran.histories_unknown, ran.histories_unknown + ran.histories);
+    if unknown == 0 {
+        return String::new();
+    }
+    format!(
+        "; whether {unknown} of {all} histories have an order is unknown, the search was too long"
+    )
+}
+
 /// Says something although a test's output is captured: progress is of use only while it is made.
 fn say(line: &str) {
     // Whoever has closed it does not want to know.
     let _ = writeln!(std::io::stderr().lock(), "chil-sim: {line}");
 }
 
-/// The name of the test that runs: that of its thread.
-fn test_name() -> String {
-    let thread = std::thread::current();
-    let name = thread.name().unwrap_or("chaos");
-    if name == "main" {
-        "chaos".to_owned()
-    } else {
-        name.to_owned()
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Beside what cargo builds: the test itself is in `target/debug/deps`.
-fn artifacts(name: &str) -> PathBuf {
-    let exe = std::env::current_exe().unwrap_or_default();
-    let target = exe
-        .ancestors()
-        .nth(3)
-        .filter(|dir| !dir.as_os_str().is_empty());
-    let target = target.map_or_else(std::env::temp_dir, PathBuf::from);
-    target.join("chil-sim").join(name.replace("::", "-"))
+    #[test]
+    fn what_is_unknown_is_said() {
+        let mut ran = Stats {
+            histories: 7,
+            ..Stats::default()
+        };
+        assert_eq!(unknown(&ran), "");
+        ran.histories_unknown = 3;
+        assert!(unknown(&ran).contains("3 of 10 histories"));
+    }
+
+    #[test]
+    fn at_least_one_seed_is_run_however_little_time_there_is() {
+        let request =
+            |draw: &mut Draw<'_>| Request::Query(draw.word().to_le_bytes().to_vec().into());
+        let chaos = Chaos::new(chil_core::kv::KeyValue::default).workload(request);
+        let ran = chaos.for_about(Duration::ZERO).check().unwrap();
+        assert!(ran.seeds > 0);
+    }
 }

@@ -1,10 +1,12 @@
 //! What the environment asks a test of chaos to run.
 //! Knows nothing about how it is run.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::plan::Plan;
+use crate::sweep::JOBS_MAX;
 use crate::token::Token;
 
 /// What to run, and with how many threads.
@@ -32,33 +34,38 @@ pub(super) enum What {
 impl Settings {
     /// What the test asks for, unless the environment asks for something else.
     pub(super) fn from_env(seeds: Option<u64>, span: Duration) -> Result<Self, String> {
-        Self::from_vars(seeds, span, |name| std::env::var(name).ok())
+        Self::from_vars(seeds, span, |name| std::env::var_os(name))
     }
 
     fn from_vars(
         seeds: Option<u64>,
         span: Duration,
-        var: impl Fn(&str) -> Option<String>,
+        found: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, String> {
-        let jobs = match var("CHIL_SIM_JOBS") {
+        let var = |name: &str| {
+            let text = found(name).map(OsString::into_string).transpose();
+            text.map_err(|value| format!("{name} is no text: {}", value.display()))
+        };
+        let jobs = match var("CHIL_SIM_JOBS")? {
             None => std::thread::available_parallelism().map_or(1, usize::from),
             Some(text) => match text.parse() {
-                Ok(jobs) if jobs > 0 => jobs,
+                Ok(jobs) if (1..=JOBS_MAX).contains(&jobs) => jobs,
                 _ => {
                     return Err(format!(
-                        "CHIL_SIM_JOBS is '{text}', not a number of threads"
+                        "CHIL_SIM_JOBS is '{text}', not a number of threads from 1 to {JOBS_MAX}"
                     ));
                 }
             },
         };
-        let what = if let Some(path) = var("CHIL_SIM_PLAN") {
+        let what = if let Some(path) = found("CHIL_SIM_PLAN") {
             let plan = Plan::load(Path::new(&path));
-            let plan = plan.map_err(|error| format!("CHIL_SIM_PLAN={path}: {error:#}"))?;
+            let shown = path.display();
+            let plan = plan.map_err(|error| format!("CHIL_SIM_PLAN={shown}: {error:#}"))?;
             What::Plan(Box::new(plan))
-        } else if let Some(text) = var("CHIL_SIM_SEED") {
+        } else if let Some(text) = var("CHIL_SIM_SEED")? {
             let token = text.parse();
             What::Seed(token.map_err(|error| format!("CHIL_SIM_SEED: {error}"))?)
-        } else if let Some(text) = var("CHIL_SIM_SEEDS") {
+        } else if let Some(text) = var("CHIL_SIM_SEEDS")? {
             wanted(&text).ok_or_else(|| {
                 format!(
                     "CHIL_SIM_SEEDS is '{text}': write how many (10000), which (500..1500), or for \
@@ -115,7 +122,7 @@ mod tests {
         let span = Duration::from_secs(10);
         let found = |name: &str| {
             let var = vars.iter().find(|(known, _)| *known == name);
-            var.map(|(_, value)| (*value).to_owned())
+            var.map(|(_, value)| OsString::from(*value))
         };
         Settings::from_vars(seeds, span, found).map(|settings| settings.what)
     }
@@ -149,6 +156,7 @@ mod tests {
             ("CHIL_SIM_SEEDS", "0"),
             ("CHIL_SIM_SEED", "x"),
             ("CHIL_SIM_JOBS", "0"),
+            ("CHIL_SIM_JOBS", "1000000"),
             ("CHIL_SIM_PLAN", "no/such/file"),
         ] {
             let error = with(None, &[(name, value)]).unwrap_err();

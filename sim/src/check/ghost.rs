@@ -43,11 +43,8 @@ impl Cell {
             floor,
             payload,
         ];
-        for (to, from) in bytes
-            .iter_mut()
-            .zip(words.into_iter().flat_map(u64::to_le_bytes))
-        {
-            *to = from;
+        for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
         }
         Self {
             origin: entry.origin(),

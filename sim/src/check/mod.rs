@@ -82,6 +82,7 @@ pub(crate) mod unknown_is_honest;
 mod violation;
 pub(crate) mod voters_advance;
 pub(crate) mod wishes;
+mod written;
 
 use chil_core::{
     Ballot, Entry, Envelope, LogChange, Message, Meta, NodeId, Outcome, Record, Role, Slot,
@@ -146,52 +147,6 @@ impl Judge {
     /// From now on whatever happens is right.
     pub(crate) const fn look_away(&mut self) {
         self.looks_away = true;
-    }
-
-    /// A node hands a record to its disk.
-    pub(crate) fn written(&mut self, node: usize, record: &Record) -> Verdict {
-        if self.looks_away {
-            return Ok(());
-        }
-        match record {
-            Record::Log(change) => {
-                let state = &mut self.ghost.nodes[node];
-                let found = bounds::check_change(&state.written, state.written_base, change);
-                on("bounds", node, found)?;
-                let _ = state.written.change(change);
-                state.written_acc = change.acc;
-            }
-            Record::Meta(meta) => self.written_meta(node, meta)?,
-            Record::Trim(to) => {
-                let state = &mut self.ghost.nodes[node];
-                let found = snapshot_is_chosen::check_trim(state, *to);
-                on("snapshot_is_chosen", node, found)?;
-                state.written_base = state.written_base.max(*to);
-            }
-        }
-        let found = decided_stays::check(&self.ghost, &self.ghost.nodes[node]);
-        on("decided_stays", node, found)
-    }
-
-    /// A node wants its metadata to be `meta`; a later snapshot than before is installed by that.
-    fn written_meta(&mut self, node: usize, meta: &Meta) -> Verdict {
-        let Some(snap) = meta.snap else {
-            return Ok(());
-        };
-        let state = &self.ghost.nodes[node];
-        if snap.id.slot <= state.written_snap {
-            return Ok(());
-        }
-        let found = snapshot_is_chosen::check_named(&self.ghost, state, &snap.id);
-        on("snapshot_is_chosen", node, found)?;
-        let Ghost { nodes, chosen, .. } = &mut self.ghost;
-        let state = &mut nodes[node];
-        state.written_snap = snap.id.slot;
-        if !state.written.agrees(chosen, snap.id.slot) {
-            state.written_base = snap.id.slot;
-        }
-        let _ = state.written.install(chosen, snap.id.slot);
-        Ok(())
     }
 
     /// A record became durable on a node.

@@ -28,27 +28,23 @@ impl std::fmt::Display for Violation {
 pub type Verdict = Result<(), Violation>;
 
 /// Puts the name of a check and a node on what it found, and counts that it looked.
-#[inline]
+#[inline(always)]
 pub(crate) fn on(check: &'static str, node: usize, found: Result<(), String>) -> Verdict {
     looks(check);
     match found {
-        Err(what) if counts(check) => Err(Violation {
-            check,
-            node: Some(node),
-            what,
-        }),
-        _ => Ok(()),
+        Ok(()) => Ok(()),
+        Err(what) => if_it_counts(check, Some(node), what),
     }
 }
 
 /// Puts the name of a check on what it found about the whole cluster, and counts that it looked.
-#[inline]
+#[inline(always)]
 pub(crate) fn everywhere(check: &'static str, found: Result<(), String>) -> Verdict {
     found_everywhere(check, found).map(|_| ())
 }
 
 /// The same for a check that finds something out; nothing if it does not, and does not count.
-#[inline]
+#[inline(always)]
 pub(crate) fn found_everywhere<T>(
     check: &'static str,
     found: Result<T, String>,
@@ -56,19 +52,23 @@ pub(crate) fn found_everywhere<T>(
     looks(check);
     match found {
         Ok(found) => Ok(Some(found)),
-        Err(what) if counts(check) => Err(Violation {
-            check,
-            node: None,
-            what,
-        }),
-        Err(_) => Ok(None),
+        Err(what) => if_it_counts(check, None, what).map(|()| None),
     }
 }
 
 /// The same for a check behind which a run must not go on, whether it counts or not: without a
 /// verdict, if it does not.
-#[inline]
+#[inline(always)]
 pub(crate) fn ends(check: &'static str, node: Option<usize>, found: Result<(), String>) -> Verdict {
     looks(check);
     found.map_err(|what| Violation { check, node, what })
+}
+
+#[cold]
+fn if_it_counts(check: &'static str, node: Option<usize>, what: String) -> Verdict {
+    if counts(check) {
+        Err(Violation { check, node, what })
+    } else {
+        Ok(())
+    }
 }

@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::ensure;
 use clap::Args;
 
 use super::file::save;
 use super::outcome::{OutcomeArgs, verdict};
-use crate::campaign::{lines, merge, read};
+use super::warn;
+use crate::campaign::{Merged, lines, merge, read};
 
 /// What to add up.
 #[derive(Clone, Debug, Args)]
@@ -29,24 +30,43 @@ pub(crate) struct MergeArgs {
 
 /// Adds up what was asked for.
 pub(super) fn run(args: &MergeArgs) -> anyhow::Result<ExitCode> {
-    let mut parts = Vec::new();
+    args.outcome.check()?;
+    let (mut parts, mut left_out) = (Vec::new(), Vec::new());
     for file in &args.files {
         let name = file.display().to_string();
-        parts.extend(read(file)?.into_iter().map(|part| (name.clone(), part)));
+        let found = read(file)?;
+        if found.is_empty() {
+            warn(&format!(
+                "{name} is left out: its campaign died before it had run a seed, run it again"
+            ));
+            left_out.push(name.clone());
+        }
+        parts.extend(found.into_iter().map(|part| (name.clone(), part)));
     }
     parts.sort_by_key(|(_, part)| part.header.shard);
     let merged = merge(&parts)?;
-    if let Some(out) = &args.out {
+    let written = args.outcome.write(&merged);
+    let kept = args.out.as_ref().map_or(Ok(()), |out| {
         let texts = parts.iter().map(|(_, part)| lines(part));
-        save(out, &texts.collect::<Result<String, _>>()?)?;
-    }
-    args.outcome.write(&merged)?;
-    if args.complete && merged.is_clean() && merged.missing > 0 {
-        bail!(
-            "{} seeds were not run: {}",
-            merged.missing,
-            merged.gaps.join("; ")
-        );
-    }
-    verdict(&merged)
+        save(out, &texts.collect::<Result<String, _>>()?)
+    });
+    let complete = if args.complete {
+        complete(&merged, &left_out)
+    } else {
+        Ok(())
+    };
+    verdict(&merged, written.and(kept).and(complete))
+}
+
+/// Whether every seed was run.
+fn complete(merged: &Merged, left_out: &[String]) -> anyhow::Result<()> {
+    ensure!(
+        merged.missing == 0,
+        "{} seeds were not run: {}",
+        merged.missing,
+        merged.gaps.join("; ")
+    );
+    // Nobody knows which seeds these were to be: maybe others than all that are known of.
+    ensure!(left_out.is_empty(), "nothing is in {}", left_out.join(", "));
+    Ok(())
 }

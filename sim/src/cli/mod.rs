@@ -21,7 +21,7 @@ mod shrink;
 
 use std::io::Write as _;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,7 +31,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::check::only::Only;
 use crate::plan::Plan;
-use crate::swarm;
+use crate::subject::Subject;
+use crate::sweep::JOBS_MAX;
 use crate::token::Token;
 
 /// The exit code of a run or sweep that found a violation.
@@ -75,8 +76,8 @@ enum Command {
     Shrink(ShrinkArgs),
     /// Print the plan of a seed as JSON
     Plan {
-        /// The seed
-        seed: u64,
+        /// The seed, or its token as failing runs print it
+        seed: Token,
         /// Cut short, as `run --short` does
         #[arg(long)]
         short: bool,
@@ -114,11 +115,16 @@ pub(crate) struct MutantArgs {
     /// Seeds to try in each of five ranges before a mutant counts as surviving
     #[arg(long, default_value_t = 2_000)]
     seeds: u64,
+    /// How long a mutant may take for one range of seeds, for one plan, or for the scenarios. One
+    /// that takes longer for a plan or the scenarios hangs, and counts as killed by an assertion;
+    /// one that takes longer for seeds could not be tried
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = mutants::parse_limit)]
+    limit: Duration,
     /// Threads that run seeds, for each worker
-    #[arg(long, default_value = "1")]
+    #[arg(long, default_value = "1", value_parser = parse_jobs)]
     jobs: NonZeroUsize,
     /// Mutants that are built and hunted at the same time, each with a build directory of its own
-    #[arg(long, default_value = "1")]
+    #[arg(long, default_value = "1", value_parser = parse_jobs)]
     workers: NonZeroUsize,
     /// Where copies, builds and results are kept [default: target/mutants]
     #[arg(long, value_name = "DIR")]
@@ -141,11 +147,11 @@ pub(crate) struct ScenarioArgs {
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Threads [default: as many as there are processors]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_jobs)]
     jobs: Option<NonZeroUsize>,
     /// Print the timeline of this seed instead, for one scenario in its first cluster or in that
     /// of `--weights`
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "jobs", "json"])]
     timeline: Option<u64>,
     /// The weights of the cluster for `--timeline`, such as "1,1,1"
     #[arg(long, value_delimiter = ',', requires = "timeline")]
@@ -169,7 +175,7 @@ pub(crate) struct ShrinkArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Plans that are executed at the same time [default: as many as there are processors]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_jobs)]
     jobs: Option<NonZeroUsize>,
     /// Stop after this time, such as "60s" or "5m", with what was reached [default: go on until
     /// nothing more can be left out]
@@ -178,6 +184,8 @@ pub(crate) struct ShrinkArgs {
     /// Cut the seed's plan short, as `run --short` does
     #[arg(long, conflicts_with = "plan")]
     short: bool,
+    #[command(flatten)]
+    only: OnlyArgs,
 }
 
 /// What to replay.
@@ -210,24 +218,15 @@ pub(crate) struct ReplayArgs {
     #[arg(long)]
     json: bool,
     /// Draw the run as a diagram into this file: one page, to be opened in a browser, with all of
-    /// the run
+    /// the run; printed is then only how it ended, unless something else is asked for
     #[arg(long, value_name = "FILE", conflicts_with_all = ["until", "node", "slot"])]
     html: Option<PathBuf>,
-    /// Write the run for ShiViz into this file, all of it
+    /// Write the run for ShiViz into this file, all of it; what is printed is as with --html
     #[arg(long, value_name = "FILE", conflicts_with_all = ["until", "node", "slot"])]
     shiviz: Option<PathBuf>,
     /// Print what matters of the run in at most forty lines, instead of everything
     #[arg(long, conflicts_with_all = ["state", "json", "until", "node", "slot"])]
     story: bool,
-}
-
-/// The plan of a seed, cut short or not.
-fn drawn(seed: u64, short: bool) -> Plan {
-    if short {
-        swarm::short(seed)
-    } else {
-        swarm::plan(seed)
-    }
 }
 
 /// Runs the binary.
@@ -244,11 +243,21 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Scenarios(args) => scenarios::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::Plan { seed, short } => {
-            let plan = drawn(seed, short);
+            let (plan, warning) = seed.plan(short);
+            if let Some(warning) = warning {
+                warn(&warning);
+            }
             say(&serde_json::to_string_pretty(&plan)?)?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// A number of threads, or of processes.
+fn parse_jobs(text: &str) -> anyhow::Result<NonZeroUsize> {
+    let jobs = text.parse().ok();
+    let jobs = jobs.filter(|jobs: &NonZeroUsize| jobs.get() <= JOBS_MAX);
+    jobs.with_context(|| format!("'{text}' is no number from 1 to {JOBS_MAX}"))
 }
 
 /// Tells people why nothing was run.
@@ -263,6 +272,21 @@ fn warn(warning: &str) {
     let mut stderr = std::io::stderr().lock();
     // As above: nothing depends on whether anybody reads it.
     let _ = writeln!(stderr, "chil-sim: warning: {warning}");
+}
+
+/// Reads a plan for the built-in machine, and says so if it seems to be another machine's.
+fn load(path: &Path) -> anyhow::Result<Plan> {
+    let plan = Plan::load(path)?;
+    let (strange, all) = Subject::strange_to_key_value(&plan);
+    if strange > 0 {
+        let shown = path.display();
+        warn(&format!(
+            "{strange} of the {all} requests in {shown} mean nothing to the key-value machine that \
+             they are given to now. A plan of a test with a machine of its own is run by that: \
+             CHIL_SIM_PLAN={shown} cargo test NAME"
+        ));
+    }
+    Ok(plan)
 }
 
 /// Whether whoever reads the output still does, after something was printed. Anything else that

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use clap::Args;
 
-use super::file::save;
-use super::{VIOLATED, say};
-use crate::campaign::{Merged, html, json, junit, text};
+use super::file::{check, save};
+use super::{VIOLATED, complain, say, until_closed};
+use crate::campaign::{Merged, contradictions, html, json, junit, text};
 
 /// Where the summary goes.
 #[derive(Clone, Debug, Args)]
@@ -26,31 +26,45 @@ pub(super) struct OutcomeArgs {
 }
 
 impl OutcomeArgs {
-    /// Prints the summary, and writes the files that are wanted.
+    /// Whether the files that are wanted can be written: to be asked before hours are spent.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let mut files = self.html.iter().chain(&self.junit);
+        files.try_for_each(|path| check(path))
+    }
+
+    /// Prints the summary, and writes the files that are wanted, as far as they can be: the first
+    /// thing that fails keeps nothing else from being done.
     pub(super) fn write(&self, merged: &Merged) -> anyhow::Result<()> {
-        if let Some(path) = &self.html {
-            save(path, &html(merged))?;
-        }
-        if let Some(path) = &self.junit {
-            save(path, &junit(merged))?;
-        }
-        if self.json {
-            say(&serde_json::to_string_pretty(&json(merged))?)
+        let summary = if self.json {
+            serde_json::to_string_pretty(&json(merged))?
         } else {
-            say(&text(merged))
-        }
+            text(merged)
+        };
+        // A reader that has seen enough is no trouble.
+        let printed = until_closed(say(&summary)).map(drop);
+        let write = |path: &Option<PathBuf>, content: fn(&Merged) -> String| match path {
+            Some(path) => save(path, &content(merged)),
+            None => Ok(()),
+        };
+        let (html, junit) = (write(&self.html, html), write(&self.junit, junit));
+        printed.and(html).and(junit)
     }
 }
 
-/// The exit code that says whether anything was violated.
+/// The exit code that says whether anything was violated, which outweighs any trouble.
 ///
 /// # Errors
-/// When something came about that is listed as impossible: one of the two is wrong.
-pub(super) fn verdict(merged: &Merged) -> anyhow::Result<ExitCode> {
+/// When there was trouble, or something came about that is listed as impossible: one of the two is
+/// wrong.
+pub(super) fn verdict(merged: &Merged, trouble: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     if !merged.is_clean() {
+        if let Err(error) = trouble {
+            complain(&error);
+        }
         return Ok(ExitCode::from(VIOLATED));
     }
-    let reached = merged.tally.stats.coverage.contradictions();
+    trouble?;
+    let reached = contradictions(merged);
     ensure!(
         reached.is_empty(),
         "reached, although sim/src/impossible.rs says that it cannot happen: {}",

@@ -73,6 +73,15 @@ impl Progress {
         }
     }
 
+    /// A seed takes much longer than others do.
+    pub(super) fn is_slow(&self, seed: u64) {
+        let line = format!("seed {seed} is still under way: if it never ends, it will be given up");
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => self.tell(&line),
+        }
+    }
+
     fn show_failures(&self) {
         if let Some(bar) = self.bar.as_ref().filter(|_| self.failures > 0) {
             bar.set_message(format!(", {} violations", self.failures));

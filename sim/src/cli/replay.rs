@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Error, bail, ensure};
 
 use super::file::save;
-use super::{ReplayArgs, VIOLATED, say, until_closed, warn};
+use super::{ReplayArgs, VIOLATED, complain, load, say, until_closed, warn};
+use crate::check::Violation;
 use crate::check::only::Only;
 use crate::plan::Plan;
 use crate::report::event::{Event, Recording, State, What};
@@ -18,13 +19,15 @@ use crate::report::json;
 use crate::report::record::record_only;
 use crate::report::shiviz::shiviz;
 use crate::report::text::{Filter, filtered, story, text};
+use crate::run::{Outcome, Watch};
 use crate::subject::Subject;
+use crate::sweep::{differs, guarded};
 use crate::token::Token;
 
 /// Replays what was asked for.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let (plan, warning) = match (&args.plan, args.seed) {
-        (Some(path), _) => (Plan::load(path)?, None),
+        (Some(path), _) => (load(path)?, None),
         (None, seed) => seed
             .context("replay needs a seed or a plan")?
             .plan(args.short),
@@ -39,16 +42,33 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let only = Only::named(&args.only.checks).map_err(Error::msg)?;
-    let (outcome, recording) = record_only(&Subject::key_value(), &plan, 1, only);
-    draw(args, &recording)?;
+    let subject = Subject::key_value();
+    let (mut outcome, recording) = record_only(&subject, &plan, 1, only);
+    outcome.violation = found(&outcome, &again(&subject, &plan, only));
+    let told = tell(args, &plan, &outcome, &recording);
+    // What becomes of the files changes nothing in what was found, which is told before.
+    let drawn = draw(args, &recording);
+    let trouble = told.and(drawn);
+    if outcome.violation.is_none() {
+        return trouble.map(|()| ExitCode::SUCCESS);
+    }
+    if let Err(error) = trouble {
+        complain(&error);
+    }
+    Ok(ExitCode::from(VIOLATED))
+}
+
+/// Prints what was asked for, and how it ended.
+fn tell(
+    args: &ReplayArgs,
+    plan: &Plan,
+    outcome: &Outcome,
+    recording: &Recording,
+) -> anyhow::Result<()> {
     // A reader that has seen enough (`| head`) ends the printing.
-    let is_open = until_closed(show(args, &recording))?;
-    let code = match outcome.violation {
-        Some(_) => ExitCode::from(VIOLATED),
-        None => ExitCode::SUCCESS,
-    };
+    let is_open = until_closed(show(args, recording))?;
     if args.json || !is_open {
-        return Ok(code);
+        return Ok(());
     }
     let stats = &outcome.stats;
     let verdict = match &outcome.violation {
@@ -57,7 +77,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     };
     let mut lines = outcome.explained.clone();
     let run = match args.seed {
-        Some(_) => Token::of(&plan).to_string(),
+        Some(_) => Token::of(plan).to_string(),
         None => plan.seed.to_string(),
     };
     lines.push(format!(
@@ -69,7 +89,22 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     ));
     lines.push(format!("trace hash {:016x}", outcome.hash));
     until_closed(say(&lines.join("\n")))?;
-    Ok(code)
+    Ok(())
+}
+
+/// The same plan once more, without being recorded.
+fn again(subject: &Subject, plan: &Plan, only: Only) -> Outcome {
+    guarded(subject, plan, Watch::counting(only))
+}
+
+/// What was violated: by the run that is shown, or in that a second one was another.
+fn found(shown: &Outcome, again: &Outcome) -> Option<Violation> {
+    let differs = differs(shown, again);
+    if let Some((violation, how)) = &differs {
+        warn(&format!("{violation}: {how}"));
+    }
+    let violation = shown.violation.clone();
+    violation.or_else(|| differs.map(|(violation, _)| violation))
 }
 
 /// Writes the files that were asked for.
@@ -102,6 +137,9 @@ fn show(args: &ReplayArgs, recording: &Recording) -> anyhow::Result<()> {
         let mut out = BufWriter::new(std::io::stdout());
         json::write(&filtered(recording, &filter), &mut out)?;
         return Ok(out.flush()?);
+    }
+    if args.html.is_some() || args.shiviz.is_some() {
+        return Ok(());
     }
     say(text(recording, &filter).trim_end())
 }
@@ -170,6 +208,22 @@ pub(super) fn parse_slots(text: &str) -> anyhow::Result<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_run_that_differs_is_a_violation_but_hides_no_other() {
+        let (mut shown, other) = (Outcome::default(), Outcome::default());
+        assert_eq!(found(&shown, &other), None);
+        shown.hash = 7;
+        let differs = found(&shown, &other).unwrap();
+        assert_eq!(differs.check, "determinism");
+        let violation = Violation {
+            check: "bounds",
+            node: None,
+            what: String::new(),
+        };
+        shown.violation = Some(violation.clone());
+        assert_eq!(found(&shown, &other), Some(violation));
+    }
 
     #[test]
     fn nodes_and_slots_are_written_in_two_ways() {

@@ -16,12 +16,13 @@ use signal_hook::flag;
 
 use super::outcome::{OutcomeArgs, verdict};
 use super::progress::Progress;
+use super::warn;
 use crate::campaign::{
     Batch, Header, Merged, Results, Shard, fingerprint, parse_seeds, parse_shard,
 };
 use crate::check::only::Only;
 use crate::subject::Subject;
-use crate::sweep::{Sweep, sweep};
+use crate::sweep::{Ran, Sweep, Told, sweep};
 
 /// Which seeds to run, and how.
 #[derive(Clone, Debug, Args)]
@@ -37,7 +38,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     budget: Option<Duration>,
     /// Threads; a run itself has only one [default: as many as there are processors]
-    #[arg(long)]
+    #[arg(long, value_parser = super::parse_jobs)]
     jobs: Option<NonZeroUsize>,
     /// Keep the results in this file, as JSON lines, and go on from what it holds
     #[arg(long, value_name = "FILE")]
@@ -72,20 +73,30 @@ pub(crate) struct RunArgs {
 
 /// Runs what was asked for.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    args.outcome.check()?;
     let signals = Signals::new()?;
     let subject = Subject::key_value();
     let mut results = Results::open(args.out.as_deref(), args.header(&subject))?;
     let had_failed = !results.part.tally.failures.is_empty();
-    if !had_failed || args.keep_going {
-        args.go_on(&subject, &mut results, &signals)?;
-    }
-    let merged = Merged::alone(&results.part);
-    args.outcome.write(&merged)?;
+    let went_on = if had_failed && !args.keep_going {
+        if results.part.done < results.part.header.shard.len() {
+            warn(
+                "nothing was run: an earlier sitting ended at a violation, which is in the file of \
+                 --out. Call it with --keep-going to go on behind that",
+            );
+        }
+        Ok(())
+    } else {
+        args.go_on(&subject, &mut results, &signals)
+    };
+    let merged = Merged::alone(&results.part).counting(&args.checks);
+    let written = args.outcome.write(&merged);
+    let trouble = went_on.and(written);
     let signal = signals.caught();
-    if signal > 0 && merged.is_clean() && merged.missing > 0 {
+    if signal > 0 && merged.is_clean() && merged.missing > 0 && trouble.is_ok() {
         return Ok(ExitCode::from(128 + signal));
     }
-    verdict(&merged)
+    verdict(&merged, trouble)
 }
 
 impl RunArgs {
@@ -129,10 +140,16 @@ impl RunArgs {
         let mut pending = Pending::new(results);
         let began = Instant::now();
         let mut written = Ok(());
-        sweep(subject, what, |ran| {
-            let failures = ran.failures.len() as u64;
-            pending.batch.take(ran);
-            progress.one_more(failures);
+        sweep(subject, what, |told| {
+            let mut failures = 0;
+            match told {
+                Told::Ran(ran) => {
+                    failures = ran.failures.len() as u64;
+                    pending.take(*ran);
+                    progress.one_more(failures);
+                }
+                Told::Waits { slow } => slow.iter().for_each(|seed| progress.is_slow(*seed)),
+            }
             if written.is_ok() && (failures > 0 || pending.is_due()) {
                 written = pending.flush();
             }
@@ -141,13 +158,15 @@ impl RunArgs {
             written.is_ok() && in_time && fine && signals.caught() == 0
         });
         progress.finish();
-        written.and_then(|()| pending.flush())
+        pending.end(written)
     }
 }
 
 /// Seeds that are done, but not in the results yet.
 struct Pending<'a> {
     results: &'a mut Results,
+    /// How many these are: of a run that never began there is nothing else to count.
+    seeds: u64,
     batch: Batch,
     since: Instant,
 }
@@ -156,9 +175,15 @@ impl<'a> Pending<'a> {
     fn new(results: &'a mut Results) -> Self {
         Self {
             results,
+            seeds: 0,
             batch: Batch::default(),
             since: Instant::now(),
         }
+    }
+
+    fn take(&mut self, ran: Ran) {
+        self.seeds += 1;
+        self.batch.take(ran);
     }
 
     /// A batch takes a second, or a hundredth of the time spent so far: whoever kills the process
@@ -169,14 +194,35 @@ impl<'a> Pending<'a> {
     }
 
     fn flush(&mut self) -> anyhow::Result<()> {
-        if self.batch.stats.seeds == 0 {
-            return Ok(());
+        match self.batch() {
+            Some(batch) => self.results.append(batch),
+            None => Ok(()),
+        }
+    }
+
+    /// The last seeds, which were still under way when writing failed, if it did. They count all
+    /// the same.
+    fn end(mut self, written: anyhow::Result<()>) -> anyhow::Result<()> {
+        if written.is_ok() {
+            return self.flush();
+        }
+        if let Some(batch) = self.batch() {
+            self.results.count(&batch);
+        }
+        written
+    }
+
+    /// What is pending, if anything is.
+    fn batch(&mut self) -> Option<Batch> {
+        let seeds = std::mem::take(&mut self.seeds);
+        if seeds == 0 {
+            return None;
         }
         let mut batch = std::mem::take(&mut self.batch);
-        batch.done = self.results.part.done + batch.stats.seeds;
+        batch.done = self.results.part.done + seeds;
         batch.seconds = self.since.elapsed().as_secs_f64();
         self.since = Instant::now();
-        self.results.append(batch)
+        Some(batch)
     }
 }
 
@@ -228,6 +274,75 @@ pub(super) fn parse_time(text: &str) -> anyhow::Result<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Violation;
+    use crate::stats::Stats;
+    use crate::sweep::Failure;
+    use crate::token::Token;
+
+    fn header() -> Header {
+        Header {
+            version: String::new(),
+            code: String::new(),
+            shard: Shard::whole(0, 3),
+            short: false,
+            check_every: 1,
+            twice_every: 0,
+        }
+    }
+
+    /// A seed that failed before it began: nothing was counted in it, not even itself.
+    fn failed(seed: u64) -> Ran {
+        let violation = Violation {
+            check: "recovery_is_a_prefix",
+            node: Some(0),
+            what: "a fresh directory is not empty".to_owned(),
+        };
+        Ran {
+            seed,
+            stats: Stats::default(),
+            failures: vec![Failure {
+                token: Token {
+                    seed,
+                    fingerprint: None,
+                },
+                violation,
+                explained: Vec::new(),
+                repeats: true,
+                ended: true,
+            }],
+        }
+    }
+
+    #[test]
+    fn what_was_under_way_when_writing_failed_counts_all_the_same() {
+        let mut results = Results::unwritable(header());
+        let mut pending = Pending::new(&mut results);
+        pending.take(Ran {
+            failures: Vec::new(),
+            ..failed(0)
+        });
+        let written = pending.flush();
+        assert!(written.is_err(), "nothing can be written");
+        pending.take(failed(1));
+        let trouble = pending.end(written);
+        assert!(trouble.is_err());
+        let merged = Merged::alone(&results.part);
+        assert_eq!((merged.missing, merged.tally.failures.len()), (1, 1));
+        assert_eq!(verdict(&merged, trouble).unwrap(), ExitCode::from(42));
+    }
+
+    #[test]
+    fn a_seed_whose_run_never_began_is_kept_and_counted() {
+        let mut results = Results::open(None, header()).unwrap();
+        let mut pending = Pending::new(&mut results);
+        pending.take(failed(0));
+        pending.flush().unwrap();
+        assert_eq!(pending.seeds, 0);
+        let merged = Merged::alone(&results.part);
+        assert!(!merged.is_clean());
+        assert_eq!(merged.missing, 2);
+        assert_eq!(verdict(&merged, Ok(())).unwrap(), ExitCode::from(42));
+    }
 
     #[test]
     fn a_budget_has_a_unit() {

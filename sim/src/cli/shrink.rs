@@ -5,15 +5,16 @@ use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, Error, bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{ShrinkArgs, VIOLATED, file, say};
+use super::{ShrinkArgs, VIOLATED, file, load, say};
+use crate::check::only::Only;
 use crate::plan::Plan;
 use crate::run::Watch;
-use crate::shrink::{Cost, Counts, Progress, Shrink};
+use crate::shrink::{Counts, Progress, Shrink, Shrunk};
 use crate::signature::Signature;
 use crate::subject::Subject;
 use crate::sweep::guarded;
@@ -30,17 +31,20 @@ pub(super) fn run(args: &ShrinkArgs) -> anyhow::Result<ExitCode> {
         }
     };
     ensure!(
-        args.plan.as_ref() != Some(&out),
+        args.plan
+            .as_ref()
+            .is_none_or(|plan| !is_one_file(plan, &out)),
         "{} would be overwritten: name another file with --out",
         out.display()
     );
     let subject = Subject::key_value();
-    let outcome = guarded(&subject, &original, Watch::default());
+    let only = Only::named(&args.only.checks).map_err(Error::msg)?;
+    let outcome = guarded(&subject, &original, Watch::counting(only));
     let Some(violation) = outcome.violation else {
         say("the plan does not fail in this build: there is nothing to shrink")?;
         return Ok(ExitCode::SUCCESS);
     };
-    let begin = match resumed(&subject, &original, &Signature::of(&violation), &out)? {
+    let begin = match resumed(&subject, &Signature::of(&violation), only, &out)? {
         Some(plan) => {
             say(&format!("going on from {}", out.display()))?;
             plan
@@ -48,7 +52,8 @@ pub(super) fn run(args: &ShrinkArgs) -> anyhow::Result<ExitCode> {
         None => original,
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let shrink = Shrink::new(&subject, &begin).jobs(args.jobs.map_or(cores, NonZeroUsize::get));
+    let jobs = args.jobs.map_or(cores, NonZeroUsize::get);
+    let shrink = Shrink::new(&subject, &begin).jobs(jobs).only(only);
     let bar = bar()?;
     let began = Instant::now();
     let mut trouble = None;
@@ -70,7 +75,13 @@ pub(super) fn run(args: &ShrinkArgs) -> anyhow::Result<ExitCode> {
     let shrunk =
         shrunk.context("the plan failed once and then did not: it is not deterministic")?;
     save(&out, &shrunk.plan)?;
-    let (seconds, tried) = (began.elapsed().as_secs_f64(), shrunk.tried);
+    tell(&shrunk, began.elapsed(), &out, &args.only.checks)?;
+    Ok(ExitCode::from(VIOLATED))
+}
+
+/// What came of it.
+fn tell(shrunk: &Shrunk, took: Duration, out: &Path, checks: &[String]) -> anyhow::Result<()> {
+    let (seconds, tried) = (took.as_secs_f64(), shrunk.tried);
     say(&format!("before: {}", shrunk.before))?;
     say(&format!("after:  {}", shrunk.after))?;
     say(&format!("VIOLATED {}", shrunk.violation))?;
@@ -80,17 +91,27 @@ pub(super) fn run(args: &ShrinkArgs) -> anyhow::Result<ExitCode> {
         "stopped: call it again to go on"
     };
     say(&format!("{tried} plans executed in {seconds:.1} s; {end}"))?;
+    if shrunk.given_up > 0 {
+        let count = shrunk.given_up;
+        say(&format!(
+            "{count} of them did not end, and were left behind"
+        ))?;
+    }
     say(&format!("The plan: {}", out.display()))?;
+    let checks = if checks.is_empty() {
+        String::new()
+    } else {
+        format!(" --checks {}", checks.join(","))
+    };
     say(&format!(
-        "See it: cargo chaos replay --plan {}",
+        "See it: cargo chaos replay --plan {}{checks}",
         out.display()
-    ))?;
-    Ok(ExitCode::from(VIOLATED))
+    ))
 }
 
 fn original(args: &ShrinkArgs) -> anyhow::Result<Plan> {
     match (&args.plan, args.seed) {
-        (Some(path), _) => Plan::load(path),
+        (Some(path), _) => load(path),
         (None, seed) => {
             let (plan, warning) = seed
                 .context("shrink needs a seed or a plan")?
@@ -103,23 +124,33 @@ fn original(args: &ShrinkArgs) -> anyhow::Result<Plan> {
     }
 }
 
-/// What an earlier call left, if it is about the same violation.
+/// Whether two paths lead to the same file.
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        // One of them is not there: nothing of it can be overwritten.
+        _ => false,
+    }
+}
+
+/// What an earlier call left, if it is about the same violation. It may cost more than the original
+/// does: an early one has everything written down that the original draws.
 fn resumed(
     subject: &Subject,
-    original: &Plan,
     signature: &Signature,
+    only: Only,
     out: &Path,
 ) -> anyhow::Result<Option<Plan>> {
     if !out.exists() {
         return Ok(None);
     }
     let plan = Plan::load(out)?;
-    let outcome = guarded(subject, &plan, Watch::default());
+    let outcome = guarded(subject, &plan, Watch::counting(only));
     let is_same = outcome
         .violation
         .is_some_and(|violation| Signature::of(&violation) == *signature);
     ensure!(
-        is_same && Cost::of(&plan) <= Cost::of(original),
+        is_same,
         "{} holds a plan that does not violate {signature}: name another file with --out, or \
          remove it",
         out.display()

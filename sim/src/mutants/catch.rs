@@ -12,6 +12,9 @@ use super::Mutant;
 pub struct Catch {
     /// The mutant.
     pub id: String,
+    /// How it was hunted: see [`super::hunt::Effort::name`].
+    #[serde(default)]
+    pub effort: String,
     /// Seeds until a check fired, in each range; `None` where it survived the budget.
     pub seeds: Vec<Option<u64>>,
     /// The plan or scenario that found it, where no seed did.

@@ -2,15 +2,17 @@
 //! Knows nothing about what the checks look for.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::Instant;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
 use super::catch::Catch;
+use super::child::{self, Ended};
 use super::workspace::Copy;
 use super::{Mutant, Quick};
+use crate::signature::ASSERTION;
 
 /// How many ranges of seeds a kill is measured in.
 const RANGES: u64 = 5;
@@ -46,6 +48,17 @@ impl Failed {
 /// The check that fires when a run reaches what `sim/src/impossible.rs` says no right code can.
 const COVERAGE: &str = "coverage";
 
+/// The check of a mutant that ends itself, or does not end at all in a plan or the scenarios. Of
+/// seeds that do not end it says so itself.
+const BROKEN: &str = ASSERTION;
+
+/// What came of seeds.
+enum Tried {
+    Printed(Printed),
+    /// It broke, which it does each time: what happened.
+    Broken(String),
+}
+
 /// How much a hunt may cost, and what it may find.
 #[derive(Clone, Debug, Default)]
 pub struct Effort {
@@ -57,6 +70,9 @@ pub struct Effort {
     pub briefly: bool,
     /// The checks that count; all, if none are named.
     pub checks: Vec<String>,
+    /// How long a mutant may take for one range of seeds, one plan, or the scenarios. A plan or
+    /// scenario that takes longer hangs; seeds may just be many.
+    pub limit: Duration,
 }
 
 impl Effort {
@@ -64,7 +80,8 @@ impl Effort {
     /// that is, the first seed that fails is the same.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("{} {} {:?}", self.seeds, self.briefly, self.checks)
+        let limit = self.limit.as_secs();
+        format!("{} {} {:?} {limit}", self.seeds, self.briefly, self.checks)
     }
 }
 
@@ -173,43 +190,57 @@ fn directed(
 ) -> anyhow::Result<Option<(String, Failed)>> {
     for plan in plans(dir)? {
         let name = plan.file_stem().unwrap_or_default().to_string_lossy();
-        let output = Command::new(binary)
-            .args(["replay", "--plan"])
-            .arg(&plan)
-            .args(only(&effort.checks))
-            .output()
-            .context("cannot run the mutant")?;
-        if let Some(check) = violated(&output)? {
-            let by = format!("plan {name}");
-            return Ok(Some((by.clone(), Failed::new(check, by))));
+        let mut command = Command::new(binary);
+        command.args(["replay", "--plan"]).arg(&plan);
+        command.args(only(&effort.checks));
+        let by = format!("plan {name}");
+        let found = match child::run(&mut command, effort.limit)? {
+            Ended::Exit {
+                code,
+                stdout,
+                stderr,
+            } => violated(code, &stdout, &stderr)?.map(|check| (check, by.clone())),
+            Ended::Broken(how) | Ended::Hung(how) => {
+                Some((BROKEN.to_owned(), format!("{by}: the mutant {how}")))
+            }
+        };
+        if let Some((check, what)) = found {
+            return Ok(Some((by, Failed::new(check, what))));
         }
     }
     if !effort.checks.is_empty() {
         // Scenarios are judged by limits of their own, not by checks.
         return Ok(None);
     }
-    let output = Command::new(binary)
-        .args(["scenarios", "--seeds", SCENARIO_SEEDS])
-        .args(["--jobs", &effort.jobs.to_string()])
-        .output()
-        .context("cannot run the mutant")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    match output.status.code() {
-        Some(0) => Ok(None),
-        Some(42) => {
+    let mut command = Command::new(binary);
+    command.args(["scenarios", "--seeds", SCENARIO_SEEDS]);
+    command.args(["--jobs", &effort.jobs.to_string()]);
+    let (code, stdout) = match child::run(&mut command, effort.limit)? {
+        Ended::Exit { code, stdout, .. } => (code, stdout),
+        Ended::Broken(how) | Ended::Hung(how) => {
+            let what = format!("in the scenarios the mutant {how}");
+            let failed = Failed::new(BROKEN.to_owned(), what);
+            return Ok(Some(("scenarios".to_owned(), failed)));
+        }
+    };
+    match code {
+        0 => Ok(None),
+        42 => {
+            let text = String::from_utf8_lossy(&stdout);
             let wrong = text.lines().find_map(|line| line.strip_prefix("WRONG "));
             let what = wrong.unwrap_or("a scenario failed").to_owned();
             let by = what.split(' ').next().unwrap_or_default();
             let failed = Failed::new("scenarios".to_owned(), what.clone());
             Ok(Some((format!("scenario {by}"), failed)))
         }
-        code => bail!("the mutant ended with {code:?} in the scenarios"),
+        code => bail!("the mutant ended with {code} in the scenarios"),
     }
 }
 
 /// Where the plans are that an ordinary test runs, from the workspace's root.
 const PLANS: &str = "sim/tests/plans";
-/// As many seeds of each scenario as the ordinary test takes.
+/// As many seeds of each scenario as `cargo chaos scenarios` takes, and its test where it is
+/// optimised.
 const SCENARIO_SEEDS: &str = "24";
 
 fn plans(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
@@ -225,21 +256,18 @@ fn plans(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The check that a replay's last words name, if anything was violated.
-fn violated(output: &Output) -> anyhow::Result<Option<String>> {
-    match output.status.code() {
-        Some(0) => Ok(None),
-        Some(42) => {
-            let text = String::from_utf8_lossy(&output.stdout);
+fn violated(code: i32, stdout: &[u8], stderr: &str) -> anyhow::Result<Option<String>> {
+    match code {
+        0 => Ok(None),
+        42 => {
+            let text = String::from_utf8_lossy(stdout);
             let words = text.lines().rev().find_map(|line| {
                 let (_, found) = line.split_once("VIOLATED ")?;
                 found.split_once(':').map(|(check, _)| check.to_owned())
             });
             Ok(Some(words.unwrap_or_default()))
         }
-        code => bail!(
-            "the mutant ended with {code:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        ),
+        code => bail!("the mutant ended with {code}: {stderr}"),
     }
 }
 
@@ -262,55 +290,75 @@ struct Range<'a> {
 
 impl Range<'_> {
     /// Runs seeds until one violates something. If none does, but they reach what the sources say
-    /// cannot happen, that is a kill, too: only the planted bug makes it possible.
+    /// cannot happen, that is a kill, too: only the planted bug makes it possible. So it is if the
+    /// mutant breaks.
     fn sweep(&self) -> anyhow::Result<Option<Failed>> {
-        let printed = self.run(self.effort.seeds)?;
+        let failed = |seeds: u64, check: &str, what: String| Failed {
+            seed: self.from + seeds - 1,
+            ..Failed::new(check.to_owned(), what)
+        };
+        let printed = match self.run(self.effort.seeds)? {
+            Tried::Printed(printed) => printed,
+            Tried::Broken(how) => {
+                let seeds = self.until(|tried| matches!(tried, Tried::Broken(_)))?;
+                return Ok(Some(failed(seeds, BROKEN, how)));
+            }
+        };
         if let Some(failed) = printed.failures.into_iter().next() {
             return Ok(Some(failed));
         }
         let Some(reached) = printed.impossible_and_reached.into_iter().next() else {
             return Ok(None);
         };
-        Ok(Some(Failed {
-            seed: self.from + self.until_reached()? - 1,
-            ..Failed::new(COVERAGE.to_owned(), reached)
-        }))
+        let seeds = self.until(|tried| match tried {
+            Tried::Printed(printed) => !printed.impossible_and_reached.is_empty(),
+            Tried::Broken(_) => true,
+        })?;
+        Ok(Some(failed(seeds, COVERAGE, reached)))
     }
 
-    /// After how many seeds something impossible is reached, which it is after all of them. What
-    /// is reached is only told of many seeds together, but stays reached with more of them.
-    fn until_reached(&self) -> anyhow::Result<u64> {
+    /// After how many seeds something shows, which it does after all of them, and goes on doing
+    /// with more of them.
+    fn until(&self, shows: impl Fn(&Tried) -> bool) -> anyhow::Result<u64> {
         let (mut without, mut with) = (0, self.effort.seeds);
         while with - without > 1 {
             let seeds = without.midpoint(with);
-            if self.run(seeds)?.impossible_and_reached.is_empty() {
-                without = seeds;
-            } else {
+            if shows(&self.run(seeds)?) {
                 with = seeds;
+            } else {
+                without = seeds;
             }
         }
         Ok(with)
     }
 
     /// Runs the first of the seeds.
-    fn run(&self, seeds: u64) -> anyhow::Result<Printed> {
+    fn run(&self, seeds: u64) -> anyhow::Result<Tried> {
         let (from, to) = (self.from, self.from + seeds);
-        let output = Command::new(self.binary)
-            .args(["run", "--json", "--seeds", &format!("{from}..{to}")])
-            .args(["--jobs", &self.effort.jobs.to_string()])
-            .args(only(self.checks))
-            .output()
-            .context("cannot run the mutant")?;
-        let printed: Option<Printed> = serde_json::from_slice(&output.stdout).ok();
-        let code = output.status.code();
+        let mut command = Command::new(self.binary);
+        command.args(["run", "--json", "--seeds", &format!("{from}..{to}")]);
+        command.args(["--jobs", &self.effort.jobs.to_string()]);
+        command.args(only(self.checks));
+        let words = |how: &str| format!("in the seeds {from}..{to} the mutant {how}");
+        let (code, stdout, stderr) = match child::run(&mut command, self.effort.limit)? {
+            Ended::Exit {
+                code,
+                stdout,
+                stderr,
+            } => (code, stdout, stderr),
+            Ended::Broken(how) => return Ok(Tried::Broken(words(&how))),
+            // That is no kill: it gives up each seed that hangs by itself, and those that do not
+            // may be many.
+            Ended::Hung(how) => bail!("{}: raise --limit, or lower --seeds", words(&how)),
+        };
+        let printed: Option<Printed> = serde_json::from_slice(&stdout).ok();
         match (code, printed) {
-            (Some(0 | 42), Some(printed)) => Ok(printed),
+            (0 | 42, Some(printed)) => Ok(Tried::Printed(printed)),
             // That is what the summary ends with when something impossible was reached.
-            (Some(1), Some(printed)) if !printed.impossible_and_reached.is_empty() => Ok(printed),
-            _ => bail!(
-                "the mutant ended with {code:?} in the seeds {from}..{to}: {}",
-                String::from_utf8_lossy(&output.stderr)
-            ),
+            (1, Some(printed)) if !printed.impossible_and_reached.is_empty() => {
+                Ok(Tried::Printed(printed))
+            }
+            _ => bail!("the mutant ended with {code} in the seeds {from}..{to}: {stderr}"),
         }
     }
 }

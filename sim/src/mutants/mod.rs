@@ -5,6 +5,7 @@
 //! consensus implementations, stated as edits; production code carries no trace of it.
 
 pub mod catch;
+mod child;
 pub mod hunt;
 pub mod results;
 pub mod table;
@@ -206,6 +207,31 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn every_mutant_has_its_row_and_every_row_its_mutant() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let text = fs::read_to_string(root.join("docs/TESTING.md")).unwrap();
+        let (_, table) = text.split_once("\n| planted bug |").unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        let cells = |row: &str| -> Vec<String> {
+            let cells = row.trim_matches('|').split('|');
+            cells.map(|cell| cell.trim().to_owned()).collect()
+        };
+        let rows: Vec<Vec<String>> = table.lines().skip(2).map(cells).collect();
+        let shown = |row: &[String]| (row[0].clone(), row[1].starts_with("equivalent"));
+        let mut shown: Vec<_> = rows.iter().map(|row| shown(row)).collect();
+        let mutants = load(&root.join("sim/mutants")).unwrap();
+        let mutants = mutants.iter();
+        let planted = mutants.map(|it| {
+            let name = format!("{}: {}", it.id, it.summary);
+            (name, it.equivalent.is_some())
+        });
+        let mut planted: Vec<_> = planted.collect();
+        shown.sort();
+        planted.sort();
+        assert_eq!(shown, planted);
     }
 
     #[test]

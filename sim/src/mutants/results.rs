@@ -2,48 +2,73 @@
 //! Knows nothing about hunting.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::catch::Catch;
 use crate::file::replace;
 
-/// The results of a scratch directory.
+/// The results of a scratch directory, by mutant and by how it was hunted: a short hunt takes
+/// nothing from a long one.
 #[derive(Debug)]
 pub struct Results {
     path: PathBuf,
     catches: Mutex<BTreeMap<String, Catch>>,
+    /// Keeps others away for as long as this hunt lasts: they would write over its results, and
+    /// into the same copies.
+    lock: File,
 }
 
 impl Results {
-    /// Those that an earlier hunt left, or none if they are to be had `again`.
+    /// Those that earlier hunts left.
     ///
     /// # Errors
-    /// If the directory or its file cannot be used.
-    pub fn open(scratch: &Path, again: bool) -> anyhow::Result<Self> {
-        fs::create_dir_all(scratch)
-            .with_context(|| format!("cannot make {}", scratch.display()))?;
+    /// If the directory or its file cannot be used, or another hunt uses them.
+    pub fn open(scratch: &Path) -> anyhow::Result<Self> {
+        let shown = scratch.display();
+        fs::create_dir_all(scratch).with_context(|| format!("cannot make {shown}"))?;
+        let lock = File::create(scratch.join("lock"));
+        let lock = lock.with_context(|| format!("cannot write to {shown}"))?;
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => bail!(
+                "another hunt is under way in {shown}: wait for it, or name another directory \
+                 with --scratch"
+            ),
+            // There are file systems that know no locks: they are no reason to hunt nothing.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
         let path = scratch.join("results.json");
         let known = match fs::read_to_string(&path) {
-            Ok(text) if !again => serde_json::from_str(&text)
+            Ok(text) => serde_json::from_str(&text)
                 .with_context(|| format!("{} is not a hunt's: remove it", path.display()))?,
-            _ => BTreeMap::new(),
+            Err(error) if error.kind() == ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
         };
         Ok(Self {
             path,
             catches: Mutex::new(known),
+            lock,
         })
     }
 
-    /// What came of a mutant, if it is not stale.
+    /// Forgets what came of a mutant that was hunted so.
+    pub fn forget(&self, id: &str, effort: &str) {
+        self.catches().remove(&key(id, effort));
+    }
+
+    /// What came of a mutant that was hunted so, if it is not stale.
     #[must_use]
-    pub fn get(&self, id: &str, of: u64) -> Option<Catch> {
-        let catches = self.catches.lock().unwrap_or_else(PoisonError::into_inner);
-        catches.get(id).filter(|catch| catch.of == of).cloned()
+    pub fn get(&self, id: &str, effort: &str, of: u64) -> Option<Catch> {
+        let catches = self.catches();
+        let catch = catches.get(&key(id, effort));
+        catch.filter(|catch| catch.of == of).cloned()
     }
 
     /// Keeps what came of a mutant. Whoever is killed meanwhile finds the file as it was before.
@@ -51,18 +76,35 @@ impl Results {
     /// # Errors
     /// If the file cannot be written.
     pub fn put(&self, catch: Catch) -> anyhow::Result<()> {
-        let mut catches = self.catches.lock().unwrap_or_else(PoisonError::into_inner);
-        catches.insert(catch.id.clone(), catch);
+        let mut catches = self.catches();
+        catches.insert(key(&catch.id, &catch.effort), catch);
         let text = serde_json::to_string_pretty(&*catches)?;
         replace(&self.path, &text).with_context(|| format!("cannot write {}", self.path.display()))
     }
 
-    /// All of them, stale ones as well.
+    /// All that were hunted so, by mutant; stale ones as well.
     #[must_use]
-    pub fn all(&self) -> BTreeMap<String, Catch> {
-        let catches = self.catches.lock().unwrap_or_else(PoisonError::into_inner);
-        catches.clone()
+    pub fn all(&self, effort: &str) -> BTreeMap<String, Catch> {
+        let catches = self.catches();
+        let so = catches.values().filter(|catch| catch.effort == effort);
+        so.map(|catch| (catch.id.clone(), catch.clone())).collect()
     }
+
+    fn catches(&self) -> MutexGuard<'_, BTreeMap<String, Catch>> {
+        self.catches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A process that is being started has the file open as well, for a moment, and would keep it locked.
+impl Drop for Results {
+    fn drop(&mut self) {
+        // Closing it does the same a little later.
+        let _ = self.lock.unlock();
+    }
+}
+
+fn key(id: &str, effort: &str) -> String {
+    format!("{id} {effort}")
 }
 
 /// What a hunt depends on, from the workspace's root: what is built, and the plans that are tried.
@@ -113,25 +155,59 @@ pub fn digest_of_sources(root: &Path) -> anyhow::Result<u64> {
 mod tests {
     use super::*;
 
+    fn caught(id: &str, effort: &str, of: u64) -> Catch {
+        Catch {
+            id: id.to_owned(),
+            effort: effort.to_owned(),
+            of,
+            ..Catch::default()
+        }
+    }
+
     #[test]
     fn results_outlive_whoever_wrote_them_and_a_torn_write_beside_them() {
         let dir = tempfile::tempdir().unwrap();
-        let results = Results::open(dir.path(), false).unwrap();
-        let catch = Catch {
-            id: "X".to_owned(),
-            of: 7,
-            ..Catch::default()
-        };
+        let results = Results::open(dir.path()).unwrap();
+        let catch = caught("X", "long", 7);
         results.put(catch.clone()).unwrap();
+        drop(results);
         fs::write(dir.path().join("results.json.part"), "{ \"Y\": ").unwrap();
-        let again = Results::open(dir.path(), false).unwrap();
-        assert_eq!(again.get("X", 7), Some(catch.clone()));
-        assert_eq!(again.get("X", 8), None, "of other sources");
-        assert_eq!(again.all().len(), 1);
+        let again = Results::open(dir.path()).unwrap();
+        assert_eq!(again.get("X", "long", 7), Some(catch.clone()));
+        assert_eq!(again.get("X", "long", 8), None, "of other sources");
+        assert_eq!(again.all("long").len(), 1);
         again.put(catch).unwrap();
         let names = fs::read_dir(dir.path()).unwrap();
-        assert_eq!(names.count(), 1, "nothing is left beside it");
-        assert!(Results::open(dir.path(), true).unwrap().all().is_empty());
+        assert_eq!(names.count(), 2, "nothing is left beside it but the lock");
+    }
+
+    #[test]
+    fn a_short_hunt_takes_nothing_from_a_long_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let results = Results::open(dir.path()).unwrap();
+        let (long, other) = (caught("X", "long", 7), caught("Y", "long", 7));
+        for catch in [&long, &other, &caught("X", "short", 7)] {
+            results.put(catch.clone()).unwrap();
+        }
+        assert_eq!(results.get("X", "long", 7), Some(long.clone()));
+        results.forget("X", "short");
+        results.put(caught("Z", "short", 7)).unwrap();
+        drop(results);
+        let results = Results::open(dir.path()).unwrap();
+        let ids: Vec<String> = results.all("short").into_keys().collect();
+        assert_eq!(ids, ["Z"]);
+        let expected = [("X".to_owned(), long), ("Y".to_owned(), other)];
+        assert_eq!(results.all("long"), BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn two_hunts_do_not_share_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Results::open(dir.path()).unwrap();
+        let error = Results::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("another hunt is under way"), "{error}");
+        drop(first);
+        Results::open(dir.path()).unwrap();
     }
 
     #[test]

@@ -14,8 +14,10 @@ use super::catch::Catch;
 pub struct Row<'a> {
     mutant: &'a Mutant,
     catch: Option<&'a Catch>,
-    /// Whether the result is of other sources, or of another way to hunt.
+    /// Whether the result is of other sources.
     stale: bool,
+    /// Whether it cannot be planted into these sources.
+    misfit: bool,
 }
 
 impl<'a> Row<'a> {
@@ -27,6 +29,18 @@ impl<'a> Row<'a> {
             mutant,
             catch,
             stale: catch.is_some_and(|catch| catch.of != of),
+            misfit: false,
+        }
+    }
+
+    /// The row of a mutant that cannot be planted any more: the code that it bends has changed.
+    #[must_use]
+    pub const fn misfit(mutant: &'a Mutant) -> Self {
+        Self {
+            mutant,
+            catch: None,
+            stale: false,
+            misfit: true,
         }
     }
 
@@ -43,7 +57,11 @@ impl<'a> Row<'a> {
 
     fn result(&self) -> &'static str {
         let (Some(catch), must_survive) = (self.fresh(), self.mutant.equivalent.is_some()) else {
-            return if self.stale { "stale" } else { "not tried" };
+            return match (self.misfit, self.stale) {
+                (true, _) => "NO FIT",
+                (false, true) => "stale",
+                (false, false) => "not tried",
+            };
         };
         match (catch.killed(), must_survive) {
             (true, false) => "killed",
@@ -163,6 +181,16 @@ mod tests {
         assert!(rows.iter().all(|row| !row.is_right()));
         let fresh = Row::new(&mutants[1], 6, &catches);
         assert!(fresh.is_right());
+    }
+
+    #[test]
+    fn one_that_does_not_fit_has_a_row_of_its_own() {
+        let mutant = Mutant::named("GONE", None);
+        let rows = [Row::misfit(&mutant)];
+        assert!(!rows[0].is_right());
+        let table = text(&rows);
+        assert!(table.contains("GONE               NO FIT"), "{table}");
+        assert_eq!(json(&rows).unwrap()["mutants"]["GONE"]["result"], "NO FIT");
     }
 
     #[test]

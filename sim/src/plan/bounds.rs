@@ -9,6 +9,12 @@ use super::{Plan, PlanError};
 const TIME_MAX_US: u64 = 24 * 3_600 * 1_000_000;
 /// What a clock may be ahead: nobody's is further off that is not broken.
 const OFFSET_MAX_US: u64 = 100 * 365 * TIME_MAX_US;
+/// More than any machine has the memory for, as everything below: what is made for each.
+const CLIENTS_MAX: u64 = 10_000;
+/// See above.
+const EVENTS_MAX: u64 = 1_000_000_000;
+/// See above, for each file and value.
+const BYTES_MAX: u64 = 1 << 28;
 /// All of them.
 const PPM_MAX: u64 = 1_000_000;
 
@@ -59,6 +65,10 @@ fn bounded(path: &str, value: &Value) -> Result<(), PlanError> {
                 name if name.ends_with("_us") => TIME_MAX_US,
                 name if name.ends_with("_ns") => TIME_MAX_US * 1_000,
                 name if name.ends_with("_ppm") => PPM_MAX,
+                "clients" | "window" | "sessions" | "clients_tracked" => CLIENTS_MAX,
+                "operations_max" | "events_max" | "keys" => EVENTS_MAX,
+                "segment_bytes" => BYTES_MAX,
+                "value_bytes_max" if path.starts_with("workload.") => BYTES_MAX,
                 _ => return Ok(()),
             };
             // Negative ones are drifts, which have a check of their own.
@@ -116,6 +126,18 @@ mod tests {
             (
                 |plan| plan.workload.think_min_us = plan.workload.think_max_us + 1,
                 "workload.think_min_us is",
+            ),
+            (
+                |plan| plan.workload.clients = 1_000_000_000_000,
+                "workload.clients is 1000000000000, more than 10000",
+            ),
+            (
+                |plan| plan.workload.value_bytes_max = 1 << 40,
+                "workload.value_bytes_max is",
+            ),
+            (
+                |plan| plan.disk.segment_bytes = 1 << 50,
+                "disk.segment_bytes is",
             ),
         ] {
             let error = refused(change);

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::event::{Event, Recording};
+use crate::plan::ClockPlan;
 
 /// The page, with marks where the parts belong.
 const PAGE: &str = include_str!("page/page.html");
@@ -40,6 +41,7 @@ struct Data<'a> {
     seed: String,
     plan: String,
     nodes: &'a [String],
+    clocks: &'a [ClockPlan],
     events: &'a [Event],
     violation: Option<&'a str>,
     explained: &'a [String],
@@ -57,6 +59,7 @@ pub fn html(recording: &Recording) -> String {
         seed: recording.plan.seed.to_string(),
         plan: plan.expect("a plan has only string keys"),
         nodes: &recording.nodes,
+        clocks: &recording.plan.clocks,
         events: &recording.events,
         violation: recording.violation.as_deref(),
         explained: &recording.explained,

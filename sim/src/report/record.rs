@@ -71,8 +71,11 @@ pub fn record_only(
 
 #[cfg(test)]
 mod tests {
+    use chil_core::kv::KeyValue;
+
     use super::*;
     use crate::report::event::What;
+    use crate::subject::{Draw, Request};
     use crate::swarm;
 
     #[test]
@@ -99,5 +102,40 @@ mod tests {
             }
         }
         assert!(overtaken > 100, "only {overtaken} syncs were overtaken");
+    }
+
+    #[test]
+    fn attempts_are_told_of_their_operations_though_all_ask_for_the_same() {
+        // Nothing of a run depends on what the machine does not understand.
+        let subject = |repeats: bool| {
+            Subject::new(KeyValue::default).with_workload(move || {
+                let mut number = 0_u64;
+                move |_: &mut Draw<'_>| {
+                    number += u64::from(!repeats);
+                    Request::Command(number.to_le_bytes().to_vec().into())
+                }
+            })
+        };
+        let asked = |seed, repeats| {
+            let (_, recording) = record(&subject(repeats), &swarm::short(seed), 0);
+            let told = recording.events.into_iter().filter_map(|event| {
+                let What::Client {
+                    operation, text, ..
+                } = event.what
+                else {
+                    return None;
+                };
+                let (_, attempt) = text.split_once("(request ")?;
+                Some((operation, attempt.to_owned()))
+            });
+            told.collect::<Vec<(u64, String)>>()
+        };
+        let mut attempts = 0;
+        for seed in 0..20 {
+            let told = asked(seed, true);
+            attempts += told.len();
+            assert_eq!(told, asked(seed, false), "seed {seed}");
+        }
+        assert!(attempts > 100, "only {attempts} attempts");
     }
 }

@@ -182,8 +182,8 @@ impl Row {
 /// round.
 const DECIDED_MIN: u64 = QUIET_ROUNDS * 4 * 9 / 10;
 
-/// The middle of fewer seeds than these says nothing.
-const MEDIAN_OF: u64 = 8;
+/// The middle of fewer seeds than these says nothing, and is not judged.
+pub const MEDIAN_OF: u64 = 8;
 
 fn middle_and_most(mut lengths: Vec<u64>) -> (u64, u64) {
     lengths.sort_unstable();

@@ -2,6 +2,7 @@
 //! Knows nothing about where candidates come from.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::Serialize as _;
 use xxhash_rust::xxh3::xxh3_64;
@@ -9,6 +10,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::ddmin::ddmin;
 use super::{Cost, Progress};
 use crate::check::Violation;
+use crate::check::only::Only;
+use crate::patience::within;
 use crate::plan::{Plan, Script};
 use crate::run::Watch;
 use crate::signature::Signature;
@@ -16,7 +19,11 @@ use crate::stats::Stats;
 use crate::subject::Subject;
 use crate::sweep::{guarded, guarded_until_healing};
 
-/// The caller has had enough.
+/// So many candidates that never end are enough: the threads that they are left behind on may be in
+/// the way of all others.
+const GIVEN_UP_MAX: u64 = 4;
+
+/// The caller has had enough, or too many candidates never ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stopped;
 
@@ -33,6 +40,12 @@ pub(super) struct Search<'a> {
     pub(super) doing: &'static str,
     /// Plans that were executed.
     pub(super) tried: u64,
+    /// Those of them that had not ended when nobody waited for them any more.
+    pub(super) given_up: u64,
+    /// How long a candidate is waited for.
+    patience: Duration,
+    /// What counts.
+    pub(super) only: Only,
     signature: Signature,
     best: Plan,
     violation: Violation,
@@ -45,10 +58,11 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Begins with a plan, what it violates, and when.
+    /// Begins with a plan, what it violates, and when; candidates are waited for so long.
     pub(super) fn new(
         subject: &'a Subject,
         jobs: usize,
+        patience: Duration,
         (best, violation, ended_us): (Plan, Violation, u64),
         keep_going: KeepGoing<'a>,
     ) -> Self {
@@ -59,6 +73,9 @@ impl<'a> Search<'a> {
             others: 0,
             doing: "",
             tried: 0,
+            given_up: 0,
+            patience,
+            only: Only::ALL,
             signature: Signature::of(&violation),
             best,
             violation,
@@ -119,7 +136,7 @@ impl<'a> Search<'a> {
         }
         attempts.retain(|(_, plan)| !self.seen.contains(&name(plan)));
         for window in attempts.chunks(self.jobs.max(1)) {
-            if let Some((index, found)) = self.execute(window) {
+            if let Some((index, found)) = self.execute(window)? {
                 self.take(found);
                 self.report(true)?;
                 return Ok(Some(index));
@@ -130,30 +147,34 @@ impl<'a> Search<'a> {
     }
 
     /// Executes plans side by side, and returns the first of them that fails in the same way.
-    fn execute(&mut self, window: &[(usize, Plan)]) -> Option<(usize, Found)> {
-        let (subject, signature) = (self.subject, &self.signature);
+    fn execute(&mut self, window: &[(usize, Plan)]) -> Result<Option<(usize, Found)>, Stopped> {
         // What was violated among the faults is looked for there.
         let whole = self.ended_us > self.best.heal_at_us;
-        let results: Vec<Option<Found>> = match window {
-            [(_, plan)] => vec![trial(subject, signature, plan, whole)],
-            several => std::thread::scope(|scope| {
-                let running: Vec<_> = several
-                    .iter()
-                    .map(|(_, plan)| scope.spawn(move || trial(subject, signature, plan, whole)))
-                    .collect();
-                let ended = running.into_iter();
-                // A guarded run does not panic; if the simulator itself did, it is no candidate.
-                ended.map(|running| running.join().ok().flatten()).collect()
-            }),
-        };
+        let works = window.iter().map(|(_, plan)| {
+            let (subject, signature) = (self.subject.clone(), self.signature.clone());
+            let (plan, only) = (plan.clone(), self.only);
+            move || trial(&subject, &signature, plan, only, whole)
+        });
+        let (works, mut asked) = (works.collect(), Ok(()));
+        let results = within(self.patience, works, || {
+            asked = self.report(false);
+            asked.is_ok()
+        });
+        asked?;
         self.tried += window.len() as u64;
+        // A guarded run does not panic; if the simulator itself did, it is no candidate either.
+        self.given_up += results.iter().filter(|result| result.is_none()).count() as u64;
         for ((index, plan), result) in window.iter().zip(results) {
-            match result {
-                Some(found) => return Some((*index, found)),
+            match result.flatten() {
+                Some(found) => return Ok(Some((*index, found))),
                 None => drop(self.seen.insert(name(plan))),
             }
         }
-        None
+        if self.given_up < GIVEN_UP_MAX {
+            Ok(None)
+        } else {
+            Err(Stopped)
+        }
     }
 
     fn take(&mut self, found: Found) {
@@ -211,15 +232,22 @@ struct Found {
 
 /// Executes a candidate: to its end only if `whole`, since healing and audit take longer than all
 /// the rest of a small plan.
-fn trial(subject: &Subject, signature: &Signature, plan: &Plan, whole: bool) -> Option<Found> {
+fn trial(
+    subject: &Subject,
+    signature: &Signature,
+    plan: Plan,
+    only: Only,
+    whole: bool,
+) -> Option<Found> {
+    let watch = Watch::counting(only);
     let outcome = if whole {
-        guarded(subject, plan, Watch::default())
+        guarded(subject, &plan, watch)
     } else {
-        guarded_until_healing(subject, plan)
+        guarded_until_healing(subject, &plan, watch)
     };
     let violation = outcome.violation?;
     (Signature::of(&violation) == *signature).then(|| Found {
-        plan: plan.clone(),
+        plan,
         violation,
         ended_us: micros(&outcome.stats),
     })

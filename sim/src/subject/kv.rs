@@ -130,6 +130,14 @@ impl KvWorkload {
     }
 }
 
+/// Whether a request means anything to the machine.
+pub(super) fn is_understood(request: &Request) -> bool {
+    match request {
+        Request::Command(bytes) => KvCommand::decode(bytes).is_ok(),
+        Request::Query(bytes) => KvQuery::decode(bytes).is_ok(),
+    }
+}
+
 /// Requests that are simpler than this one, the simplest first: without conditions, shorter.
 pub(super) fn simpler(request: &Request) -> Vec<Request> {
     let command = |command: KvCommand| Request::Command(command.encode());

@@ -12,11 +12,15 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chil_core::{Slot, StateMachine};
+use chil_core::{Config, NodeId, Slot, StateMachine};
 
+use crate::check::Violation;
 use crate::check::linearizable::Seen;
 pub use crate::dice::Draw;
 use crate::plan::Plan;
+use crate::swarm::healing::Sizes;
+use crate::swarm::{admission, healing};
+use crate::sweep::caught;
 use plain::{Fallback, Sequential};
 #[cfg(test)]
 pub(crate) use spec::Register;
@@ -87,6 +91,8 @@ pub(crate) trait Oracle {
 const REQUEST_BYTES_MAX: u64 = 64 << 10;
 /// What an entry costs beyond its payload.
 const ENTRY_BYTES: u64 = 128;
+/// Requests of the largest size that a leader may have under way.
+const IN_FLIGHT: u64 = 4;
 /// Parts of a snapshot of unknown size.
 const CHUNK_BYTES: u64 = 16 << 10;
 
@@ -189,29 +195,62 @@ impl Subject {
         self
     }
 
-    /// Makes a plan that was drawn fit for this subject: its requests must be let through, and its
-    /// snapshots, of which nothing is known, must arrive in the time that runs have for it.
+    /// Whether there are plans that can be made fit for it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let most = Self::request_bytes_ceiling();
+        match self.request_bytes_max {
+            Some(bytes) if bytes > most => Err(format!(
+                "Chaos::request_bytes_max({bytes}) is more than a node can be told to take: {most}"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// How large a request of a run of this plan may be, in bytes.
+    pub(crate) fn request_limit(&self, plan: &Plan) -> u64 {
+        let own = self.request_bytes_max.unwrap_or(u64::MAX);
+        own.min(plan.cluster.value_bytes_max)
+    }
+
+    /// The largest request that any node can be told to take, in bytes: two of them make a message.
+    pub(crate) fn request_bytes_ceiling() -> u64 {
+        message_bytes_max() / 2 - ENTRY_BYTES
+    }
+
+    /// Makes a plan that was drawn fit for this subject: its requests must be let through, and what
+    /// a node has missed must arrive in the time that runs have for it, be it as log or as a
+    /// snapshot, of which nothing is known: all requests may be in it. A plan with a script stays
+    /// as it was written down.
     pub fn fit(&self, plan: &mut Plan) {
-        let Some(bytes) = self.request_bytes_max else {
+        let Some(bytes) = self.request_bytes_max.filter(|_| plan.script.is_none()) else {
             return;
         };
+        let bytes = bytes.min(Self::request_bytes_ceiling());
         let (cluster, cost) = (&mut plan.cluster, bytes + ENTRY_BYTES);
         let at_least = |limit: &mut u64, least: u64| *limit = least.max(*limit);
+        // As many as runs need to come to their end, if they fit into a message.
+        let in_flight = (cost * IN_FLIGHT).min(message_bytes_max() - cost);
         at_least(&mut cluster.value_bytes_max, bytes);
-        at_least(&mut cluster.in_flight_bytes_max, cost);
+        at_least(&mut cluster.in_flight_bytes_max, in_flight);
         at_least(
             &mut cluster.peer_window_bytes_max,
             cost.max(cluster.batch_bytes_max),
         );
         at_least(&mut plan.snapshots.chunk_bytes_max, CHUNK_BYTES);
         for own in &mut cluster.mixed {
-            at_least(&mut own.in_flight_bytes_max, cost);
+            at_least(&mut own.in_flight_bytes_max, in_flight);
             at_least(
                 &mut own.peer_window_bytes_max,
                 cost.max(own.batch_bytes_max),
             );
             at_least(&mut own.chunk_bytes_max, CHUNK_BYTES);
         }
+        admission::enough(plan);
+        let sizes = Sizes {
+            request: cost,
+            snapshot: plan.workload.operations_max.saturating_mul(cost),
+        };
+        healing::enough_for(plan, sizes);
     }
 
     /// The same, judged by a model.
@@ -260,6 +299,15 @@ impl Subject {
         self
     }
 
+    /// How many of the requests that a plan has written down mean nothing to the built-in machine,
+    /// and how many there are.
+    pub(crate) fn strange_to_key_value(plan: &Plan) -> (usize, usize) {
+        let requests = plan.script.iter().flat_map(|script| &script.requests);
+        let requests = requests.map(|it| it.request(Slot::ZERO).0);
+        let all = requests.clone().count();
+        (requests.filter(|it| !kv::is_understood(it)).count(), all)
+    }
+
     /// Requests that are simpler than this one, the simplest first.
     pub(crate) fn simpler(&self, request: &Request) -> Vec<Request> {
         (self.simpler)(request)
@@ -283,14 +331,18 @@ impl Subject {
     /// A request, for people.
     #[must_use]
     pub fn describe(&self, request: &Request) -> String {
-        (self.describe)(request)
+        described(request.bytes(), || (self.describe)(request))
     }
 
     /// The reply to a request, for people.
     #[must_use]
     pub fn describe_reply(&self, request: &Request, reply: &Bytes) -> String {
-        (self.describe_reply)(request, reply)
+        described(reply, || (self.describe_reply)(request, reply))
     }
+}
+
+fn message_bytes_max() -> u64 {
+    Config::new(NodeId::new(1), 0, 0).message_bytes_max
 }
 
 fn describe_bytes(request: &Request) -> String {
@@ -299,6 +351,16 @@ fn describe_bytes(request: &Request) -> String {
         Request::Query(_) => "query",
     };
     format!("{name} {}", shown(request.bytes()))
+}
+
+/// What somebody says of these bytes. Whoever says it may panic, which is not to be taken for a panic
+/// of what is under test: then the bytes are shown, and that.
+fn described(bytes: &Bytes, words: impl FnOnce() -> String) -> String {
+    let panics = |panic: Violation| {
+        let shown = shown(bytes);
+        format!("{shown} (what describes it panics: {})", panic.what)
+    };
+    caught(words).unwrap_or_else(panics)
 }
 
 /// Bytes as text if they are some, else in hexadecimal digits.

@@ -14,23 +14,22 @@ use crate::stats::Stats;
 /// The seeds worth a look.
 pub(super) fn extremes(merged: &Merged) -> String {
     let tops = &merged.tally.tops;
-    let short = merged.header.short;
     let plain = |value: u64| grouped(value);
     let tables = [
-        table("Most events (the slowest)", &tops.events, &plain, short),
+        table("Most events (the slowest)", &tops.events, &plain, merged),
         table(
             "Most of the time for healing used",
             &tops.healing,
             &share,
-            short,
+            merged,
         ),
         table(
             "Most operations of unknown outcome",
             &tops.unknown,
             &plain,
-            short,
+            merged,
         ),
-        table("Most ballots begun", &tops.ballots, &plain, short),
+        table("Most ballots begun", &tops.ballots, &plain, merged),
     ]
     .concat();
     format!(
@@ -44,7 +43,7 @@ fn table(
     caption: &str,
     extremes: &[Extreme],
     value: &dyn Fn(u64) -> String,
-    short: bool,
+    merged: &Merged,
 ) -> String {
     if extremes.is_empty() {
         return format!("<div><h3>{caption}</h3><p>none</p></div>\n");
@@ -62,7 +61,7 @@ fn table(
             "<tr><td class=\"number\" data-value=\"{raw}\">{}</td>\
              <td class=\"number\" data-value=\"{seed}\">{seed}</td><td><code>{}</code></td></tr>",
             value(raw),
-            escaped(&replay_command(seed, short))
+            escaped(&replay_command(merged, seed))
         );
     }
     out.push_str("</tbody></table></div>\n");

@@ -23,14 +23,30 @@ impl Fake {
         Self { dir }
     }
 
+    /// The same with a plan, and a script for that.
+    fn with_plan(self, replay: &str) -> Self {
+        let dir = self.dir.path();
+        fs::create_dir(dir.join("plans")).unwrap();
+        fs::write(dir.join("plans/story.json"), "{}").unwrap();
+        let script = fs::read_to_string(dir.join("mutant")).unwrap();
+        let also = format!("#!/bin/sh\n[ \"$1\" = replay ] && {{ {replay}; }}\n");
+        fs::write(dir.join("mutant"), script.replacen("#!/bin/sh\n", &also, 1)).unwrap();
+        self
+    }
+
     fn hunted(&self, mutant: &Mutant) -> anyhow::Result<Catch> {
         let effort = Effort {
             seeds: 100,
             jobs: 1,
+            limit: Duration::from_secs(20),
             ..Effort::default()
         };
+        self.hunted_with(mutant, &effort)
+    }
+
+    fn hunted_with(&self, mutant: &Mutant, effort: &Effort) -> anyhow::Result<Catch> {
         let plans = self.dir.path().join("plans");
-        hunt_built(mutant, &plans, &self.dir.path().join("mutant"), &effort)
+        hunt_built(mutant, &plans, &self.dir.path().join("mutant"), effort)
     }
 }
 
@@ -75,6 +91,75 @@ fn trouble_stays_trouble() {
         error.contains("no space") && error.contains("0..100"),
         "{error}"
     );
+}
+
+#[test]
+fn a_mutant_that_breaks_is_killed_and_by_which_seed() {
+    // A stack that overflows, or a memory that is not there, ends in a signal.
+    let fake = Fake::new(&format!(
+        "[ $to -gt $((from + 41)) ] && kill -ABRT $$; {CLEAN}"
+    ));
+    let catch = fake.hunted(&mutant()).unwrap();
+    assert_eq!(catch.seeds, [Some(42); 5]);
+    assert_eq!(catch.checks, [ASSERTION]);
+    assert!(
+        catch.what.contains("was ended by the system: signal: 6"),
+        "{}",
+        catch.what
+    );
+    assert!(catch.what.contains("seeds 0..100"), "{}", catch.what);
+}
+
+#[test]
+fn seeds_that_take_longer_than_the_limit_are_trouble_and_no_kill() {
+    let effort = Effort {
+        seeds: 100,
+        jobs: 1,
+        limit: Duration::from_millis(500),
+        ..Effort::default()
+    };
+    // All of them, or those that are run again to see which one it was.
+    for slow in [
+        "exec sleep 60",
+        "[ $((to - from)) = 100 ] && kill -ABRT $$; exec sleep 60",
+    ] {
+        let error = Fake::new(slow)
+            .hunted_with(&mutant(), &effort)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("had not ended after") && error.contains("raise --limit"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_plan_that_a_mutant_hangs_in_is_a_kill() {
+    let fake = Fake::new(CLEAN).with_plan("exec sleep 60");
+    let effort = Effort {
+        seeds: 100,
+        jobs: 1,
+        limit: Duration::from_secs(2),
+        ..Effort::default()
+    };
+    let catch = fake.hunted_with(&mutant(), &effort).unwrap();
+    assert_eq!(catch.directed.as_deref(), Some("plan story"));
+    assert_eq!(catch.checks, [ASSERTION]);
+    assert!(
+        catch.what.contains("had not ended after 2 s"),
+        "{}",
+        catch.what
+    );
+}
+
+#[test]
+fn a_plan_that_a_mutant_breaks_in_is_a_kill() {
+    let fake = Fake::new(CLEAN).with_plan("kill -ABRT $$");
+    let catch = fake.hunted(&mutant()).unwrap();
+    assert_eq!(catch.directed.as_deref(), Some("plan story"));
+    assert_eq!(catch.checks, [ASSERTION]);
+    assert!(catch.what.contains("signal: 6"), "{}", catch.what);
 }
 
 #[test]

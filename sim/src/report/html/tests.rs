@@ -78,6 +78,15 @@ fn a_browser_draws_all_of_it_without_an_error() {
         "past": ["state", "send", null],
     });
     assert_eq!(result["leader"], leader);
+    // The pointer shows what it is at, and that goes with it.
+    let pointing = &result["pointing"];
+    assert_eq!(pointing["found"], "state", "{result:#}");
+    let tip = pointing["tip"].as_str().expect("a tip is shown");
+    assert!(tip.starts_with("n0") && tip.contains("is down"), "{tip}");
+    assert_eq!(
+        (&pointing["speaksOfIt"], &pointing["gone"]),
+        (&true.into(), &true.into())
+    );
     // Filters hide, and give back.
     let filters = &result["filters"];
     assert_eq!(filters["all"], filters["again"]);
@@ -86,6 +95,26 @@ fn a_browser_draws_all_of_it_without_an_error() {
     for narrower in ["slots", "ballot"] {
         assert!(filters[narrower].as_u64() < filters["all"].as_u64());
     }
+}
+
+#[test]
+fn a_browser_says_how_clocks_differ() {
+    let mut recording = fixture::small();
+    let clock = |offset_us, drift_ppm| ClockPlan {
+        offset_us,
+        drift_ppm,
+    };
+    recording.plan.clocks = vec![
+        clock(2_500_000, 0),
+        clock(1_000_000, 20_000),
+        clock(1_000_300, -120),
+    ];
+    let Some(result) = self_test(&recording) else {
+        return;
+    };
+    assert_eq!(result["errors"], Value::Array(Vec::new()), "{result:#}");
+    let clocks = serde_json::json!(["+1.5 s", "2 % fast", "+300 µs, 0.012 % slow"]);
+    assert_eq!(result["clocks"], clocks);
 }
 
 #[test]

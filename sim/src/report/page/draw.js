@@ -307,6 +307,10 @@ function drawLaneHead({ node, x }) {
   ctx.fillStyle = inkOf(stateColour(state));
   const fits = ctx.measureText(long).width < layout.laneWidth - 6;
   ctx.fillText(fitted(fits ? long : state.role, layout.laneWidth - 4), x, 32);
+  const clock = clockText(node);
+  if (!clock) return;
+  ctx.fillStyle = theme.colours.warn;
+  ctx.fillText(fitted(`◷ ${clock}`, layout.laneWidth - 4), x, 47);
 }
 
 /** The index of the event that the head and the table of states speak of: what is pointed at, what is

@@ -38,6 +38,7 @@ const SIGNS = [
   ["◆", "slots known to be decided; in the column of slots: by anybody for the first time"],
   ["✖ ▼", "a node dies, and starts"],
   ["○ ✓ ? ✕", "an operation reaches a node, is done, has an outcome that the client does not know, failed"],
+  ["◷", "below a node's name: how far ahead its clock was at first, and whether it runs fast or slow"],
   ["│ ┊", "beside a lifeline: the log's ballot, while it is another than the promised one"],
 ];
 

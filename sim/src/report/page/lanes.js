@@ -1,8 +1,9 @@
 // The columns of the diagram: where each is, and the axis, faults, lifelines and operations in them.
 // Knows nothing about messages.
 
-/** The height of the columns' names, and the width of a leader's lifeline. */
-const HEAD = 40;
+/** The height of the columns' names, with a line for clocks that differ, and the width of a leader's
+ * lifeline. */
+const HEAD = data.nodes.some((_, node) => clockText(node)) ? 54 : 40;
 const BAR = 12;
 
 /** The width of a band, of a lane that has room for a word, and of all that stands beside lanes. */

@@ -132,6 +132,26 @@ function filtersWork() {
   return { all, slots, ballot, lanes, nothing, again: shown.length };
 }
 
+/** What the pointer finds where a node goes down: what is shown beside it, and whether that goes
+ * with the pointer. */
+function pointing() {
+  const event = shown.find((other) => other.what === "state" && other.role === "down");
+  if (!event) return null;
+  select(null, false);
+  view.zoom = 18;
+  revealInDiagram(event);
+  draw();
+  const box = canvas.getBoundingClientRect();
+  const at = { clientX: box.left + layout.xOf.get(event.node), clientY: box.top + yOf(event.pos) };
+  canvas.dispatchEvent(new PointerEvent("pointermove", at));
+  draw();
+  const found = view.hover?.what ?? null;
+  const tip = byId("tip").hidden ? null : byId("tip").textContent;
+  const speaksOfIt = topEvent() === view.hover?.i;
+  canvas.dispatchEvent(new PointerEvent("pointerleave"));
+  return { found, tip, speaksOfIt, gone: view.hover === null && byId("tip").hidden };
+}
+
 function selfTest(firstPaint) {
   const result = { firstPaint: rounded(firstPaint), events: events.length };
   attempt(() => {
@@ -152,6 +172,8 @@ function selfTest(firstPaint) {
     result.leader = firstLeader();
     result.syncs = syncs();
     result.filters = filtersWork();
+    result.pointing = pointing();
+    result.clocks = layout.lanes.map((lane) => clockText(lane.node));
     result.filtering = timeOfFiltering();
     result.frames = { near: frameTime(18, 60), far: frameTime(2, 30), all: frameTime(view.height / scale.length, 10) };
     result.title = document.title;

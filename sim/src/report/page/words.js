@@ -14,6 +14,19 @@ function spanText(nanos) {
   return `${trimmed(nanos / 1e9)} s`;
 }
 
+/**
+ * How a node's clock differs: how far ahead of the one furthest behind it was when the run began,
+ * and how much faster or slower than time it runs. Empty if in no way.
+ */
+function clockText(node) {
+  const { offset_us: offset, drift_ppm: drift } = data.clocks[node] ?? { offset_us: 0, drift_ppm: 0 };
+  const least = Math.min(...data.clocks.map((clock) => clock.offset_us), offset);
+  const parts = [];
+  if (offset > least) parts.push(`+${spanText((offset - least) * 1e3)}`);
+  if (drift) parts.push(`${trimmed(Math.abs(drift) / 1e4)} % ${drift > 0 ? "fast" : "slow"}`);
+  return parts.join(", ");
+}
+
 function trimmed(number) {
   return number >= 100 ? number.toFixed(0) : String(Number(number.toPrecision(3)));
 }
