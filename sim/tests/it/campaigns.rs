@@ -8,16 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const SIM: &str = env!("CARGO_BIN_EXE_chil-sim");
-
-fn chil_sim(args: &[&str]) -> Output {
-    let output = Command::new(SIM).args(args).output();
-    output.expect("the binary was built for this test")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use crate::{SIM, chil_sim, stderr};
 
 /// The summary without what depends on the machine.
 fn summary(output: &Output) -> Value {

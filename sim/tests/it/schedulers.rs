@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::SIM;
+
 fn file(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/campaigns");
     std::fs::read_to_string(root.join(name)).unwrap()
@@ -27,7 +29,7 @@ impl Place {
         let release = dir.path().join("target/release");
         std::fs::create_dir_all(&release).unwrap();
         let binary = release.join(format!("chil-sim{}", std::env::consts::EXE_SUFFIX));
-        std::fs::copy(env!("CARGO_BIN_EXE_chil-sim"), binary).unwrap();
+        std::fs::copy(SIM, binary).unwrap();
         Self { dir }
     }
 

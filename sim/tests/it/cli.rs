@@ -3,19 +3,10 @@
 
 use std::process::{Command, Output};
 
-fn chil_sim(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_chil-sim"))
-        .args(args)
-        .output()
-        .expect("the binary was built for this test")
-}
+use crate::{SIM, chil_sim, stderr};
 
 fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("it prints text")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
@@ -184,7 +175,7 @@ fn shrinking_goes_on_in_the_file_that_it_left() {
     std::fs::write(dir.path().join("restless.json"), plan.to_string()).unwrap();
     let shrink = |args: &[&str]| {
         let all = [&["shrink", "--plan", "restless.json", "--jobs", "2"], args].concat();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chil-sim"));
+        let mut command = Command::new(SIM);
         command.args(all).current_dir(dir.path()).output().unwrap()
     };
     let first = shrink(&["--budget", "0s"]);

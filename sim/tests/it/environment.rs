@@ -112,7 +112,8 @@ fn random() {
 /// Runs one of those above in a process of its own: whether it passed, and what it said.
 fn child(test: &str, vars: &[(&str, &OsStr)]) -> (bool, String) {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture", "--test-threads=2"]);
+    let test = format!("environment::{test}");
+    command.args(["--exact", &test, "--nocapture", "--test-threads=2"]);
     for name in ["SEED", "SEEDS", "PLAN", "JOBS"] {
         command.env_remove(format!("CHIL_SIM_{name}"));
     }

@@ -2,7 +2,8 @@
 //! Times and rates are the machine's affair. `UPDATE_EXPECT=1` writes the README anew.
 
 use std::path::Path;
-use std::process::Command;
+
+use crate::chil_sim;
 
 const SECTION: &str = "## Test it\n";
 
@@ -25,10 +26,8 @@ const ROWS: [&str; 13] = [
 
 /// What `cargo chaos` prints.
 fn printed(arguments: &str) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_chil-sim"))
-        .args(arguments.split_whitespace())
-        .output()
-        .expect("the binary was built for this test");
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    let output = chil_sim(&words);
     assert!(output.status.success(), "cargo chaos {arguments}");
     String::from_utf8(output.stdout).expect("it prints text")
 }
