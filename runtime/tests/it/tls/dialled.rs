@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rcgen::ExtendedKeyUsagePurpose;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
 use tracing_subscriber::fmt::MakeWriter;
 
 use chil::{KeyValue, Node, Tls};
@@ -44,6 +46,10 @@ impl<'a> MakeWriter<'a> for Lines {
 impl Lines {
     /// All lines from now on, until the second result is dropped.
     pub(super) fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+        // Where there is but one subscriber, tracing believes the thread that comes to a line first
+        // whether anybody wants it: another test's, on which nobody does.
+        static OTHER: OnceLock<Dispatch> = OnceLock::new();
+        OTHER.get_or_init(|| Dispatch::new(NoSubscriber::new()));
         let lines = Self::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
@@ -69,6 +75,15 @@ impl Lines {
         assert!(waited.is_ok(), "nothing says '{what}':\n{}", self.text());
         self.text()
     }
+}
+
+#[test]
+fn lines_are_heard_though_another_thread_comes_to_them_first() {
+    let line = || tracing::info!("a line of two threads");
+    let (lines, _listening) = Lines::listen();
+    std::thread::scope(|scope| scope.spawn(line).join()).unwrap();
+    line();
+    assert_eq!(lines.text().matches("a line of two threads").count(), 1);
 }
 
 /// Who answers where the node calls.
