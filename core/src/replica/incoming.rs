@@ -81,6 +81,11 @@ impl Incoming {
         self.stalls < 2
     }
 
+    /// Whether nothing came for so long.
+    pub(super) fn is_quiet(&self, now: Time, patience: Span) -> bool {
+        now.since(self.since) >= patience
+    }
+
     /// Which snapshot it is, and how many bytes of it are here.
     pub(super) const fn progress(&self) -> (SnapshotId, u64) {
         (self.id, self.have)

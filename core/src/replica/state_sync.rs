@@ -60,7 +60,7 @@ impl Replica {
         match &self.incoming {
             Some(incoming) if incoming.id == m.id => {
                 // Who offers it is there now; where it is fetched from may be gone.
-                let quiet = self.now.since(incoming.since) >= self.config.resend_after;
+                let quiet = incoming.is_quiet(self.now, self.config.resend_after);
                 let other = incoming.source != from && quiet;
                 if (other || !incoming.gets_on()) && !incoming.finishing {
                     self.fetch_from(from);
@@ -79,7 +79,7 @@ impl Replica {
     /// well be sending parts.
     pub(super) fn transfer_may_go_on(&self) -> bool {
         self.incoming.as_ref().is_some_and(|incoming| {
-            let quiet = self.now.since(incoming.since) >= self.config.resend_after;
+            let quiet = incoming.is_quiet(self.now, self.config.resend_after);
             let gone = quiet && !self.peer(incoming.source).is_up(self.now, &self.config);
             incoming.gets_on() && !gone
         })
@@ -360,7 +360,7 @@ impl Replica {
             self.incoming = None;
             return;
         }
-        if now.since(incoming.since) < incoming.wait.max(patience) {
+        if !incoming.is_quiet(now, incoming.wait.max(patience)) {
             return;
         }
         incoming.stalled(now, patience);

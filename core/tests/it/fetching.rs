@@ -65,10 +65,7 @@ fn whoever_offers_what_is_awaited_is_asked() {
     let parts = |e: &chil_core::Envelope| matches!(e.body, Message::Chunk(_));
     rig.run_losing(ROUND.times(40), parts);
     assert_eq!(rig.status(3).snapshot, None);
-    let (from, source) = match rig.trace.iter().rev().find(|l| l.contains("FetchChunk")) {
-        Some(line) if line.contains("n3 send n1") => (2, 1),
-        _ => (1, 2),
-    };
+    let (source, from) = source_and_other(&rig);
     rig.cut(source, 3);
     rig.cut(3, source);
     rig.run_losing(ROUND.times(2), parts);
@@ -76,6 +73,14 @@ fn whoever_offers_what_is_awaited_is_asked() {
     rig.inject(from, 3, offer(id, led));
     rig.run(ROUND);
     assert_eq!(rig.status(3).snapshot, Some(id), "{}", rig.show());
+}
+
+/// Whom n3 has asked for a part last, and who else is there.
+fn source_and_other(rig: &Rig) -> (usize, usize) {
+    match rig.trace.iter().rev().find(|l| l.contains("FetchChunk")) {
+        Some(line) if line.contains("n3 send n1") => (1, 2),
+        _ => (2, 1),
+    }
 }
 
 /// A bad link makes a node patient with its source. Who is silent altogether is not waited for when
@@ -95,15 +100,7 @@ fn a_source_that_is_gone_is_not_waited_for() {
         while rig.partial(3).is_some_and(|partial| partial.have == have) {
             rig.run(Span::from_millis(1));
         }
-        let asked = rig
-            .trace
-            .iter()
-            .rev()
-            .find(|line| line.contains("FetchChunk"));
-        let (source, other) = match asked {
-            Some(line) if line.contains("n3 send n1") => (1, 2),
-            _ => (2, 1),
-        };
+        let (source, other) = source_and_other(&rig);
         if gone {
             rig.cut(source, 3);
             rig.cut(3, source);

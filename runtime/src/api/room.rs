@@ -94,8 +94,11 @@ impl Taken {
 impl Held {
     /// Has so much, and not what it had before. Without room for it nothing changes.
     pub(super) fn hold(&mut self, bytes: u64) -> bool {
+        if bytes == self.bytes {
+            return true;
+        }
         let mut taken = self.room.lock();
-        if bytes <= self.bytes {
+        if bytes < self.bytes {
             taken.give_back(&self.client, self.bytes - bytes);
         } else if !taken.take(&self.client, bytes - self.bytes) {
             drop(taken);

@@ -81,20 +81,14 @@ impl Flow {
 #[derive(Debug)]
 pub(crate) struct StreamFlow {
     flow: Arc<Flow>,
-    number: u64,
-    /// Whether it has been told to wait.
-    waits: bool,
+    /// Its number, once it has been told to wait.
+    waits: Option<u64>,
 }
 
 impl StreamFlow {
     /// Of one more stream of a connection.
-    pub(crate) fn new(flow: Arc<Flow>) -> Self {
-        let number = flow.lock().number();
-        Self {
-            flow,
-            number,
-            waits: false,
-        }
+    pub(crate) const fn new(flow: Arc<Flow>) -> Self {
+        Self { flow, waits: None }
     }
 
     /// Ready when more may be handed to HTTP/2.
@@ -103,8 +97,8 @@ impl StreamFlow {
         if state.ahead < self.flow.most {
             return Poll::Ready(());
         }
-        state.waiting.insert(self.number, cx.waker().clone());
-        self.waits = true;
+        let number = *self.waits.get_or_insert_with(|| state.number());
+        state.waiting.insert(number, cx.waker().clone());
         Poll::Pending
     }
 
@@ -129,8 +123,8 @@ impl StreamFlow {
 /// A stream that is over, whether it was answered or reset, waits for nothing.
 impl Drop for StreamFlow {
     fn drop(&mut self) {
-        if self.waits {
-            self.flow.lock().waiting.remove(&self.number);
+        if let Some(number) = self.waits {
+            self.flow.lock().waiting.remove(&number);
         }
     }
 }

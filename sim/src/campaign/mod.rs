@@ -34,4 +34,4 @@ pub(crate) use shard::parse_shard;
 pub use shard::{Shard, parse_seeds};
 pub use tally::{Extreme, Group, Tally};
 pub use text::text;
-pub(crate) use words::contradictions;
+pub(crate) use words::{checks_flag, contradictions};

@@ -11,11 +11,16 @@ use crate::stats::Stats;
 pub(super) fn replay_command(merged: &Merged, run: impl Display) -> String {
     let short = if merged.header.short { " --short" } else { "" };
     // Without them it would end at what the campaign passed over.
-    let checks = match &merged.checks[..] {
+    let checks = checks_flag(&merged.checks);
+    format!("cargo chaos replay {run}{short}{checks}")
+}
+
+/// What makes only these checks count; nothing if all do.
+pub(crate) fn checks_flag(checks: &[String]) -> String {
+    match checks {
         [] => String::new(),
         checks => format!(" --checks {}", checks.join(",")),
-    };
-    format!("cargo chaos replay {run}{short}{checks}")
+    }
 }
 
 /// What was reached although it cannot be, each with a sentence, and how to see it.

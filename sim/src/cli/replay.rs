@@ -44,7 +44,8 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let only = Only::named(&args.only.checks).map_err(Error::msg)?;
     let subject = Subject::key_value();
     let (mut outcome, recording) = record_only(&subject, &plan, 1, only);
-    outcome.violation = found(&outcome, &again(&subject, &plan, only));
+    let again = guarded(&subject, &plan, Watch::counting(only));
+    outcome.violation = found(&outcome, &again);
     let told = tell(args, &plan, &outcome, &recording);
     // What becomes of the files changes nothing in what was found, which is told before.
     let drawn = draw(args, &recording);
@@ -90,11 +91,6 @@ fn tell(
     lines.push(format!("trace hash {:016x}", outcome.hash));
     until_closed(say(&lines.join("\n")))?;
     Ok(())
-}
-
-/// The same plan once more, without being recorded.
-fn again(subject: &Subject, plan: &Plan, only: Only) -> Outcome {
-    guarded(subject, plan, Watch::counting(only))
 }
 
 /// What was violated: by the run that is shown, or in that a second one was another.

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Error, bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{ShrinkArgs, VIOLATED, file, load, say};
+use crate::campaign::checks_flag;
 use crate::check::only::Only;
 use crate::plan::Plan;
 use crate::run::Watch;
@@ -98,11 +99,7 @@ fn tell(shrunk: &Shrunk, took: Duration, out: &Path, checks: &[String]) -> anyho
         ))?;
     }
     say(&format!("The plan: {}", out.display()))?;
-    let checks = if checks.is_empty() {
-        String::new()
-    } else {
-        format!(" --checks {}", checks.join(","))
-    };
+    let checks = checks_flag(checks);
     say(&format!(
         "See it: cargo chaos replay --plan {}{checks}",
         out.display()
