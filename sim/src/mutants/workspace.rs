@@ -87,6 +87,7 @@ impl Copy {
             .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
             .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "64")
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env_remove("CARGO_TARGET_DIR")
             .env_remove("CARGO_INCREMENTAL")
             .output()
