@@ -5,7 +5,7 @@ mod crew;
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
@@ -155,6 +155,9 @@ pub const JOBS_MAX: usize = 1_024;
 pub enum Told {
     /// What came of the next seed of the shard.
     Ran(Box<Ran>),
+    /// A seed violated something a while ago, and others before it are under way: it is counted
+    /// when those are through.
+    Ahead(Failure),
     /// A second passes, whether or not anything comes of a seed.
     Waits {
         /// Seeds that have been under way for too long to be ordinary; each is named once.
@@ -192,8 +195,8 @@ fn sweep_with(
 ) {
     let (mut crew, words) = Crew::new(subject, what);
     crew.enlist();
-    let mut ahead = BTreeMap::new();
-    let mut due = what.done;
+    let mut ahead: BTreeMap<u64, Ran> = BTreeMap::new();
+    let (mut due, mut announced) = (what.done, BTreeSet::new());
     while crew.works() {
         let mut told = Vec::new();
         match words.recv().expect("the crew has a sender itself") {
@@ -206,6 +209,10 @@ fn sweep_with(
             Word::Second => {
                 let slow = crew.waits(patience.slow);
                 told.push(Told::Waits { slow });
+                for (position, ran) in &ahead {
+                    let failed = ran.failures.first().filter(|_| announced.insert(*position));
+                    told.extend(failed.cloned().map(Told::Ahead));
+                }
                 ahead.extend(crew.gives_up(patience.hangs));
             }
         }
@@ -395,6 +402,7 @@ mod tests {
         sweep_with(&subject, what, patience, |told| {
             match told {
                 Told::Waits { slow } => named.extend(slow),
+                Told::Ahead(failure) => panic!("{failure:?}"),
                 Told::Ran(ran) => {
                     seeds.push(ran.seed);
                     failures.extend(ran.failures);
@@ -416,5 +424,46 @@ mod tests {
                 .contains("had not ended after 2 seconds")
         );
         assert_eq!(failure.token.plan(true).1, None);
+    }
+
+    /// A seed that never ends costs minutes, and whoever waits may have no more than that.
+    #[test]
+    fn what_fails_behind_a_seed_that_does_not_end_is_told_meanwhile() {
+        let stuck = Arc::new(AtomicBool::new(false));
+        let request = move |_: &mut Draw<'_>| -> Request {
+            if stuck.swap(true, Ordering::Relaxed) {
+                panic!("nothing to ask for");
+            }
+            loop {
+                std::thread::park();
+            }
+        };
+        let subject = Subject::new(KeyValue::default).with_workload(move || request.clone());
+        let what = Sweep {
+            shard: Shard::whole(0, u64::MAX),
+            done: 0,
+            jobs: 2,
+            short: true,
+            check_every: 1,
+            twice_every: 0,
+            only: Only::ALL,
+        };
+        let patience = Patience { slow: 9, hangs: 3 };
+        let (mut early, mut hung) = (Vec::new(), None);
+        sweep_with(&subject, what, patience, |told| match told {
+            Told::Ahead(failure) => {
+                assert!(failure.ended && hung.is_none(), "{failure:?}");
+                early.push(failure.token.seed);
+                false
+            }
+            Told::Ran(ran) => {
+                let gone = ran.failures.iter().any(|failure| !failure.ended);
+                hung = hung.or(gone.then_some(ran.seed));
+                true
+            }
+            Told::Waits { .. } => true,
+        });
+        let hung = hung.expect("it was given up");
+        assert!(!early.is_empty() && early.iter().all(|seed| *seed > hung));
     }
 }

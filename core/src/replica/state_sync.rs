@@ -68,20 +68,20 @@ impl Replica {
             }
             // What still comes is not given up for something newer: under load there is always
             // something newer, and a transfer that begins anew each time never ends.
-            Some(incoming) if incoming.finishing || self.transfer_may_go_on() => {}
+            Some(_) if self.transfer_may_go_on() => {}
             // Nor is what does not come waited for: an older one that somebody has is better.
-            Some(_) | None => self.begin_fetching(from, m),
+            _ => self.begin_fetching(from, m),
         }
     }
 
     /// Whether more of a transfer is to be expected. A bad link makes the wait long, which is no
     /// reason to wait for a source that is gone; and a source that is not heard of otherwise may
-    /// well be sending parts.
+    /// well be sending parts. What is here whole needs nobody but the disk.
     pub(super) fn transfer_may_go_on(&self) -> bool {
         self.incoming.as_ref().is_some_and(|incoming| {
             let quiet = incoming.is_quiet(self.now, self.config.resend_after);
             let gone = quiet && !self.peer(incoming.source).is_up(self.now, &self.config);
-            incoming.gets_on() && !gone
+            incoming.finishing || (incoming.gets_on() && !gone)
         })
     }
 

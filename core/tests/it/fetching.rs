@@ -271,6 +271,28 @@ fn senseless_messages_about_snapshots_change_nothing() {
     assert_eq!(rig.status(1).fetching, None);
 }
 
+/// What has come whole needs nobody any more: a candidate waits for its own disk alone, however
+/// long that takes and whoever is gone meanwhile.
+#[test]
+fn a_candidate_that_has_it_all_waits_for_its_disk() {
+    let (mut rig, id) = one_is_behind();
+    rig.start(3);
+    rig.persist(3);
+    rig.hold(3);
+    rig.campaign(3);
+    while !rig.is_held(3) {
+        rig.run(Span::from_millis(1));
+    }
+    let (source, _) = source_and_other(&rig);
+    rig.crash(source, usize::MAX);
+    rig.run(ROUND.times(80));
+    assert_eq!(rig.status(3).role, Role::Preparing, "{}", rig.show());
+    rig.finish(3);
+    rig.run(ROUND);
+    assert_eq!(rig.status(3).role, Role::Leading, "{}", rig.show());
+    assert_eq!(rig.status(3).snapshot, Some(id));
+}
+
 /// A candidate that cannot write what it fetches is not one that gets on: it gives up, and
 /// whoever has the log already leads.
 #[test]

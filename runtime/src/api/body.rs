@@ -58,7 +58,8 @@ where
         let caller = request.extensions().get::<Caller>();
         let flow = caller.map_or_else(Arc::default, |caller| Arc::clone(&caller.flow));
         let held = self.receiving.held_by(caller);
-        let answers = self.answers.held_by(caller);
+        let operates = caller.is_some_and(Caller::is_operator);
+        let answers = (!operates).then(|| self.answers.held_by(caller));
         let request = request.map(|body| {
             Body::new(MeteredBody {
                 body,
@@ -144,7 +145,7 @@ impl http_body::Body for MeteredBody {
         if let Some(data) = frame.data_ref() {
             let part = self.message.more(data.clone());
             if !self.held.hold(part) {
-                return Poll::Ready(Some(Err(no_room())));
+                return Poll::Ready(Some(Err(no_room("receiving"))));
             }
         }
         Poll::Ready(Some(Ok(frame)))
@@ -168,8 +169,9 @@ struct AnswerBody {
     /// Whether that is larger than a piece. Then pieces are copies: one that waits at HTTP/2 would
     /// keep all of it.
     is_large: bool,
-    /// What that takes up, where nothing else counts it.
-    ahead: Held,
+    /// What that takes up, where nothing else counts it. Operators get theirs when clients have
+    /// taken all room.
+    ahead: Option<Held>,
     /// What all of it takes up until the last of it is gone.
     held: Option<Arc<Held>>,
 }
@@ -177,11 +179,21 @@ struct AnswerBody {
 impl AnswerBody {
     /// The next part, of one answer or of many that were there together.
     fn takes(&mut self, data: Bytes) -> Result<(), Status> {
-        if self.held.is_none() && data.len() > UNCOUNTED && !self.ahead.hold(data.len() as u64) {
-            return Err(no_room());
+        let counts = self.held.is_none() && data.len() > UNCOUNTED;
+        let bytes = data.len() as u64;
+        if counts && self.ahead.as_mut().is_some_and(|it| !it.hold(bytes)) {
+            return Err(no_room("answers"));
         }
         (self.is_large, self.rest) = (data.len() > PIECE, data);
         Ok(())
+    }
+
+    /// The last of it. As an error of the body, HTTP/2 would reset the stream and tell nobody why.
+    fn ends_with(&mut self, status: &Status) -> Result<Frame<Bytes>, Status> {
+        self.body = Body::empty();
+        let mut trailers = http::HeaderMap::new();
+        status.add_header(&mut trailers)?;
+        Ok(Frame::trailers(trailers))
     }
 }
 
@@ -198,7 +210,11 @@ impl http_body::Body for AnswerBody {
                 return Poll::Ready(None);
             };
             match frame?.into_data() {
-                Ok(data) => self.takes(data)?,
+                Ok(data) => {
+                    if let Err(refused) = self.takes(data) {
+                        return Poll::Ready(Some(Ok(self.ends_with(&refused)?)));
+                    }
+                }
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
             }
         }
@@ -210,7 +226,7 @@ impl http_body::Body for AnswerBody {
         }
         piece = self.flow.hands(piece, self.held.clone());
         if self.rest.is_empty() {
-            self.ahead.hold(0);
+            self.ahead.as_mut().map(|ahead| ahead.hold(0));
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
@@ -278,7 +294,7 @@ mod tests {
             flow: StreamFlow::new(Arc::default()),
             rest: Bytes::new(),
             is_large: false,
-            ahead: room.held_by(None),
+            ahead: Some(room.held_by(None)),
             held: None,
         };
         // Until the last of it is handed on, others have that much less.
@@ -304,14 +320,33 @@ mod tests {
         assert!(got == text && body.is_end_stream());
         assert!((4..9).contains(&stops), "{stops}");
         assert!(fits(50 << 20), "all of it is gone");
-        // For as much as there is no room for, there is no answer.
-        body.ahead = Room::new(
-            "answers",
-            text.len() as u64 - 1,
-            Arc::new(Metrics::new("n")),
-        )
-        .held_by(None);
-        let refused = body.takes(text).unwrap_err();
-        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    }
+
+    #[test]
+    fn an_answer_that_there_is_no_room_for_ends_with_the_reason_but_not_an_operators() {
+        use http_body::Body as _;
+
+        let room = Room::new("answers", 4_000, Arc::new(Metrics::new("n")));
+        let answer = |ahead| AnswerBody {
+            body: Body::new(Whole(Some(Bytes::from(vec![7; 4_001])))),
+            flow: StreamFlow::new(Arc::default()),
+            rest: Bytes::new(),
+            is_large: false,
+            ahead,
+            held: None,
+        };
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut next = |body: &mut AnswerBody| match Pin::new(body).poll_frame(&mut cx) {
+            Poll::Ready(frame) => frame.map(Result::unwrap),
+            Poll::Pending => panic!("nobody is ahead"),
+        };
+        let mut refused = answer(Some(room.held_by(None)));
+        let last = next(&mut refused).unwrap().into_trailers().unwrap();
+        let status = Status::from_header_map(&last).unwrap();
+        assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
+        assert!(status.message().contains("(answers)"), "{status}");
+        assert!(next(&mut refused).is_none());
+        let mut told = answer(None);
+        assert_eq!(next(&mut told).unwrap().into_data().unwrap().len(), 4_001);
     }
 }

@@ -154,7 +154,7 @@ impl v1::consensus_server::Consensus for ConsensusService {
         // Whoever asks and does not take its answers would have them kept, however many.
         let bytes = answer.as_ref().map_or(0, |answer| answer.answer.len());
         if !held.hold(bytes as u64) {
-            return Err(no_room());
+            return Err(no_room("answers"));
         }
         let outcome = Some(answered(answer)?);
         let mut response = Response::new(v1::ReadResponse { outcome });
@@ -237,7 +237,7 @@ async fn take_in(
             Err(busy) => {
                 let mut held = service.answers.held_by(caller.as_ref());
                 if !held.hold(size_of::<StreamAnswer>() as u64) {
-                    return Err(no_room());
+                    return Err(no_room("answers"));
                 }
                 let answer = (id, room, held);
                 refuse(&service.admit, &refused, busy, caller.as_ref(), answer).await;

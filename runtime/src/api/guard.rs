@@ -65,10 +65,10 @@ fn refusal(busy: &Busy) -> Status {
     busy_status(busy.why.code(), retry_after(busy))
 }
 
-/// The refusal of a request that there is no room to receive.
-pub(super) fn no_room() -> Status {
+/// The refusal of what there is no room for, of this kind.
+pub(super) fn no_room(what: &str) -> Status {
     const SOON: Duration = Duration::from_millis(20);
-    busy_status("receiving", SOON)
+    busy_status(what, SOON)
 }
 
 fn busy_status(why: &str, after: Duration) -> Status {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
+use chil::TlsError::{Other, Refused};
 use chil::config::{Field, Origin, Settings, fields};
 use chil::{KeyValue, StartError};
 use tokio::io::AsyncReadExt;
@@ -153,9 +154,9 @@ impl Arguments {
 
 /// Why it did not start; what is wrong with a certificate may be that another one was meant.
 fn failed(error: StartError, certificate: Option<Origin>) -> Failure {
-    let of_tls = matches!(error, StartError::Tls(_));
+    let of_it = matches!(error, StartError::Tls(Other { .. } | Refused { .. }));
     let failure = Failure::from(error);
-    match certificate.filter(|_| of_tls) {
+    match certificate.filter(|_| of_it) {
         Some(origin) => failure.during(format_args!("{} {origin}", Field::TlsCert.key())),
         None => failure,
     }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use super::connection::{Connection, Socket};
+use super::connection::{Connection, Socket, Stalled};
 use super::doors::{Doors, Held};
 use super::flow::Flow;
 use super::goodbye;
@@ -284,10 +284,7 @@ impl<R: Resolve> Acceptor<R> {
         let connection = Connection::new(socket, caller.clone(), told, keep);
         let connection = connection.with_patience(limit, Box::new(out));
         let (watch, stalled) = (self.watch.clone(), caller.clone());
-        let out = move || {
-            let text = format!("nothing that was written was taken within {STALL_TIMEOUT:?}");
-            watch.cut(stalled.party(), ("stalled", &text));
-        };
+        let out = move |how: Stalled| watch.cut(stalled.party(), ("stalled", &how));
         let mut connection = connection.with_stall_limit(STALL_TIMEOUT, Box::new(out));
         if side != "peers" {
             connection = connection.with_turns_of(TURN_BYTES);

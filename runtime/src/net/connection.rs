@@ -56,6 +56,7 @@ pub(crate) struct Connection {
 
 /// Called once, when the other side is to be told to others as one that was cut off.
 type Out = Box<dyn FnOnce() + Send>;
+type OutStalled = Box<dyn FnOnce(Stalled) + Send>;
 
 /// Until when something has to be asked: who only connects holds a place for nothing.
 struct Patience {
@@ -74,7 +75,16 @@ struct Stall {
     /// Whether a write was not taken at all. One that is taken says nothing otherwise: TLS has
     /// room of its own for what the socket does not take.
     is_full: bool,
-    out: Out,
+    out: OutStalled,
+}
+
+/// What the other side does not take, and for how long that is borne.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Stalled {
+    #[error("nothing that was written was taken within {0:?}")]
+    Socket(Duration),
+    #[error("an answer has waited for {0:?}, since its stream is given no window")]
+    Window(Duration),
 }
 
 /// When a client is not read from: what is read has to be answered, and before the node's loop gets
@@ -126,16 +136,15 @@ impl Stall {
     /// Also who is slow may have megabytes on its way, and be taking them.
     const WINDOWS: u32 = 3;
 
-    /// Whether it is too long.
-    fn is_over(&mut self, caller: &Caller, cx: &mut Context<'_>) -> bool {
+    /// What takes too long, if anything does.
+    fn over(&mut self, caller: &Caller, cx: &mut Context<'_>) -> Option<Stalled> {
         let until = self.until.as_mut();
         if until.is_some_and(|until| until.as_mut().poll(cx).is_ready()) {
-            return true;
+            return Some(Stalled::Socket(self.limit));
         }
-        let since = caller.flow.waits_since();
-        since.is_some_and(|since| {
-            duration(SystemClock.now().since(since)) >= self.limit * Self::WINDOWS
-        })
+        let (since, limit) = (caller.flow.waits_since()?, self.limit * Self::WINDOWS);
+        let waits = duration(SystemClock.now().since(since));
+        (waits >= limit).then_some(Stalled::Window(limit))
     }
 
     fn observe(&mut self, doing: Doing, waits: bool) {
@@ -200,7 +209,7 @@ impl Connection {
     /// Ends it when the other side takes nothing of what is written for `limit`, or gives a stream
     /// no window for three times as long although an answer waits, and calls `out` then. TLS keeps
     /// up to 64 KiB itself: where there is some, less than that may be taken in time.
-    pub(super) fn with_stall_limit(mut self, limit: Duration, out: Out) -> Self {
+    pub(super) fn with_stall_limit(mut self, limit: Duration, out: OutStalled) -> Self {
         self.stall = Some(Stall {
             limit,
             until: None,
@@ -252,10 +261,10 @@ impl Connection {
             return Poll::Ready(io::ErrorKind::ConnectionAborted.into());
         }
         if let Some(stall) = &mut self.stall
-            && stall.is_over(&self.caller, cx)
+            && let Some(stalled) = stall.over(&self.caller, cx)
         {
             if let Some(stall) = self.stall.take() {
-                (stall.out)();
+                (stall.out)(stalled);
             }
             self.cut = None;
             return Poll::Ready(io::ErrorKind::TimedOut.into());
@@ -490,7 +499,7 @@ mod tests {
         for reads in [false, true] {
             let (connection, mut other, _cut) = connected().await;
             let (told, out) = std::sync::mpsc::channel();
-            let stalled = Box::new(move || told.send(()).unwrap());
+            let stalled = Box::new(move |stalled| told.send(stalled).unwrap());
             let mut connection = connection.with_stall_limit(2 * SOON, stalled);
             let mut held = None;
             if reads {
@@ -511,7 +520,8 @@ mod tests {
                 }
             };
             let ended: Result<io::Result<()>, _> = timeout(6 * SOON, writing).await;
-            assert_eq!((ended.is_err(), out.try_recv().is_ok()), (reads, !reads));
+            let stalled = (!reads).then_some(Stalled::Socket(2 * SOON));
+            assert_eq!((ended.is_err(), out.try_recv().ok()), (reads, stalled));
             if let Ok(Err(error)) = ended {
                 assert_eq!(error.kind(), io::ErrorKind::TimedOut);
             }
@@ -524,7 +534,7 @@ mod tests {
         let (connection, mut other, _cut) = connected().await;
         let (told, out) = std::sync::mpsc::channel();
         let mut connection =
-            connection.with_stall_limit(SOON / 10, Box::new(move || told.send(()).unwrap()));
+            connection.with_stall_limit(SOON / 10, Box::new(move |it| told.send(it).unwrap()));
         let stream = StreamFlow::new(Arc::clone(&connection.caller.flow));
         let mut byte = [0];
         for hands in [false, true] {
@@ -534,7 +544,8 @@ mod tests {
             let read = connection.read_exact(&mut byte).await;
             let kind = read.err().map(|error| error.kind());
             assert_eq!(kind, hands.then_some(io::ErrorKind::TimedOut));
-            assert_eq!(out.try_recv().is_ok(), hands);
+            let stalled = hands.then_some(Stalled::Window(SOON / 10 * 3));
+            assert_eq!(out.try_recv().ok(), stalled);
             drop(answer);
         }
     }

@@ -22,6 +22,8 @@ pub(crate) const PIECE: usize = 8 << 10;
 /// the others.
 const AHEAD: usize = 512 << 10;
 const PIECES: usize = 2;
+/// What a piece takes up beside its bytes: small ones would cost many times of those.
+const PIECE_COST: usize = 512;
 
 /// What is on its way on one connection.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl Default for Flow {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Bytes handed to HTTP/2, and neither to the socket nor thrown away with a stream that was
+    /// Bytes handed to HTTP/2, with what they cost beside, and neither to the socket nor thrown away with a stream that was
     /// reset.
     ahead: usize,
     /// Since when each piece of them is there: numbers grow, so the first has been for longest.
@@ -61,7 +63,7 @@ impl Flow {
     /// Of a connection with at most so many streams.
     pub(crate) fn new(streams: u32) -> Self {
         Self {
-            most: PIECES * streams as usize * PIECE + AHEAD,
+            most: PIECES * streams as usize * (PIECE + PIECE_COST) + AHEAD,
             state: Mutex::default(),
         }
     }
@@ -108,7 +110,7 @@ impl StreamFlow {
         let now = SystemClock.now();
         let mut state = self.flow.lock();
         let number = state.number();
-        state.ahead += bytes.len();
+        state.ahead += bytes.len() + PIECE_COST;
         state.pieces.insert(number, now);
         drop(state);
         Bytes::from_owner(Handed {
@@ -147,7 +149,7 @@ impl<T> Drop for Handed<T> {
     fn drop(&mut self) {
         let mut state = self.flow.lock();
         state.pieces.remove(&self.number);
-        state.ahead -= self.bytes.len();
+        state.ahead -= self.bytes.len() + PIECE_COST;
         if state.ahead < self.flow.most {
             let waiting = std::mem::take(&mut state.waiting);
             drop(state);
@@ -182,7 +184,7 @@ mod tests {
         let other = StreamFlow::new(Arc::clone(&flow));
         let bytes = |len: usize| other.hands(Bytes::from(vec![7; len]), Arc::clone(&kept));
         assert_eq!(flow.waits_since(), None);
-        let most = bytes(flow.most - 1);
+        let most = bytes(flow.most - PIECE_COST - 1);
         assert!(stream.poll_room(&cx).is_ready());
         let (mut piece, last) = (bytes(PIECE), bytes(1));
         for _ in 0..2 {

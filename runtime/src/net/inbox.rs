@@ -115,9 +115,9 @@ impl To {
         (to, waiting)
     }
 
-    /// Waits for room: who sends more than the loop takes is not read from. False if there is no
-    /// loop any more.
-    async fn put(&self, frame: Frame, bytes: usize) -> bool {
+    /// Waits for room: who sends more than the loop takes is not read from. Says that the loop is
+    /// wanted, where that has a `turn`. False if there is no loop any more.
+    async fn put(&self, frame: Frame, bytes: usize, turn: Option<&Turn>) -> bool {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room);
         let room = tokio::select! {
@@ -127,6 +127,10 @@ impl To {
         };
         let Ok(room) = room else { return false };
         let waiting = Waiting { frame, _room: room };
+        // Before it is there: the loop may take it at once, and would be waited for behind that.
+        if let Some(turn) = turn {
+            turn.wanted(SystemClock.now());
+        }
         self.frames.send(waiting).await.is_ok()
     }
 }
@@ -211,11 +215,8 @@ async fn read(mut incoming: impl ReceiveFrames, lanes: Lanes, watch: &Watch) {
             Lane::Quorum => &lanes.quorum,
             Lane::Bulk => &lanes.bulk,
         };
-        // Before it is there: the loop may take it at once, and would be waited for behind that.
-        if lane != Lane::Bulk {
-            lanes.turn.wanted(SystemClock.now());
-        }
-        if !to.put(frame, len).await {
+        let turn = (lane != Lane::Bulk).then_some(&lanes.turn);
+        if !to.put(frame, len, turn).await {
             return;
         }
     }
@@ -271,20 +272,20 @@ mod tests {
         const SOON: Duration = Duration::from_millis(5);
         let most = 64 << 20;
         let (to, mut lane) = To::lane(16, 64 << 20);
-        assert!(to.put(frame(1), most / 2).await);
-        assert!(to.put(frame(2), most / 2).await);
-        assert!(timeout(SOON, to.put(frame(3), 1)).await.is_err());
+        assert!(to.put(frame(1), most / 2, None).await);
+        assert!(to.put(frame(2), most / 2, None).await);
+        assert!(timeout(SOON, to.put(frame(3), 1, None)).await.is_err());
         assert_eq!(lane.recv().await.unwrap().frame, frame(1));
-        assert!(to.put(frame(4), 1).await);
-        let huge = to.put(frame(5), 3 * most);
+        assert!(to.put(frame(4), 1, None).await);
+        let huge = to.put(frame(5), 3 * most, None);
         let mut huge = std::pin::pin!(huge);
         assert!(timeout(SOON, &mut huge).await.is_err());
         for n in [2, 4] {
             assert_eq!(lane.recv().await.unwrap().frame, frame(n));
         }
         assert_eq!(timeout(SOON, &mut huge).await, Ok(true));
-        assert!(timeout(SOON, to.put(frame(6), 1)).await.is_err());
+        assert!(timeout(SOON, to.put(frame(6), 1, None)).await.is_err());
         drop(lane);
-        assert!(!to.put(frame(7), 1).await, "nobody takes it any more");
+        assert!(!to.put(frame(7), 1, None).await, "nobody takes it any more");
     }
 }

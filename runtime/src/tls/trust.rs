@@ -101,7 +101,7 @@ impl Trusted {
     ) -> Result<Self, TlsError> {
         let contents = tls.sources.read()?;
         let trust = trust(&tls, &owner, contents, &clock, 1)?;
-        warn_of_key(&tls);
+        warn_of_key(tls.sources.key_is_open());
         Ok(Self {
             now: ArcSwap::from_pointee(trust),
             tls,
@@ -145,23 +145,27 @@ impl Trusted {
         };
         let reading = tokio::task::spawn_blocking(move || {
             let contents = this.tls.sources.read();
+            let open = this.tls.sources.key_is_open();
             drop(turn);
-            contents
+            contents.map(|contents| (contents, open))
         });
-        let contents = match tokio::time::timeout(READING_MAX, reading).await {
+        let (contents, open) = match tokio::time::timeout(READING_MAX, reading).await {
             Ok(Ok(contents)) => contents?,
             // The process ends: nothing is read any more.
             Ok(Err(_)) => return Ok(None),
             Err(_) => return Err(self.tls.sources.hangs()),
         };
-        Ok((contents != self.now.load().contents).then_some(contents))
+        if contents == self.now.load().contents {
+            return Ok(None);
+        }
+        warn_of_key(open);
+        Ok(Some(contents))
     }
 
     /// Takes these contents from now on. What cannot be used changes nothing.
     pub(crate) fn replace(&self, contents: Contents) -> Result<Arc<Trust>, TlsError> {
         let generation = self.now.load().generation + 1;
         let trust = trust(&self.tls, &self.owner, contents, &self.clock, generation)?;
-        warn_of_key(&self.tls);
         let trust = Arc::new(trust);
         self.now.store(Arc::clone(&trust));
         Ok(trust)
@@ -187,8 +191,8 @@ impl Trusted {
     }
 }
 
-fn warn_of_key(tls: &Tls) {
-    if let Some(open) = tls.sources.key_is_open() {
+fn warn_of_key(open: Option<String>) {
+    if let Some(open) = open {
         tracing::warn!("{open}");
     }
 }

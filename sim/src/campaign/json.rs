@@ -55,6 +55,7 @@ fn failure(failed: &Failed, merged: &Merged) -> Value {
         "what": failed.what,
         "explained": failed.explained,
         "repeats": failed.repeats,
+        "ended": failed.ended,
         "replay": replay_command(merged, &failed.token),
     })
 }

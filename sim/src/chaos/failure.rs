@@ -67,9 +67,11 @@ impl Failed {
         say(format!("{violated}{replay}{plan}").trim_end());
 
         let mut text = violated;
-        text.extend(self.blamed(subject));
+        let (blamed, stuck) = self.blamed(subject);
+        text.extend(blamed);
         text.push_str(&replay);
-        if kept.is_err() {
+        if stuck || kept.is_err() {
+            // What holds up one thread, a lock of the machine's say, may hold up all.
             text.push_str(&plan);
         } else if let Err(error) = self.draw(subject, caller, &files, jobs, &mut text) {
             let _ = writeln!(text, "cannot write to {}: {error}", dir.display());
@@ -77,28 +79,29 @@ impl Failed {
         text
     }
 
-    /// Who may be to blame, if that can be said: a line.
-    fn blamed(&self, subject: &Subject) -> Option<String> {
+    /// Who may be to blame, if that can be said: a line; and whether finding out did not end.
+    fn blamed(&self, subject: &Subject) -> (Option<String>, bool) {
         if !self.ended {
             let what = "the state machine, its model or the workload may be in a loop without an \
                         end: attach a debugger to the replay\n";
-            return Some(what.to_owned());
+            return (Some(what.to_owned()), false);
         }
         let (of, suspected) = (self.clone(), subject.clone());
         let suspicion = one_within(ONCE_MORE, move || of.suspicion(&suspected));
-        let suspicion = suspicion.unwrap_or_else(|| {
-            Some(format!(
-                "executing the same commands once more had not ended after {} seconds",
-                ONCE_MORE.as_secs()
-            ))
-        });
+        let Some(suspicion) = suspicion else {
+            let seconds = ONCE_MORE.as_secs();
+            let what = format!(
+                "executing the same commands once more had not ended after {seconds} seconds\n"
+            );
+            return (Some(what), true);
+        };
         if let Some(suspicion) = suspicion {
-            return Some(suspicion + "\n");
+            return (Some(suspicion + "\n"), false);
         }
         let differs = "and a second run of it was another one: the state machine or the workload is \
                        not deterministic. Look for clocks, random numbers and the order of hash \
                        maps\n";
-        (!self.repeats).then(|| differs.to_owned())
+        ((!self.repeats).then(|| differs.to_owned()), false)
     }
 
     fn draw(

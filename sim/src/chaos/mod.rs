@@ -270,6 +270,13 @@ impl Chaos {
                         failed = seed.failures.into_iter().next();
                     }
                 }
+                Told::Ahead(failure) => {
+                    say(&format!(
+                        "{name}: seed {} violates {}: seeds before it are still under way",
+                        failure.token, failure.violation
+                    ));
+                    return false;
+                }
                 Told::Waits { slow } => slow.iter().for_each(|seed| {
                     say(&format!(
                         "{name}: seed {seed} is still under way: if it never ends, it will be \

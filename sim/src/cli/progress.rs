@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::campaign::Part;
+use crate::sweep::Failure;
 
 /// How often a line is written where there is no terminal.
 const EVERY: Duration = Duration::from_secs(10);
@@ -75,10 +76,23 @@ impl Progress {
 
     /// A seed takes much longer than others do.
     pub(super) fn is_slow(&self, seed: u64) {
-        let line = format!("seed {seed} is still under way: if it never ends, it will be given up");
+        self.say(&format!(
+            "seed {seed} is still under way: if it never ends, it will be given up"
+        ));
+    }
+
+    /// A seed violated something, which counts when those before it are through.
+    pub(super) fn is_ahead(&self, failure: &Failure) {
+        self.say(&format!(
+            "seed {} violates {}: seeds before it are still under way",
+            failure.token, failure.violation
+        ));
+    }
+
+    fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => self.tell(&line),
+            None => self.tell(line),
         }
     }
 

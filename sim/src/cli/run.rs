@@ -148,6 +148,10 @@ impl RunArgs {
                     pending.take(*ran);
                     progress.one_more(failures);
                 }
+                Told::Ahead(failure) => {
+                    failures = 1;
+                    progress.is_ahead(&failure);
+                }
                 Told::Waits { slow } => slow.iter().for_each(|seed| progress.is_slow(*seed)),
             }
             if written.is_ok() && (failures > 0 || pending.is_due()) {

@@ -301,7 +301,11 @@ impl Range<'_> {
             Tried::Printed(printed) => printed,
             Tried::Broken(how) => {
                 let seeds = self.until(|tried| matches!(tried, Tried::Broken(_)))?;
-                return Ok(Some(failed(seeds, BROKEN, how)));
+                // Threads are ahead of each other: what fails before may not have been told.
+                return Ok(match self.before(seeds)? {
+                    None => Some(failed(seeds, BROKEN, how)),
+                    found => found,
+                });
             }
         };
         if let Some(failed) = printed.failures.into_iter().next() {
@@ -315,6 +319,17 @@ impl Range<'_> {
             Tried::Broken(_) => true,
         })?;
         Ok(Some(failed(seeds, COVERAGE, reached)))
+    }
+
+    /// What fails in the seeds before the last of so many.
+    fn before(&self, seeds: u64) -> anyhow::Result<Option<Failed>> {
+        if seeds <= 1 {
+            return Ok(None);
+        }
+        Ok(match self.run(seeds - 1)? {
+            Tried::Printed(printed) => printed.failures.into_iter().next(),
+            Tried::Broken(_) => None,
+        })
     }
 
     /// After how many seeds something shows, which it does after all of them, and goes on doing

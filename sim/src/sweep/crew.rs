@@ -126,7 +126,12 @@ impl Crew {
 
     /// A worker has run its seed, unless that was given up meanwhile.
     pub(super) fn ran(&mut self, worker: u64, ran: Ran) -> Option<(u64, Ran)> {
-        let (work, _) = self.workers.get_mut(&worker)?.take()?;
+        let Some(at) = self.workers.get_mut(&worker) else {
+            // It goes on with other seeds, which are to be waited for.
+            self.workers.insert(worker, None);
+            return None;
+        };
+        let (work, _) = at.take()?;
         Some((work.position, ran))
     }
 
@@ -220,5 +225,33 @@ impl Drop for Desk {
             worker: self.worker,
             panicked: thread::panicking(),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chil_core::kv::KeyValue;
+
+    use super::*;
+    use crate::campaign::Shard;
+    use crate::check::only::Only;
+
+    #[test]
+    fn who_was_given_up_and_wakes_is_waited_for() {
+        let what = Sweep {
+            shard: Shard::whole(0, 9),
+            done: 0,
+            jobs: 1,
+            short: true,
+            check_every: 1,
+            twice_every: 0,
+            only: Only::ALL,
+        };
+        let (mut crew, _words) = Crew::new(&Subject::new(KeyValue::default), what);
+        let ran = crew.given_up(3, 600);
+        assert_eq!(crew.ran(7, ran), None, "it was told already");
+        assert!(crew.works(), "it goes on with another one");
+        crew.ended(7);
+        assert!(!crew.works());
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Snapshots {
     pub(super) full: BTreeSet<usize>,
     /// Nodes that never get the bytes that were sent.
     rotten: BTreeSet<usize>,
+    /// Nodes whose disk takes long for a whole snapshot, with what they will hear when it is done.
+    slow: BTreeMap<usize, Vec<Input>>,
 }
 
 fn content(id: &SnapshotId) -> Vec<u8> {
@@ -115,6 +117,24 @@ impl Rig {
         }
     }
 
+    /// From now on what the node has received is not on its disk before [`Rig::finish`].
+    pub(crate) fn hold(&mut self, number: usize) {
+        self.snapshots.slow.insert(number, Vec::new());
+    }
+
+    /// Whether all of a snapshot is there, and waits for the disk.
+    pub(crate) fn is_held(&self, number: usize) -> bool {
+        let held = self.snapshots.slow.get(&number);
+        held.is_some_and(|held| !held.is_empty())
+    }
+
+    /// What was held is on the disk.
+    pub(crate) fn finish(&mut self, number: usize) {
+        for input in self.snapshots.slow.remove(&number).unwrap_or_default() {
+            self.handle(number, input);
+        }
+    }
+
     fn keep(&mut self, number: usize, id: SnapshotId) {
         self.snapshots.kept.entry(number).or_default().insert(id);
     }
@@ -169,7 +189,11 @@ impl Rig {
                 if sound {
                     self.keep(number, id);
                 }
-                self.later(number, Input::SnapshotReceived { id, sound });
+                let received = Input::SnapshotReceived { id, sound };
+                match self.snapshots.slow.get_mut(&number) {
+                    Some(held) => held.push(received),
+                    None => self.later(number, received),
+                }
             }
             Output::Install { id } => {
                 assert!(self.keeps(number, &id), "n{number} installs {id}");

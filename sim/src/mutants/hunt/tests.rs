@@ -110,6 +110,22 @@ fn a_mutant_that_breaks_is_killed_and_by_which_seed() {
     assert!(catch.what.contains("seeds 0..100"), "{}", catch.what);
 }
 
+/// Of several threads one may break what another would have told of an earlier seed.
+#[test]
+fn what_is_violated_before_a_mutant_breaks_counts() {
+    let fake = Fake::new(&format!(
+        r#"[ $to -gt $((from + 6)) ] && kill -ABRT $$
+        if [ $to -gt $((from + 3)) ]; then
+            echo '{{"failures": [{{"seed": '$((from + 3))', "check": "bounds", "what": "w"}}]}}'
+            exit 42
+        fi
+        {CLEAN}"#
+    ));
+    let catch = fake.hunted(&mutant()).unwrap();
+    assert_eq!(catch.seeds, [Some(4); 5]);
+    assert_eq!(catch.checks, ["bounds"]);
+}
+
 #[test]
 fn seeds_that_take_longer_than_the_limit_are_trouble_and_no_kill() {
     let effort = Effort {
