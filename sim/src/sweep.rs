@@ -458,7 +458,7 @@ mod tests {
             }
             Told::Ran(ran) => {
                 let gone = ran.failures.iter().any(|failure| !failure.ended);
-                hung = hung.or(gone.then_some(ran.seed));
+                hung = hung.or_else(|| gone.then_some(ran.seed));
                 true
             }
             Told::Waits { .. } => true,
