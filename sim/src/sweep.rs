@@ -121,6 +121,23 @@ pub struct Sweep {
     pub only: Only,
 }
 
+impl Sweep {
+    /// All of these seeds, as short runs that are looked at by all checks at every event, and none
+    /// of which is run twice that violates nothing.
+    #[must_use]
+    pub const fn short(shard: Shard, jobs: usize) -> Self {
+        Self {
+            shard,
+            done: 0,
+            jobs,
+            short: true,
+            check_every: 1,
+            twice_every: 0,
+            only: Only::ALL,
+        }
+    }
+}
+
 /// A seed that violated something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -351,13 +368,8 @@ mod tests {
             of: 3,
         };
         let what = Sweep {
-            shard,
             done: 2,
-            jobs: 3,
-            short: true,
-            check_every: 1,
-            twice_every: 0,
-            only: Only::ALL,
+            ..Sweep::short(shard, 3)
         };
         let mut seeds = Vec::new();
         sweep(&Subject::key_value(), what, |told| {
@@ -388,15 +400,7 @@ mod tests {
             Request::Query(draw.word().to_le_bytes().to_vec().into())
         };
         let subject = Subject::new(KeyValue::default).with_workload(move || request.clone());
-        let what = Sweep {
-            shard: Shard::whole(0, 12),
-            done: 0,
-            jobs: 2,
-            short: true,
-            check_every: 1,
-            twice_every: 0,
-            only: Only::ALL,
-        };
+        let what = Sweep::short(Shard::whole(0, 12), 2);
         let patience = Patience { slow: 1, hangs: 2 };
         let (mut seeds, mut named, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         sweep_with(&subject, what, patience, |told| {
@@ -439,15 +443,7 @@ mod tests {
             }
         };
         let subject = Subject::new(KeyValue::default).with_workload(move || request.clone());
-        let what = Sweep {
-            shard: Shard::whole(0, u64::MAX),
-            done: 0,
-            jobs: 2,
-            short: true,
-            check_every: 1,
-            twice_every: 0,
-            only: Only::ALL,
-        };
+        let what = Sweep::short(Shard::whole(0, u64::MAX), 2);
         let patience = Patience { slow: 9, hangs: 3 };
         let (mut early, mut hung) = (Vec::new(), None);
         sweep_with(&subject, what, patience, |told| match told {

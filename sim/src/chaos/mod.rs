@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use chil_core::StateMachine;
 
 use crate::campaign::Shard;
-use crate::check::only::Only;
 use crate::dice::Draw;
 use crate::plan::Plan;
 use crate::stats::Stats;
@@ -252,13 +251,8 @@ impl Chaos {
     ) -> Result<Stats, Box<Failed>> {
         let began = Instant::now();
         let what = Sweep {
-            shard: Shard::whole(from, to),
-            done: 0,
-            jobs,
-            short: true,
-            check_every: 1,
             twice_every: TWICE_EVERY,
-            only: Only::ALL,
+            ..Sweep::short(Shard::whole(from, to), jobs)
         };
         let (mut ran, mut failed) = (Stats::default(), None);
         let mut told = began;

@@ -234,19 +234,10 @@ mod tests {
 
     use super::*;
     use crate::campaign::Shard;
-    use crate::check::only::Only;
 
     #[test]
     fn who_was_given_up_and_wakes_is_waited_for() {
-        let what = Sweep {
-            shard: Shard::whole(0, 9),
-            done: 0,
-            jobs: 1,
-            short: true,
-            check_every: 1,
-            twice_every: 0,
-            only: Only::ALL,
-        };
+        let what = Sweep::short(Shard::whole(0, 9), 1);
         let (mut crew, _words) = Crew::new(&Subject::new(KeyValue::default), what);
         let ran = crew.given_up(3, 600);
         assert_eq!(crew.ran(7, ran), None, "it was told already");

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use chil_core::{FrozenState, Slot, StateMachine};
 use chil_sim::campaign::Shard;
-use chil_sim::check::only::Only;
 use chil_sim::subject::Subject;
 use chil_sim::sweep::{Sweep, Told, sweep};
 use chil_sim::{Chaos, Draw, Request};
@@ -241,15 +240,7 @@ fn a_description_that_panics_hides_nothing() {
 #[test]
 fn a_token_means_the_same_plan_however_that_was_made_fit() {
     let subject = Subject::new(Words::<PANICS>::default).with_workload(|| requests);
-    let what = Sweep {
-        shard: Shard::whole(0, 40),
-        done: 0,
-        jobs: 2,
-        short: true,
-        check_every: 1,
-        twice_every: 0,
-        only: Only::ALL,
-    };
+    let what = Sweep::short(Shard::whole(0, 40), 2);
     let mut fitted = 0;
     sweep(&subject, what, |told| {
         let Told::Ran(ran) = told else {
