@@ -29,6 +29,11 @@ impl Place {
         let release = dir.path().join("target/release");
         std::fs::create_dir_all(&release).unwrap();
         let binary = release.join(format!("chil-sim{}", std::env::consts::EXE_SUFFIX));
+        // A copy that is being written is open in whatever another test starts just then, and what
+        // is open for writing cannot be run.
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(SIM, binary).unwrap();
+        #[cfg(not(unix))]
         std::fs::copy(SIM, binary).unwrap();
         Self { dir }
     }
@@ -165,7 +170,6 @@ esac
 #[cfg(unix)]
 #[test]
 fn the_indexed_job_is_waited_for_whether_it_fails_or_not() {
-    use std::os::unix::fs::PermissionsExt as _;
     let head = file("kubernetes.yaml");
     let commands = head.lines().filter_map(|line| line.strip_prefix("#   "));
     let script = commands.collect::<Vec<_>>().join("\n");
@@ -178,8 +182,9 @@ fn the_indexed_job_is_waited_for_whether_it_fails_or_not() {
     ] {
         let place = Place::new();
         let fake = place.file("target/release/kubectl");
-        std::fs::write(&fake, KUBECTL).unwrap();
-        std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let write = r#"printf %s "$KUBECTL" > "$FAKE" && chmod 755 "$FAKE""#;
+        let env = [("KUBECTL", KUBECTL), ("FAKE", fake.to_str().unwrap())];
+        place.succeeds(write, &env);
         place.succeeds(&script, &[("CONDITIONS", conditions), ("EVERY", "0")]);
         let asked = std::fs::read_to_string(place.file("asked")).unwrap();
         let verbs: Vec<&str> = asked.lines().filter_map(|l| l.split(' ').next()).collect();

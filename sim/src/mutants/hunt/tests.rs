@@ -1,7 +1,6 @@
 //! Hunts of binaries that are shell scripts and say what they are told to.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
@@ -11,6 +10,15 @@ struct Fake {
     dir: tempfile::TempDir,
 }
 
+/// Writes a program by another process: while this one has it open, whatever another test starts
+/// just then has it open, too, and a program that is being written cannot be run.
+fn write_script(path: &Path, text: &str) {
+    let write = r#"printf %s "$1" > "$2" && chmod 755 "$2""#;
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", write, "sh", text]).arg(path);
+    assert!(shell.status().unwrap().success());
+}
+
 impl Fake {
     fn new(run: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -18,8 +26,7 @@ impl Fake {
             "#!/bin/sh\n[ \"$1\" = run ] || exit 0\nfrom=${{4%..*}} to=${{4#*..}} checks=$8\n{run}\n"
         );
         let binary = dir.path().join("mutant");
-        fs::write(&binary, script).unwrap();
-        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+        write_script(&binary, &script);
         Self { dir }
     }
 
@@ -30,7 +37,8 @@ impl Fake {
         fs::write(dir.join("plans/story.json"), "{}").unwrap();
         let script = fs::read_to_string(dir.join("mutant")).unwrap();
         let also = format!("#!/bin/sh\n[ \"$1\" = replay ] && {{ {replay}; }}\n");
-        fs::write(dir.join("mutant"), script.replacen("#!/bin/sh\n", &also, 1)).unwrap();
+        let script = script.replacen("#!/bin/sh\n", &also, 1);
+        write_script(&dir.join("mutant"), &script);
         self
     }
 
