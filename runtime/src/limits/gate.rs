@@ -219,6 +219,23 @@ pub struct Gate {
     brake: Brake,
 }
 
+/// Counts another connection of this name. All of one name share it.
+fn one_more(open: &mut BTreeMap<Arc<str>, usize>, name: &str) -> Arc<str> {
+    let known = open.get_key_value(name);
+    let name = known.map_or_else(|| Arc::from(name), |(known, _)| Arc::clone(known));
+    *open.entry(Arc::clone(&name)).or_default() += 1;
+    name
+}
+
+/// One of this name is gone.
+fn one_less(open: &mut BTreeMap<Arc<str>, usize>, name: &Arc<str>) {
+    let count = open.get_mut(name).expect("counted by one_more");
+    *count -= 1;
+    if *count == 0 {
+        open.remove(name);
+    }
+}
+
 impl Gate {
     /// Nobody is connected.
     #[must_use]
@@ -356,39 +373,24 @@ impl Gate {
                 if self.operators.get(name) >= Some(&OPERATOR_MAX) {
                     return Err(GateReason::Identity);
                 }
-                let name = self
-                    .operators
-                    .get_key_value(name)
-                    .map_or_else(|| Arc::from(name), |(n, _)| n.clone());
-                let open = self.operators.entry(Arc::clone(&name)).or_default();
-                *open += 1;
                 self.operators_open += 1;
-                Ok(State::Operator(name))
+                Ok(State::Operator(one_more(&mut self.operators, name)))
             }
             entered => entered,
         }
     }
 
     fn enter_client(&mut self, name: Option<&str>) -> Result<State, GateReason> {
-        let full = self.clients_open >= self.limits.clients;
-        let mut owned = None;
-        if let Some(name) = name {
-            let known = self.clients.get_key_value(name);
-            if known.is_some_and(|(_, open)| *open >= self.limits.per_identity) {
-                return Err(GateReason::Identity);
-            }
-            if full {
-                return Err(GateReason::Clients);
-            }
-            let name = known.map_or_else(|| Arc::from(name), |(n, _)| n.clone());
-            *self.clients.entry(Arc::clone(&name)).or_default() += 1;
-            owned = Some(name);
+        let open = name.and_then(|name| self.clients.get(name));
+        if open.is_some_and(|open| *open >= self.limits.per_identity) {
+            return Err(GateReason::Identity);
         }
-        if full {
+        if self.clients_open >= self.limits.clients {
             return Err(GateReason::Clients);
         }
         self.clients_open += 1;
-        Ok(State::Client(owned))
+        let name = name.map(|name| one_more(&mut self.clients, name));
+        Ok(State::Client(name))
     }
 
     /// A connection is closed, whoever closed it.
@@ -398,12 +400,7 @@ impl Gate {
             State::LikelyPeer => self.peers_open -= 1,
             State::Operator(name) => {
                 self.operators_open -= 1;
-                let open = self.operators.get_mut(name);
-                let open = open.expect("entered by enter_operator");
-                *open -= 1;
-                if *open == 0 {
-                    self.operators.remove(name);
-                }
+                one_less(&mut self.operators, name);
             }
             State::Peer(name) => {
                 self.peers_open -= 1;
@@ -418,11 +415,7 @@ impl Gate {
             State::Client(name) => {
                 self.clients_open -= 1;
                 if let Some(name) = name {
-                    let open = self.clients.get_mut(name).expect("entered by enter_client");
-                    *open -= 1;
-                    if *open == 0 {
-                        self.clients.remove(name);
-                    }
+                    one_less(&mut self.clients, name);
                 }
             }
         }

@@ -41,8 +41,8 @@ impl Default for Flow {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Bytes handed to HTTP/2, with what they cost beside, and neither to the socket nor thrown away with a stream that was
-    /// reset.
+    /// Bytes handed to HTTP/2, with what they cost beside, and neither to the socket nor thrown
+    /// away with a stream that was reset.
     ahead: usize,
     /// Since when each piece of them is there: numbers grow, so the first has been for longest.
     pieces: BTreeMap<u64, Time>,
